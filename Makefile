@@ -26,9 +26,9 @@ format: $(READY) ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only --quiet .
 
-lock: $(READY) ## pin the newest versions that pyproject.toml allows, with hashes and without index addresses
-	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
-	$(VENV)/lock/bin/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
+lock: ## pin the newest versions that pyproject.toml allows, with hashes and without index addresses
+	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
+	$(VENV)-lock/bin/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet --upgrade -o requirements/dev.lock
 
 clean: ## forget the environment and every cache
