@@ -1,0 +1,67 @@
+"""The one place that decides where TensorFlow and TF Serving message classes come from.
+
+Law: everything else imports message classes from here, and nothing here runs TensorFlow.
+`tensorflow_serving.apis.predict_pb2` imports `tensorflow.core.framework.tensor_pb2`; the ordinary import of
+the `tensorflow` package costs seconds and half a gigabyte. So unless the real package is loaded already, a
+bare namespace over its folder is registered under its name, and only the generated `_pb2` modules load. The
+real runtime can then no longer be imported in this process: the dev server imports it first.
+"""
+
+import importlib.machinery
+import importlib.util
+import sys
+import types
+
+
+def _register_bare_tensorflow() -> None:
+    if "tensorflow" in sys.modules:
+        return
+    spec = importlib.util.find_spec("tensorflow")
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError(
+            "the protobuf modules of TensorFlow are missing: install tensorflow-serving-api with its dependencies"
+        )
+    package = types.ModuleType("tensorflow", "Bare namespace: only generated protobuf modules load.")
+    package.__path__ = list(spec.submodule_search_locations)
+    # A spec keeps importlib.util.find_spec("tensorflow") working for whoever asks later.
+    package.__spec__ = importlib.machinery.ModuleSpec("tensorflow", loader=None, is_package=True)
+    package.__spec__.submodule_search_locations = package.__path__
+    sys.modules["tensorflow"] = package
+
+
+_register_bare_tensorflow()
+
+# ruff: isort: off
+from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    model_pb2,
+    model_service_pb2,
+    predict_pb2,
+    prediction_service_pb2,
+    regression_pb2,
+)
+# ruff: isort: on
+
+__all__ = [
+    "classification_pb2",
+    "get_model_metadata_pb2",
+    "get_model_status_pb2",
+    "inference_pb2",
+    "meta_graph_pb2",
+    "model_management_pb2",
+    "model_pb2",
+    "model_service_pb2",
+    "predict_pb2",
+    "prediction_service_pb2",
+    "regression_pb2",
+    "saved_model_pb2",
+    "tensor_pb2",
+    "tensor_shape_pb2",
+    "types_pb2",
+]
