@@ -1,0 +1,313 @@
+"""The vocabulary: one Reason is the metric label, the ErrorInfo reason, the log field and the docs heading.
+
+Law: a released name is stable for ever. Codes are the ones TF Serving itself uses where it refuses too
+(measured on 2.18.1 and 2.20.0); the one departure is MODEL_LOADING, UNAVAILABLE instead of NOT_FOUND,
+because a retry will succeed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from types import MappingProxyType
+
+
+class Code(IntEnum):
+    """The gRPC status codes that a refusal can carry, by their numbers on the wire."""
+
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    UNAVAILABLE = 14
+
+
+class Severity(StrEnum):
+    """What a violation does: refuse the request, warn about it, or nothing."""
+
+    REFUSE = "refuse"
+    WARN = "warn"
+    OFF = "off"
+
+
+class Reason(StrEnum):
+    """Why a request is refused or warned about."""
+
+    REQUEST_MALFORMED = "REQUEST_MALFORMED"
+    MODEL_SPEC_MISSING = "MODEL_SPEC_MISSING"
+    MODEL_NAME_MISSING = "MODEL_NAME_MISSING"
+    MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
+    VERSION_NOT_FOUND = "VERSION_NOT_FOUND"
+    MODEL_LOADING = "MODEL_LOADING"
+    MODEL_LOAD_FAILED = "MODEL_LOAD_FAILED"
+    VERSION_LABEL_NOT_FOUND = "VERSION_LABEL_NOT_FOUND"
+    SIGNATURE_NOT_FOUND = "SIGNATURE_NOT_FOUND"
+    METHOD_MISMATCH = "METHOD_MISMATCH"
+    INPUT_UNKNOWN = "INPUT_UNKNOWN"
+    INPUT_MISSING = "INPUT_MISSING"
+    OUTPUT_UNKNOWN = "OUTPUT_UNKNOWN"
+    OUTPUT_DUPLICATE = "OUTPUT_DUPLICATE"
+    DTYPE_MISMATCH = "DTYPE_MISMATCH"
+    DTYPE_INVALID = "DTYPE_INVALID"
+    RANK_MISMATCH = "RANK_MISMATCH"
+    SHAPE_MISMATCH = "SHAPE_MISMATCH"
+    SHAPE_INVALID = "SHAPE_INVALID"
+    PAYLOAD_LENGTH_MISMATCH = "PAYLOAD_LENGTH_MISMATCH"
+    PAYLOAD_FIELD_MISMATCH = "PAYLOAD_FIELD_MISMATCH"
+    PAYLOAD_COUNT_MISMATCH = "PAYLOAD_COUNT_MISMATCH"
+    PAYLOAD_MISSING = "PAYLOAD_MISSING"
+    VALUE_OUT_OF_RANGE = "VALUE_OUT_OF_RANGE"
+    BATCH_MISMATCH = "BATCH_MISMATCH"
+    BATCH_EMPTY = "BATCH_EMPTY"
+    BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
+    METHOD_FORBIDDEN = "METHOD_FORBIDDEN"
+    DEADLINE_EXPIRED = "DEADLINE_EXPIRED"
+    OVERLOADED = "OVERLOADED"
+    MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
+
+    @property
+    def about(self) -> "About":
+        return REASONS[self]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is fixed about a reason. `meaning` and `remedy` are one sentence each; `failures` are the kinds
+    of failure users reported (catalogued F01 to F104) that it answers.
+    """
+
+    family: str
+    code: Code
+    meaning: str
+    remedy: str
+    failures: tuple[str, ...] = ()
+    severity: Severity = Severity.REFUSE
+
+
+_INVALID = Code.INVALID_ARGUMENT
+
+REASONS: Mapping[Reason, About] = MappingProxyType(
+    {
+        Reason.REQUEST_MALFORMED: About(
+            "request",
+            _INVALID,
+            "The message is not a readable protobuf of the method's request type; TF Serving answers INTERNAL with an empty text.",
+            "Send a serialised request of exactly the type the method expects, names in UTF-8.",
+            ("F26", "F76"),
+        ),
+        Reason.MODEL_SPEC_MISSING: About(
+            "request",
+            _INVALID,
+            "The request has no model_spec.",
+            "Set model_spec.name to the name the model is served under.",
+            ("F52",),
+        ),
+        Reason.MODEL_NAME_MISSING: About(
+            "request",
+            _INVALID,
+            "model_spec.name is empty.",
+            "Set model_spec.name to the name the model is served under.",
+            ("F41",),
+        ),
+        Reason.MODEL_NOT_FOUND: About(
+            "model",
+            Code.NOT_FOUND,
+            "The server knows no model of this name, or has unloaded all its versions.",
+            "Use the name given to the server by --model_name or its model config file; names are case-sensitive.",
+            ("F41", "F45", "F46"),
+        ),
+        Reason.VERSION_NOT_FOUND: About(
+            "model",
+            Code.NOT_FOUND,
+            "The model is served, but not in the version asked for.",
+            "Leave version unset for the latest, or serve it with model_version_policy (the default keeps only the latest).",
+            ("F43",),
+        ),
+        Reason.MODEL_LOADING: About(
+            "model",
+            Code.UNAVAILABLE,
+            "The model is known and still loading; TF Serving answers NOT_FOUND as if it did not exist.",
+            "Retry after the delay in RetryInfo.",
+            ("F50", "F78"),
+        ),
+        Reason.MODEL_LOAD_FAILED: About(
+            "model",
+            Code.NOT_FOUND,
+            "The server tried to load the model and failed; its own error text is passed on.",
+            "Mend the export named in the error and put it in place again.",
+            ("F47", "F53", "F54", "F55"),
+        ),
+        Reason.VERSION_LABEL_NOT_FOUND: About(
+            "model",
+            _INVALID,
+            "No version of the model carries this label.",
+            "Assign the label in the server's model config (version_labels), or ask by version number.",
+            ("F44",),
+        ),
+        Reason.SIGNATURE_NOT_FOUND: About(
+            "signature",
+            Code.FAILED_PRECONDITION,
+            "The model has no signature of this name.",
+            "Set model_spec.signature_name to one of the signatures listed.",
+            ("F04", "F09", "F10", "F11"),
+        ),
+        Reason.METHOD_MISMATCH: About(
+            "signature",
+            _INVALID,
+            "Classify, Regress or MultiInference was called on a signature that cannot answer it.",
+            "Call Predict, or name a signature that was exported for this method.",
+            ("F18", "F98"),
+        ),
+        Reason.INPUT_UNKNOWN: About(
+            "alias",
+            _INVALID,
+            "The request carries an input that the signature does not have.",
+            "Use the aliases of the signature, not graph tensor names.",
+            ("F01", "F02", "F03", "F04", "F05", "F16", "F17"),
+        ),
+        Reason.INPUT_MISSING: About(
+            "alias",
+            _INVALID,
+            "An input of the signature is not in the request.",
+            "Send every input of the signature (severity can be lowered for servers that hide default values).",
+            ("F06", "F07"),
+        ),
+        Reason.OUTPUT_UNKNOWN: About(
+            "alias",
+            _INVALID,
+            "output_filter names an output that the signature does not have.",
+            "Use the output aliases of the signature, or leave output_filter empty for all of them.",
+            ("F19",),
+        ),
+        Reason.OUTPUT_DUPLICATE: About(
+            "alias",
+            _INVALID,
+            "output_filter names an output twice.",
+            "Name each output once.",
+            ("F19",),
+        ),
+        Reason.DTYPE_MISMATCH: About(
+            "tensor",
+            _INVALID,
+            "The tensor's dtype is not the signature's; TF Serving does not name the input.",
+            "Cast to the dtype of the signature before building the TensorProto.",
+            ("F20", "F21", "F22", "F93"),
+        ),
+        Reason.DTYPE_INVALID: About(
+            "tensor",
+            _INVALID,
+            "The tensor's dtype is unset, unknown, or not one that a request can carry.",
+            "Set TensorProto.dtype, for example through tf.make_tensor_proto.",
+            ("F21", "F26"),
+        ),
+        Reason.RANK_MISMATCH: About(
+            "tensor",
+            _INVALID,
+            "The number of dimensions is not the signature's; TF Serving never compares it and may abort.",
+            "Send the rank of the signature; a single example needs a leading batch dimension of 1.",
+            ("F29", "F31", "F33", "F34", "F35", "F36"),
+        ),
+        Reason.SHAPE_MISMATCH: About(
+            "tensor",
+            _INVALID,
+            "A dimension that the signature fixes has another size; TF Serving never compares it.",
+            "Resize, transpose or pad to the signature's shape.",
+            ("F29", "F30", "F37", "F38"),
+        ),
+        Reason.SHAPE_INVALID: About(
+            "tensor",
+            _INVALID,
+            "The shape is impossible: a negative dimension, more than 254 dimensions, or too many elements.",
+            "Send the actual size of every dimension.",
+            ("F26", "F27"),
+        ),
+        Reason.PAYLOAD_LENGTH_MISMATCH: About(
+            "payload",
+            _INVALID,
+            "tensor_content does not have the number of bytes that dtype and shape require.",
+            "Send exactly the array's bytes, C order, little-endian, for the dtype declared.",
+            ("F26", "F27"),
+        ),
+        Reason.PAYLOAD_FIELD_MISMATCH: About(
+            "payload",
+            _INVALID,
+            "The values are in a *_val field that TensorFlow does not read for this dtype: it would read zeros.",
+            "Put the values into the field that belongs to the dtype, or use tensor_content.",
+            ("F28", "F94"),
+        ),
+        Reason.PAYLOAD_COUNT_MISMATCH: About(
+            "payload",
+            _INVALID,
+            "The number of values is neither one nor that of the shape: TensorFlow would repeat the last or cut.",
+            "Send one value per element (or one for all).",
+            ("F28",),
+        ),
+        Reason.PAYLOAD_MISSING: About(
+            "payload",
+            _INVALID,
+            "The tensor has elements but no values: TensorFlow would read zeros or empty strings.",
+            "Fill tensor_content or the *_val field of the dtype.",
+            ("F27", "F28", "F94"),
+        ),
+        Reason.VALUE_OUT_OF_RANGE: About(
+            "payload",
+            _INVALID,
+            "A value does not fit the dtype declared: TensorFlow would wrap it.",
+            "Clip or rescale the values, or declare a wider dtype.",
+            ("F93",),
+        ),
+        Reason.BATCH_MISMATCH: About(
+            "batch",
+            _INVALID,
+            "Inputs that share a free batch dimension have different batch sizes.",
+            "Send the same batch size in every input.",
+            ("F82",),
+            Severity.WARN,
+        ),
+        Reason.BATCH_EMPTY: About(
+            "batch",
+            _INVALID,
+            "The batch has no examples; a server with batching may never answer it.",
+            "Send at least one example.",
+            ("F36",),
+            Severity.WARN,
+        ),
+        Reason.BATCH_TOO_LARGE: About(
+            "batch",
+            _INVALID,
+            "The batch is larger than the limit given for this model.",
+            "Split the batch.",
+            ("F81",),
+        ),
+        Reason.METHOD_FORBIDDEN: About(
+            "admission",
+            Code.PERMISSION_DENIED,
+            "The method changes the server and is not allowed through this proxy.",
+            "Call the server directly, or start the proxy with --allow-admin-methods.",
+            ("F48",),
+        ),
+        Reason.DEADLINE_EXPIRED: About(
+            "admission",
+            Code.DEADLINE_EXCEEDED,
+            "The deadline had passed before the request could be sent to the server.",
+            "Give the call more time, or find out what delays it before the proxy.",
+            ("F72",),
+        ),
+        Reason.OVERLOADED: About(
+            "admission",
+            Code.RESOURCE_EXHAUSTED,
+            "The proxy holds as many request bytes as it is allowed to.",
+            "Retry with backoff, add replicas, or raise --max-inflight-bytes.",
+            ("F80",),
+        ),
+        Reason.MESSAGE_TOO_LARGE: About(
+            "admission",
+            Code.RESOURCE_EXHAUSTED,
+            "The message is larger than this proxy takes.",
+            "Split the batch, or raise --max-message-bytes.",
+            ("F69", "F70"),
+        ),
+    }
+)
+"""Everything fixed about each reason; docs/reasons.md is generated from it."""
