@@ -1,0 +1,408 @@
+"""Directories → versions → states: which version of which model serves.
+
+Law: one thread polls the directories and loads and unloads, one action after another; requests only look
+up. A new version loads before the old one unloads (availability preserving, the genuine server's policy),
+an unload waits for the requests that are running, a version that fails to load ends with its error and is
+not tried again (as with --max_num_load_retries=0).
+"""
+
+import contextlib
+import enum
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from proxy.devserver.model import Model
+from proxy.devserver.protos import get_model_status_pb2, model_pb2, model_server_config_pb2
+from proxy.devserver.runtime import (
+    FAILED_PRECONDITION,
+    INVALID_ARGUMENT,
+    NOT_FOUND,
+    TensorFlowError,
+)
+from proxy.devserver.warmup import warm_up
+
+_log: Final = logging.getLogger(__name__)
+
+_UNKNOWN: Final = 2
+_PLATFORM: Final = "tensorflow"
+
+
+class State(enum.IntEnum):
+    """ModelVersionStatus.State."""
+
+    START = 10
+    LOADING = 20
+    AVAILABLE = 30
+    UNLOADING = 40
+    END = 50
+
+
+@dataclass
+class _Version:
+    path: Path
+    state: State = State.START
+    error: TensorFlowError | None = None
+    model: Model | None = None
+    running: int = 0
+    aspired: bool = True
+
+
+@dataclass
+class _Entry:
+    """A model name: its configuration while it is configured, and every version ever seen under it."""
+
+    config: model_server_config_pb2.ModelConfig | None = None
+    versions: dict[int, _Version] = field(default_factory=dict)
+    missing_path_logged: bool = False
+
+
+def load(name: str, version: int, path: Path) -> Model:
+    """Load a version directory and replay its warm-up records.
+
+    Raises:
+        TensorFlowError: the status that GetModelStatus shows.
+    """
+    model = Model.load(name, version, path)
+    warm_up(model, path)
+    return model
+
+
+class Repository:
+    """Every model that is or was configured."""
+
+    def __init__(self, poll_seconds: float, load: Callable[[str, int, Path], Model] = load) -> None:
+        self._poll_seconds = poll_seconds
+        self._load = load
+        self._entries: dict[str, _Entry] = {}
+        self._labels: dict[tuple[str, str], int] = {}
+        self._configuring = threading.Lock()
+        # Guards the two dictionaries and every _Version; told of every change of state.
+        self._changed = threading.Condition()
+        self._poll_now = threading.Event()
+
+    def start(self) -> None:
+        """Begin to poll and load, in a thread that ends with the process."""
+        threading.Thread(target=self._manage, name="models", daemon=True).start()
+
+    # Configuration
+
+    def configure(self, configs: model_server_config_pb2.ModelConfigList, *, at_start: bool = False) -> None:
+        """Replace the configured models, and wait until each new one has a version available.
+
+        A new model without any version directory is waited for without end, and whoever configures next
+        waits as well: so does the genuine server (measured, section S, models nover and absent). At start
+        nobody waits, and labels may name versions which are not loaded yet.
+
+        Raises:
+            TensorFlowError: the status that HandleReloadConfigRequest answers (measured, sections P and S).
+        """
+        with self._configuring:
+            _check(configs)
+            with self._changed:
+                labels = self._checked_labels(configs, at_start=at_start)
+                _check_platforms(configs)
+                new = {config.name for config in configs.config} - {
+                    name for name, entry in self._entries.items() if entry.config is not None
+                }
+                for entry in self._entries.values():
+                    entry.config = None
+                for config in configs.config:
+                    self._entries.setdefault(config.name, _Entry()).config = config
+                for name in new:
+                    # What an earlier configuration left behind says nothing about this one.
+                    self._entries[name].versions = {
+                        number: version
+                        for number, version in self._entries[name].versions.items()
+                        if version.state < State.END
+                    }
+                self._labels = labels
+            self._poll_now.set()
+            if not at_start:
+                self._wait_until_available(new)
+
+    def _checked_labels(
+        self, configs: model_server_config_pb2.ModelConfigList, *, at_start: bool
+    ) -> dict[tuple[str, str], int]:
+        labels = {}
+        for config in configs.config:
+            for label, number in sorted(config.version_labels.items()):
+                entry = self._entries.get(config.name, _Entry())
+                version = entry.versions.get(number)
+                if not at_start and (version is None or version.state is not State.AVAILABLE):
+                    raise TensorFlowError(
+                        FAILED_PRECONDITION,
+                        f"Request to assign label to version {number} of model {config.name}, "
+                        "which is not currently available for inference",
+                    )
+                labels[config.name, label] = number
+        return labels
+
+    def _wait_until_available(self, names: set[str]) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: all(map(self._settled, names)))
+            failed = {
+                (name, number): version.error
+                for name in sorted(names)
+                if not self._available(name)
+                for number, version in sorted(self._entries[name].versions.items(), reverse=True)[:1]
+            }
+        if failed:
+            models = "".join(
+                f"{{{{name: {name} version: {number}}}"
+                + (f" due to error: {_status(error)}" if error else "")
+                + "}, "
+                for (name, number), error in failed.items()
+            )
+            raise TensorFlowError(_UNKNOWN, f"{len(failed)} model(s) did not become available: {{{models}}}")
+
+    # Look-up
+
+    def wait_until_settled(self, tell: Callable[[list[str]], None]) -> None:
+        """Wait until every configured model has a version available, or has failed.
+
+        `tell` is called with the names of those which have not, at first after five seconds.
+        """
+        while True:
+            with self._changed:
+                done = self._changed.wait_for(lambda: not self._unsettled(), timeout=5)
+                waiting = self._unsettled()
+            if done:
+                return
+            tell(waiting)
+
+    @contextlib.contextmanager
+    def lease(self, spec: model_pb2.ModelSpec) -> Iterator[Model]:
+        """Yield the loaded version that a ModelSpec means; it is not unloaded before the block ends.
+
+        Raises:
+            TensorFlowError: the status that the genuine server answers with (measured, sections I and P).
+        """
+        with self._changed:
+            version = self._find(spec)
+            version.running += 1
+        try:
+            assert version.model is not None
+            yield version.model
+        finally:
+            with self._changed:
+                version.running -= 1
+                if not version.running:
+                    self._changed.notify_all()
+
+    def _find(self, spec: model_pb2.ModelSpec) -> _Version:
+        if not spec.name:
+            raise TensorFlowError(INVALID_ARGUMENT, "ModelSpec has no name specified.")
+        match spec.WhichOneof("version_choice"):
+            case "version":
+                number, wanted = spec.version.value, f"Specific({spec.name}, {spec.version.value})"
+            case "version_label":
+                number = self._labels.get((spec.name, spec.version_label))
+                if number is None:
+                    raise TensorFlowError(
+                        INVALID_ARGUMENT, f"Unrecognized servable version label: {spec.version_label}"
+                    )
+                wanted = f"Specific({spec.name}, {number})"
+            case _:
+                number, wanted = max(self._available(spec.name), default=None), f"Latest({spec.name})"
+        available = self._available(spec.name)
+        if number not in available:
+            raise TensorFlowError(NOT_FOUND, f"Servable not found for request: {wanted}")
+        return available[number]
+
+    def status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
+        """Every version seen under a name, newest first, or the one asked for; labels are ignored.
+
+        Raises:
+            TensorFlowError: NOT_FOUND (measured, section L).
+        """
+        response = get_model_status_pb2.GetModelStatusResponse()
+        with self._changed:
+            versions = self._entries.get(spec.name, _Entry()).versions
+            if spec.WhichOneof("version_choice") == "version":
+                number = spec.version.value
+                if number not in versions:
+                    raise TensorFlowError(NOT_FOUND, f"Could not find version {number} of model {spec.name}")
+                versions = {number: versions[number]}
+            if not versions:
+                raise TensorFlowError(NOT_FOUND, f"Could not find any versions of model {spec.name}")
+            for number, version in sorted(versions.items(), reverse=True):
+                one = response.model_version_status.add(version=number, state=int(version.state))
+                one.status.SetInParent()
+                if version.error:
+                    one.status.error_code = version.error.code
+                    one.status.error_message = version.error.message
+        return response
+
+    def _available(self, name: str) -> dict[int, _Version]:
+        versions = self._entries.get(name, _Entry()).versions
+        return {number: version for number, version in versions.items() if version.state is State.AVAILABLE}
+
+    def _settled(self, name: str) -> bool:
+        versions = self._entries[name].versions
+        return bool(self._available(name)) or (
+            bool(versions) and all(version.state is State.END for version in versions.values())
+        )
+
+    def _unsettled(self) -> list[str]:
+        return [name for name, entry in self._entries.items() if entry.config and not self._settled(name)]
+
+    # The one thread that changes states
+
+    def _manage(self) -> None:
+        while True:
+            self._poll_now.clear()
+            self._poll()
+            # Each model in turn, so that none waits for all versions of another.
+            while [name for name in list(self._entries) if self._advance(name)]:
+                pass
+            self._poll_now.wait(self._poll_seconds)
+
+    def _poll(self) -> None:
+        """Compare the directories with what is aspired."""
+        with self._changed:
+            entries = dict(self._entries)
+        for name, entry in entries.items():
+            found = _aspired_versions(entry.config) if entry.config else {}
+            if found is None:
+                if not entry.missing_path_logged and entry.config:
+                    _log.warning("%s: base path %s does not exist", name, entry.config.base_path)
+                entry.missing_path_logged = True
+                continue
+            entry.missing_path_logged = False
+            with self._changed:
+                for number, version in entry.versions.items():
+                    version.aspired = number in found and (version.aspired or version.state < State.END)
+                for number, path in found.items():
+                    known = entry.versions.get(number)
+                    if known is None or (known.state is State.END and not known.aspired):
+                        entry.versions[number] = _Version(path)
+                self._changed.notify_all()
+
+    def _advance(self, name: str) -> bool:
+        """Load or unload one version of a model, whichever comes next; False when nothing is left to do."""
+        with self._changed:
+            versions = self._entries[name].versions
+            # A version that went before its load began never was.
+            for number in [n for n, v in versions.items() if v.state is State.START and not v.aspired]:
+                versions.pop(number)
+            aspired = [number for number, version in versions.items() if version.aspired]
+            serving = self._available(name)
+            retired = [number for number, version in serving.items() if not version.aspired]
+            ready = any(number in serving for number in aspired)
+            new = [number for number in aspired if versions[number].state is State.START]
+        if retired and (not aspired or ready or len(retired) > 1):
+            self._unload_version(name, min(retired), versions[min(retired)])
+        elif new:
+            self._load_version(name, max(new), versions[max(new)])
+        else:
+            return False
+        return True
+
+    def _load_version(self, name: str, number: int, version: _Version) -> None:
+        self._move(version, State.LOADING)
+        _log.info("%s: loading version %d from %s", name, number, version.path)
+        started = time.monotonic()
+        try:
+            version.model = self._load(name, number, version.path)
+        except TensorFlowError as error:
+            version.error = error
+            self._move(version, State.END)
+            _log.error("%s: version %d did not load: %s", name, number, _status(error))
+        else:
+            self._move(version, State.AVAILABLE)
+            _log.info("%s: version %d available after %.2f s", name, number, time.monotonic() - started)
+
+    def _unload_version(self, name: str, number: int, version: _Version) -> None:
+        self._move(version, State.UNLOADING)
+        _log.info("%s: unloading version %d", name, number)
+        with self._changed:
+            self._changed.wait_for(lambda: not version.running)
+        if version.model is not None:
+            version.model.session.close()
+            version.model = None
+        self._move(version, State.END)
+
+    def _move(self, version: _Version, state: State) -> None:
+        with self._changed:
+            version.state = state
+            self._changed.notify_all()
+
+
+def _check(configs: model_server_config_pb2.ModelConfigList) -> None:
+    names = [config.name for config in configs.config]
+    for config in configs.config:
+        if names.count(config.name) > 1:
+            raise TensorFlowError(
+                INVALID_ARGUMENT, f"Illegal to list model {config.name} multiple times in config list"
+            )
+    for config in configs.config:
+        if not Path(config.base_path).is_absolute():
+            raise TensorFlowError(
+                INVALID_ARGUMENT,
+                f"Expected model {config.name} to have an absolute path or URI; "
+                f"got base_path()={config.base_path}",
+            )
+
+
+def _check_platforms(configs: model_server_config_pb2.ModelConfigList) -> None:
+    for config in configs.config:
+        if not config.model_platform:
+            raise TensorFlowError(
+                INVALID_ARGUMENT,
+                "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+                f"ModelServerConfig::model_platform, model name is {config.name}",
+            )
+        if config.model_platform != _PLATFORM:
+            raise TensorFlowError(
+                INVALID_ARGUMENT,
+                f"Model {config.name} requests unsupported platform {config.model_platform}",
+            )
+
+
+def _aspired_versions(config: model_server_config_pb2.ModelConfig) -> dict[int, Path] | None:
+    """Version directories that the policy of a model wants, or None when its base path does not exist."""
+    base = Path(config.base_path)
+    try:
+        found = {int(child.name): child for child in base.iterdir() if child.name.isdecimal()}
+    except OSError:
+        return None
+    policy = config.model_version_policy
+    match policy.WhichOneof("policy_choice"):
+        case "all":
+            return found
+        case "specific":
+            return {number: path for number, path in found.items() if number in policy.specific.versions}
+        case _:
+            newest = sorted(found)[-max(policy.latest.num_versions, 1) :]
+            return {number: found[number] for number in newest}
+
+
+def _status(error: TensorFlowError) -> str:
+    """`CODE_NAME: text`, as absl::Status prints itself."""
+    return f"{_CODES[error.code]}: {error.message}"
+
+
+_CODES: Final = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)

@@ -1,0 +1,121 @@
+"""
+HPACK (RFC 7541) around the `hpack` library, with the work done once where header blocks repeat.
+
+Law: decoding keeps what a block decoded to for as long as the dynamic table is as it was: a block that inserts
+nothing decodes to the same fields again. Encoding never inserts into the peer's dynamic table, so a field list
+always encodes to the same bytes, on every connection, and what was encoded once can be sent for ever.
+"""
+
+import logging
+from typing import Final
+
+from hpack import Decoder, Encoder, HPACKError, NeverIndexedHeaderTuple, OversizedHeaderListError
+from hpack.table import HeaderTable, table_entry_size
+
+from proxy.edge.native.http2 import frames
+from proxy.edge.native.http2.fields import Field, Fields, HeaderBlock, examine
+from proxy.edge.native.http2.limits import Limits
+
+# The library logs every field at DEBUG, credentials included.
+logging.getLogger("hpack").setLevel(logging.WARNING)
+
+_KEPT_BLOCKS: Final = 64
+_KEPT_ENCODED: Final = 4096
+_LARGEST_KEPT_BLOCK: Final = 4096
+# Past the announced size a section is still decoded, so that its stream can be refused in words; past this
+# multiple the connection ends, since the rest cannot be skipped without losing the table.
+_HARD_LIMIT: Final = 4
+
+# A peer's smaller SETTINGS_HEADER_TABLE_SIZE must be acknowledged in the next block (RFC 9113 §4.3.1); an encoder
+# that inserts nothing can say zero, once.
+EMPTY_TABLE: Final = b"\x20"
+
+# Worth hiding from whoever could probe a later hop's table (RFC 7541 §7.1.3).
+_SENSITIVE: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"))
+
+
+class PeerFault(Exception):  # noqa: N818 - it is the peer's fault, not an error of ours
+    """The peer broke the protocol so that the connection cannot go on (RFC 9113 §5.4.1)."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+class _CountingTable(HeaderTable):
+    """A dynamic table that counts its insertions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.insertions = 0
+
+    def add(self, name: bytes, value: bytes) -> None:
+        self.insertions += 1
+        super().add(name, value)
+
+
+class FieldDecoder:
+    """Header blocks of one connection, in the order in which they arrive."""
+
+    __slots__ = ("_decoder", "_limit", "_table", "known")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limit = limits.header_list_size
+        self._decoder = Decoder(max_header_list_size=limits.header_list_size * _HARD_LIMIT)
+        self._decoder.header_table = self._table = _CountingTable()
+        # One dictionary per kind of section (REQUEST, RESPONSE, TRAILERS), read directly by the hot path.
+        self.known: tuple[dict[bytes, HeaderBlock], ...] = ({}, {}, {})
+
+    def decode(self, block: bytes, kind: int) -> HeaderBlock:
+        """
+        Decode and examine a block that is not in `known[kind]`.
+
+        Raises PeerFault when the table is lost (COMPRESSION_ERROR) or the section is far too large.
+        """
+        insertions = self._table.insertions
+        try:
+            fields = tuple(self._decoder.decode(block, raw=True))
+        except OversizedHeaderListError:
+            raise PeerFault(
+                frames.ENHANCE_YOUR_CALM, "header section far beyond the announced size"
+            ) from None
+        except (HPACKError, IndexError, ValueError) as error:
+            raise PeerFault(frames.COMPRESSION_ERROR, f"header block: {error}") from None
+        section = examine(fields, kind)
+        section.oversized = sum(table_entry_size(name, value) for name, value in fields) > self._limit
+        if self._table.insertions != insertions or block[:1] and block[0] & 0xE0 == 0x20:
+            for known in self.known:
+                known.clear()
+        elif section.fault is None and not section.oversized and len(block) <= _LARGEST_KEPT_BLOCK:
+            known = self.known[kind]
+            if len(known) >= _KEPT_BLOCKS:
+                known.clear()
+            known[block] = section
+        return section
+
+
+_encoder: Final = Encoder()
+_encoded: dict[Field, bytes] = {}
+
+
+def encode_field(field: Field) -> bytes:
+    """One field as a static index or a literal that is not indexed."""
+    encoded = _encoded.get(field)
+    if encoded is None or isinstance(field, NeverIndexedHeaderTuple):
+        encoded = _encoder.add((bytes(field[0]), bytes(field[1])), sensitive=True, huffman=False)
+        if isinstance(field, NeverIndexedHeaderTuple) or field[0] in _SENSITIVE:
+            return encoded
+        if encoded[0] & 0xF0 == 0x10:
+            # The library knows "never indexed" only; plain "not indexed" differs in one bit (RFC 7541 §6.2.2).
+            encoded = bytes((encoded[0] & 0x0F,)) + encoded[1:]
+        if len(_encoded) >= _KEPT_ENCODED:
+            _encoded.clear()
+        if len(encoded) <= 256:
+            _encoded[field] = encoded
+    return encoded
+
+
+def encode_fields(fields: Fields) -> bytes:
+    """A header block for any connection: it neither uses nor changes the peer's dynamic table."""
+    return b"".join(map(encode_field, fields))

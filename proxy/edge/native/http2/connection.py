@@ -1,0 +1,118 @@
+"""
+The door to an HTTP/2 connection, in either role.
+
+    connection = Connection(handler, limits, server=True)
+    connection.receive(octets, now)          # callbacks happen within
+    transport.writelines(connection.take())  # and once more after pump()
+
+Law: roles and the life of the connection as a whole; frames are read in `inbound` and written in `outbound`.
+"""
+
+from typing import Final
+
+from proxy.edge.native.http2 import frames
+from proxy.edge.native.http2.compression import PeerFault
+from proxy.edge.native.http2.inbound import ConnectionHandler, Inbound
+from proxy.edge.native.http2.limits import Limits
+from proxy.edge.native.http2.stream import Stream, StreamSink
+
+_DRAIN_PING: Final = b"draining"
+_HTTP_1_METHODS: Final = (b"GET ", b"POST", b"PUT ", b"HEAD", b"DELE", b"OPTI", b"PATC", b"CONN")
+_HTTP_1_TEXT: Final = b"This port speaks gRPC over HTTP/2 only.\n"
+_HTTP_1_ANSWER: Final = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_HTTP_1_TEXT), _HTTP_1_TEXT)
+)
+
+
+class Connection(Inbound):
+    """One HTTP/2 connection without its socket."""
+
+    def __init__(self, handler: ConnectionHandler, limits: Limits, *, server: bool) -> None:
+        super().__init__(handler, limits, server=server)
+        if not server:
+            self.out.append(frames.PREFACE)
+            self._greet()
+
+    def __repr__(self) -> str:
+        role = "server" if self.server else "client"
+        state = "closed" if self.closed else "draining" if self.draining else "open"
+        return f"<Connection {role} {state}, {len(self.streams)} streams>"
+
+    @property
+    def draining(self) -> bool:
+        """No stream will be opened any more, by the peer's wish or ours."""
+        return self.going_away is not None or self.last_accepted != frames.LARGEST_STREAM_ID
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take what the peer sent. Never raises for anything a peer can send."""
+        if self.closed:
+            return
+        self.now = now
+        greeting = self._preface
+        try:
+            self._feed(data)
+        except PeerFault as fault:
+            if greeting == frames.PREFACE and data[:4] in _HTTP_1_METHODS:
+                self.out.append(_HTTP_1_ANSWER)
+                self.closed = True
+                self.handler.on_fault(fault)
+            else:
+                self.fail(fault)
+
+    def fail(self, fault: PeerFault) -> None:
+        """End the connection for a fault of the peer (RFC 9113 §5.4.1)."""
+        if self.closed:
+            return
+        self.out.append(frames.goaway(self.highest_peer_stream, fault.code, fault.text.encode()))
+        self.lost(fault.text)
+        self.handler.on_fault(fault)
+
+    def lost(self, reason: str) -> None:
+        """The connection is gone: every stream's sink is told."""
+        self.closed = True
+        streams = list(self.streams.values())
+        self.streams.clear()
+        for stream in streams:
+            self._forget(stream)
+            if stream.sink is not None:
+                stream.sink.on_reset(stream, frames.CONNECTION_LOST, reason, False)
+
+    def can_open(self) -> bool:
+        """May the client role open one more stream here?"""
+        return (
+            len(self.streams) < self.peer_concurrent_streams
+            and not self.closed
+            and self.going_away is None
+            and self.next_stream <= frames.LARGEST_STREAM_ID
+        )
+
+    def open(self, sink: StreamSink, block: bytes, *, end: bool = False) -> Stream:
+        """Begin a request (client role). The caller has asked `can_open`."""
+        stream = Stream(self.next_stream, self.peer_window, self.limits.stream_window)
+        self.next_stream += 2
+        stream.sink = sink
+        self.streams[stream.id] = stream
+        self._send_block(stream, block, end=end)
+        return stream
+
+    def send_ping(self, payload: bytes) -> None:
+        """Ask for a sign of life; eight octets come back through the handler."""
+        if not self.closed:
+            self.out.append(frames.ping(payload))
+
+    def drain(self) -> None:
+        """
+        Ask a client to open no more streams, without failing those on their way (RFC 9113 §6.8).
+
+        A first GOAWAY names no limit; when the PING behind it returns, the second names the last stream taken.
+        """
+        if not self.closed and self.last_accepted == frames.LARGEST_STREAM_ID:
+            self.out.append(frames.goaway(frames.LARGEST_STREAM_ID, frames.NO_ERROR))
+            self.out.append(frames.ping(_DRAIN_PING))
+
+    def stop_accepting(self) -> None:
+        """Name the last stream taken; what comes after it is refused, which is safe to retry."""
+        if not self.closed and self.last_accepted == frames.LARGEST_STREAM_ID:
+            self.last_accepted = self.highest_peer_stream
+            self.out.append(frames.goaway(self.highest_peer_stream, frames.NO_ERROR))

@@ -1,0 +1,75 @@
+"""
+What a peer may cost: the bounds announced to it, and the budgets of frames that make us work for nothing.
+
+Law: numbers and arithmetic. Who is charged for what is decided where the frame is read (`inbound`).
+"""
+
+from dataclasses import dataclass
+
+from proxy.edge.native.http2 import frames
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on one connection. The windows are also the most a peer can make us hold for it."""
+
+    stream_window: int = 1 << 20
+    """Octets of DATA a peer may send on a stream before we say that they were taken; at least 65 535."""
+    connection_window: int = 8 << 20
+    """The same for all streams of a connection together; at least 65 535."""
+    frame_size: int = 1 << 18
+    """Largest frame payload accepted, 16 384 to 16 777 215. DATA is handed on while it arrives, never collected."""
+    concurrent_streams: int = 1024
+    """Streams a client may have open; one more is answered with REFUSED_STREAM, which is safe to retry."""
+    header_list_size: int = 64 << 10
+    """Announced size of a decoded header section (RFC 9113 §6.5.2 counts 32 octets extra for each field)."""
+    continuations: int = 64
+    """CONTINUATION frames in one header section."""
+    control_backlog: int = 1000
+    """Answers (acknowledgements, resets) queued for a peer that does not read them."""
+    remembered_resets: int = 2048
+    """Reset streams remembered, so that frames already on their way are told from frames of a broken peer."""
+    reset_burst: float = 1000
+    """Streams that may be reset beyond those that run to their end (CVE-2023-44487, CVE-2025-8671)…"""
+    reset_rate: float = 100
+    """…and how many more each second."""
+    nuisance_burst: float = 2000
+    """Frames that carry nothing (PING, SETTINGS, empty DATA, …) beyond those that answer what we send…"""
+    nuisance_rate: float = 200
+    """…and how many more each second."""
+
+    def __post_init__(self) -> None:
+        # A smaller initial window or frame size would only hold once the peer has acknowledged it.
+        if min(self.stream_window, self.connection_window) < frames.DEFAULT_WINDOW:
+            raise ValueError(f"flow-control windows start at {frames.DEFAULT_WINDOW} octets")
+        if max(self.stream_window, self.connection_window) > frames.LARGEST_WINDOW:
+            raise ValueError(f"a flow-control window has at most {frames.LARGEST_WINDOW} octets")
+        if not frames.DEFAULT_FRAME_SIZE <= self.frame_size <= frames.LARGEST_FRAME_SIZE:
+            raise ValueError("frame_size is between 16384 and 16777215")
+
+
+class Budget:
+    """
+    A token bucket that useful work refills too.
+
+    `earned` is any counter of useful work that only grows; each step gives `credit` tokens back, so that a busy
+    peer is never taken for a hostile one, and the hot path pays for it with one integer addition.
+    """
+
+    __slots__ = ("_burst", "_credit", "_earned", "_rate", "_then", "_tokens")
+
+    def __init__(self, burst: float, rate: float, credit: float) -> None:
+        self._burst = self._tokens = burst
+        self._rate = rate
+        self._credit = credit
+        self._earned = 0
+        self._then: float | None = None
+
+    def spend(self, now: float, earned: int) -> bool:
+        """Take one token; False when there is none."""
+        elapsed = 0.0 if self._then is None else max(0.0, now - self._then)
+        gained = elapsed * self._rate + (earned - self._earned) * self._credit
+        self._then = now
+        self._earned = earned
+        self._tokens = min(self._burst, self._tokens + gained) - 1
+        return self._tokens >= 0

@@ -1,0 +1,267 @@
+"""
+Our half of the connection: frames out, within the peer's windows, streams taking turns.
+
+Law: everything that appends to `out` on behalf of the application is here. DATA is put into `out` only as far as
+the peer's two windows and `room` (what the transport should be given at once) allow; the rest waits in its stream
+and is reported with `on_sent` once it has gone, so that whoever produced it can let its own peer send more.
+"""
+
+from collections import deque
+from typing import Final
+
+from proxy.edge.native.http2 import frames
+from proxy.edge.native.http2.compression import EMPTY_TABLE
+from proxy.edge.native.http2.limits import Limits
+from proxy.edge.native.http2.stream import Buffer, Stream, keep
+
+# Given to the transport before it can say that it has enough.
+_ROOM: Final = 256 << 10
+# One stream's turn while others wait too.
+_TURN: Final = 64 << 10
+
+_pack_head = frames.pack_head
+
+
+class Outbound:
+    """The sending side; see `connection` for the whole."""
+
+    def __init__(self, limits: Limits, *, server: bool) -> None:
+        self.limits = limits
+        self.server = server
+        self.out: list[Buffer] = []
+        self.streams: dict[int, Stream] = {}
+        self.closed = False
+        self.paused = False
+        self.room = _ROOM
+        self.send_window = frames.DEFAULT_WINDOW
+        self.peer_window = frames.DEFAULT_WINDOW
+        self.peer_frame_size = frames.DEFAULT_FRAME_SIZE
+        self.recv_window = limits.connection_window
+        self._owed = 0
+        self._block_prefix = b""
+        # Streams that have something to send and a window of their own to send it.
+        self._waiting: dict[int, Stream] = {}
+        # Useful work, which the budgets of `inbound` credit to the peer.
+        self.sent_frames = 0
+        self.completed = 0
+        # Ended streams on which frames may still be under way: True where we reset them, False where the peer did.
+        self._reset: dict[int, bool] = {}
+
+    def take(self) -> list[Buffer]:
+        """What is to be written now; the caller then calls `pump` for what was held back."""
+        out = self.out
+        self.out = []
+        if not self.paused:
+            self.room = _ROOM
+        return out
+
+    def pause(self) -> None:
+        """The transport has enough: no more DATA until `resume`."""
+        self.paused = True
+        self.room = 0
+
+    def resume(self) -> None:
+        self.paused = False
+        self.room = _ROOM
+        self.pump()
+
+    def send_head(self, stream: Stream, block: bytes, *, end: bool = False) -> None:
+        """A request's or response's head (or a 1xx) that `encode_fields` made."""
+        if stream.local_ended or self.closed:
+            return
+        self._send_block(stream, block, end=end)
+
+    def send_data(self, stream: Stream, piece: Buffer, end: bool = False) -> int:
+        """
+        Send DATA, now as far as it may go and later the rest.
+
+        Returns the octets that went at once; the others are reported to the stream's sink.
+        """
+        size = len(piece)
+        if (
+            stream.queue is None
+            and size <= stream.send_window
+            and size <= self.send_window
+            and size <= self.peer_frame_size
+            and size <= self.room
+            and not stream.local_ended
+            and stream.tail is None
+        ):
+            stream.send_window -= size
+            self.send_window -= size
+            self.room -= size
+            self.sent_frames += 1
+            self.out.append(_pack_head(size << 8, 1 if end else 0, stream.id))
+            if size:
+                self.out.append(piece)
+            if end:
+                self._end_local(stream)
+            return size
+        if stream.local_ended or stream.tail is not None or self.closed:
+            return size
+        if stream.queue is None:
+            stream.queue = deque()
+        if size:
+            keep(stream.queue, piece)
+        if end:
+            stream.tail = b""
+        return self._send_queued(stream, _ROOM)
+
+    def send_trailers(self, stream: Stream, block: bytes) -> None:
+        """End our half with trailers, after whatever DATA still waits."""
+        if stream.local_ended or stream.tail is not None or self.closed:
+            return
+        if stream.queue is None:
+            self._send_block(stream, block, end=True)
+        else:
+            stream.tail = block
+
+    def reset(self, stream: Stream, code: int) -> None:
+        """End a stream at once, in both directions; its sink hears nothing more, what it still holds is consumed."""
+        self._release(stream)
+        if self.streams.get(stream.id) is stream and not self.closed:
+            self._abandon(stream, code)
+
+    def consume(self, stream: Stream, count: int) -> None:
+        """The application has passed on so many received octets: let the peer send as many again."""
+        count = min(count, stream.held)
+        stream.held -= count
+        self._consume_connection(count)
+        if not stream.remote_ended:
+            stream.owed += count
+            if stream.owed * 2 >= self.limits.stream_window and self.streams.get(stream.id) is stream:
+                self.out.append(frames.window_update(stream.id, stream.owed))
+                stream.recv_window += stream.owed
+                stream.owed = 0
+
+    def pump(self) -> None:
+        """Send what waits, as far as windows and room allow, each stream in its turn."""
+        waiting = self._waiting
+        while waiting and self.room > 0 and not self.closed:
+            stream = next(iter(waiting.values()))
+            del waiting[stream.id]
+            sent = self._send_queued(stream, _TURN if waiting else _ROOM)
+            if sent and stream.sink is not None:
+                stream.sink.on_sent(stream, sent)
+            elif not sent and stream.id in waiting:
+                return
+
+    def _release(self, stream: Stream) -> None:
+        self._consume_connection(stream.held)
+        stream.held = 0
+
+    def _consume_connection(self, count: int) -> None:
+        self._owed += count
+        if self._owed * 2 >= self.limits.connection_window and not self.closed:
+            self.out.append(frames.window_update(0, self._owed))
+            self.recv_window += self._owed
+            self._owed = 0
+
+    def _send_block(self, stream: Stream, block: bytes, *, end: bool) -> None:
+        if self._block_prefix:
+            block = self._block_prefix + block
+            self._block_prefix = b""
+        size = len(block)
+        self.sent_frames += 1
+        if size <= self.peer_frame_size:
+            self.out.append(
+                _pack_head(size << 8 | frames.HEADERS, 5 if end else 4, stream.id) + block,
+            )
+        else:
+            self.out += frames.header_frames(stream.id, block, self.peer_frame_size, end_stream=end)
+        if end:
+            self._end_local(stream)
+
+    def _send_queued(self, stream: Stream, turn: int) -> int:
+        """Send up to `turn` octets of what the stream has queued; register it for more if only we hold it back."""
+        queue = stream.queue
+        if queue is None:
+            return 0
+        out = self.out
+        total = 0
+        while queue:
+            room = min(stream.send_window, self.send_window, self.room, self.peer_frame_size, turn - total)
+            if room <= 0:
+                break
+            head = len(out)
+            out.append(b"")
+            size = 0
+            while queue and size < room:
+                piece = queue[0]
+                length = len(piece)
+                if length <= room - size:
+                    out.append(piece)
+                    queue.popleft()
+                    size += length
+                else:
+                    view = memoryview(piece)
+                    out.append(view[: room - size])
+                    queue[0] = view[room - size :]
+                    size = room
+            ended = not queue and stream.tail == b""
+            out[head] = _pack_head(size << 8, 1 if ended else 0, stream.id)
+            self.sent_frames += 1
+            stream.send_window -= size
+            self.send_window -= size
+            self.room -= size
+            total += size
+            if ended:
+                stream.queue = None
+                self._end_local(stream)
+                return total
+        if queue:
+            if stream.send_window > 0:
+                self._waiting[stream.id] = stream
+            return total
+        stream.queue = None
+        tail = stream.tail
+        if tail:
+            self._send_block(stream, tail, end=True)
+        elif tail is not None:
+            out.append(_pack_head(0, 1, stream.id))
+            self._end_local(stream)
+        return total
+
+    def _end_local(self, stream: Stream) -> None:
+        stream.local_ended = True
+        if stream.remote_ended:
+            self.streams.pop(stream.id, None)
+            self.completed += 1
+            if self.server and stream.held:
+                self._release(stream)
+        elif self.server:
+            # The answer is complete, so the rest of the request is of no use (RFC 9113 §8.1). Left half-closed,
+            # the stream would be held by a client that never ends it.
+            self.completed += 1
+            self._release(stream)
+            self._abandon(stream, frames.NO_ERROR)
+
+    def _end_remote(self, stream: Stream) -> None:
+        stream.remote_ended = True
+        if stream.local_ended:
+            self.streams.pop(stream.id, None)
+            self.completed += 1
+        elif not self.server:
+            # The server has answered in full and will not read the rest of the request.
+            self.completed += 1
+            self._abandon(stream, frames.NO_ERROR)
+
+    def _abandon(self, stream: Stream, code: int) -> None:
+        self._forget(stream)
+        self._remember_reset(stream.id, ours=True)
+        self.out.append(frames.rst_stream(stream.id, code))
+
+    def _forget(self, stream: Stream) -> None:
+        self.streams.pop(stream.id, None)
+        self._waiting.pop(stream.id, None)
+        stream.local_ended = stream.remote_ended = True
+        stream.queue = None
+
+    def _remember_reset(self, stream_id: int, *, ours: bool) -> None:
+        self._reset[stream_id] = ours
+        if len(self._reset) > self.limits.remembered_resets:
+            del self._reset[next(iter(self._reset))]
+
+    def _refresh_table_size(self, table_size: int) -> None:
+        if table_size < 4096:
+            self._block_prefix = EMPTY_TABLE

@@ -1,0 +1,106 @@
+"""
+One HTTP/2 stream: its two windows, which halves have ended, and what waits to be sent on it.
+
+Law: state only; the rules are in `outbound` (our half) and `inbound` (the peer's half).
+"""
+
+from collections import deque
+from typing import Protocol
+
+from proxy.edge.native.http2.fields import HeaderBlock
+
+Buffer = bytes | bytearray | memoryview
+
+# A view keeps the whole chunk alive that it was cut from, and costs more than a short copy.
+_SHORT = 512
+_COALESCED = 16_384
+_PINNED_RATIO = 4
+
+
+class StreamSink(Protocol):
+    """
+    Who is told what happens on a stream. All calls come from within `receive`, `pump` or `lost`.
+
+    A sink may send on any stream from within a call. Every octet given to `on_data` must sooner or later be
+    handed to `consume`, or the stream be reset: that is what keeps the peer sending.
+    """
+
+    def on_head(self, stream: "Stream", block: HeaderBlock, ended: bool) -> None:
+        """The response's head (client role only)."""
+
+    def on_informational(self, stream: "Stream", block: HeaderBlock) -> None:
+        """A 1xx head before the response's own (client role only)."""
+
+    def on_data(self, stream: "Stream", payload: Buffer, ended: bool) -> None:
+        """A piece of DATA, in the boundaries in which it arrived; empty only with `ended`."""
+
+    def on_trailers(self, stream: "Stream", block: HeaderBlock) -> None:
+        """The peer's half ends with trailers."""
+
+    def on_reset(self, stream: "Stream", code: int, reason: str, unprocessed: bool) -> None:
+        """
+        The stream is over: reset by the peer, for a fault of the peer, or with its connection.
+
+        `unprocessed` means that the peer guarantees not to have acted on it (RFC 9113 §8.7).
+        """
+
+    def on_sent(self, stream: "Stream", count: int) -> None:
+        """So many octets that had to wait have now been handed to the connection."""
+
+
+class Stream:
+    __slots__ = (
+        "expected",
+        "head_seen",
+        "held",
+        "id",
+        "local_ended",
+        "owed",
+        "queue",
+        "recv_window",
+        "remote_ended",
+        "send_window",
+        "sink",
+        "tail",
+    )
+
+    def __init__(self, stream_id: int, send_window: int, recv_window: int) -> None:
+        self.id = stream_id
+        self.send_window = send_window
+        self.recv_window = recv_window
+        # Octets given to the sink and not yet consumed; and those consumed but not yet given back to the peer.
+        self.held = 0
+        self.owed = 0
+        # Octets of DATA that content-length still promises; negative when nothing was promised.
+        self.expected = -1
+        self.head_seen = False
+        self.remote_ended = False
+        self.local_ended = False
+        self.queue: deque[Buffer] | None = None
+        # What follows the queue: None (more to come), b"" (END_STREAM) or an encoded trailer block.
+        self.tail: bytes | None = None
+        self.sink: StreamSink | None = None
+
+    def __repr__(self) -> str:
+        halves = ("sending" if not self.local_ended else "") + (" receiving" if not self.remote_ended else "")
+        return f"<Stream {self.id} {halves.strip() or 'closed'}>"
+
+
+def keep(queue: deque[Buffer] | list[Buffer], piece: Buffer) -> None:
+    """
+    Append a piece that may have to wait.
+
+    A long piece stays the view it is; short ones are copied together, because a peer that sends one octet per
+    frame would otherwise cost two hundred octets of memory for each.
+    """
+    size = len(piece)
+    if size < _SHORT:
+        last = queue[-1] if queue else None
+        if type(last) is bytearray and len(last) < _COALESCED:
+            last += piece
+        else:
+            queue.append(bytearray(piece))
+    elif type(piece) is memoryview and size * _PINNED_RATIO < piece.obj.__sizeof__():
+        queue.append(bytes(piece))
+    else:
+        queue.append(piece)

@@ -1,0 +1,60 @@
+"""One record per call, handed over once, when the call is over.
+
+Law: plain data that the edge fills in and everything in observe/ reads; it holds no tensor values and no
+metadata values.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.core.types import RequestView
+from proxy.core.verdict import Verdict, Violation
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What happened to one call.
+
+    Times are in seconds: `seconds` from the arrival of the call to its end, `upstream_seconds` the part
+    spent waiting for the upstream (None: it was never asked). Sizes are message bytes, uncompressed as seen
+    by the proxy. `model` is None until the upstream has confirmed that it serves a model of that name, so
+    that it may be a label. `code` is the gRPC status code number.
+    """
+
+    method: str
+    """Full method: `/tensorflow.serving.PredictionService/Predict`."""
+    grpc_type: str = "unary"
+    """`unary`, `client_stream`, `server_stream` or `bidi_stream`; relayed methods are `bidi_stream`."""
+    code: int = 0
+    peer: str = ""
+    seconds: float = 0.0
+    upstream_seconds: float | None = None
+    request_bytes: int = 0
+    response_bytes: int = 0
+    messages_received: int = 0
+    messages_sent: int = 0
+    model: str | None = None
+    version: int | None = None
+    signature: str = ""
+    batch_size: int | None = None
+    refusal: Verdict | None = None
+    """The verdict that refused the call."""
+    would_refuse: tuple[Violation, ...] = ()
+    """What `observe` mode let through."""
+    warnings: tuple[Violation, ...] = ()
+    request: RequestView | None = None
+    """Names, dtypes and shapes of a refused request, for the ring of recent refusals."""
+    text: str = ""
+    """The status text of a refusal."""
+    judge_failed: bool = False
+    """Judgement itself failed and the request was forwarded."""
+
+
+class Observer(Protocol):
+    """What the edge tells; metrics and logs implement it."""
+
+    def call_started(self, method: str, grpc_type: str) -> None:
+        """A call has arrived."""
+
+    def call_ended(self, outcome: Outcome) -> None:
+        """A call is over; every started call ends exactly once."""
