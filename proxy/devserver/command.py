@@ -149,7 +149,7 @@ def _check_free(host: str, port: int) -> None:
         socket.create_server((host.strip("[]"), port), family=family).close()
     except OSError as error:
         raise click.UsageError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another with --listen (port 0: any free one)"
+            f"cannot listen on {host}:{port}: {error.strerror}; give another with --listen (0: any free one)"
         ) from error
 
 

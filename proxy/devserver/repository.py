@@ -163,7 +163,7 @@ class Repository:
     # Look-up
 
     def wait_until_settled(self, tell: Callable[[list[str]], None]) -> None:
-        """Wait until every configured model has a version available, or has failed.
+        """Wait until every configured model has a version, and every version is available or has failed.
 
         `tell` is called with the names of those which have not, at first after five seconds.
         """
@@ -249,7 +249,12 @@ class Repository:
         )
 
     def _unsettled(self) -> list[str]:
-        return [name for name, entry in self._entries.items() if entry.config and not self._settled(name)]
+        return [
+            name
+            for name, entry in self._entries.items()
+            if entry.config
+            and (not entry.versions or any(v.state < State.AVAILABLE for v in entry.versions.values()))
+        ]
 
     # The one thread that changes states
 

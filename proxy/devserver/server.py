@@ -138,7 +138,8 @@ class _Handler(grpc.GenericRpcHandler):
             if self._slots and not self._slots.acquire(blocking=False):
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
             try:
-                return method(request_type.FromString(body), context.time_remaining()).SerializeToString()
+                response = method(request_type.FromString(body), context.time_remaining())
+                return bytes(response.SerializeToString())
             except DecodeError:
                 context.abort(grpc.StatusCode.INTERNAL, "")
             except TensorFlowError as error:

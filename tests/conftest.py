@@ -1,0 +1,116 @@
+"""Real models and a real dev server for everyone: built once, served by one subprocess."""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAKE_MODELS = ROOT / "tests" / "models" / "make_models.py"
+# `nover` is left out: the port stays closed until every model has a version.
+SERVED = (
+    *("ssd", "f300", "two", "unk", "twosig", "twosig_def", "half", "scalar", "fixed", "slow", "stateful"),
+    *("echo", "cls", "conv", "convresize", "enc", "corrupt", "emptyver"),
+)
+MULTI = """
+model_config_list {
+  config {
+    name: "multi"
+    base_path: "%s"
+    model_platform: "tensorflow"
+    model_version_policy { specific { versions: 1 versions: 3 } }
+  }
+}
+"""
+
+
+@dataclass
+class DevServer:
+    """A running dev server: `target` is where it answers, `process` is ours to watch or to lose."""
+
+    target: str
+    process: subprocess.Popen[str]
+    log: Path
+
+    def stop(self) -> int:
+        """SIGTERM, and wait; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.stdout.close()
+        return self.process.wait(timeout=10)
+
+
+StartDevServer = Callable[..., DevServer]
+
+
+@pytest.fixture(scope="session")
+def models_dir(pytestconfig: pytest.Config) -> Path:
+    """Every model of `make_models.py`, one folder each; kept in pytest's cache until script or TF change."""
+    made_of = MAKE_MODELS.read_bytes() + importlib.metadata.version("tensorflow").encode()
+    cache = pytestconfig.cache.mkdir("tf-models")
+    models = cache / hashlib.sha256(made_of).hexdigest()[:16]
+    if not models.exists():
+        building = tempfile.mkdtemp(dir=cache)
+        done = subprocess.run(
+            [sys.executable, MAKE_MODELS, building], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        with contextlib.suppress(OSError):  # another run was faster
+            Path(building).rename(models)
+        shutil.rmtree(building, ignore_errors=True)
+    return models
+
+
+@contextlib.contextmanager
+def dev_server_factory(folder: Path) -> Iterator[StartDevServer]:
+    started: list[DevServer] = []
+
+    def start(*flags: str, env: dict[str, str] | None = None) -> DevServer:
+        log = folder / f"dev-server-{len(started)}.log"
+        with log.open("w") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "proxy.devserver", "--listen", "127.0.0.1:0", *flags],
+                cwd=ROOT,
+                env=os.environ | (env or {}),
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
+        line = process.stdout.readline()
+        started.append(DevServer(line.rpartition(" ")[2].strip(), process, log))
+        assert line.startswith("dev server ready on "), log.read_text()[-3000:]
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for server in started:
+            server.stop()
+
+
+@pytest.fixture
+def start_dev_server(tmp_path: Path) -> Iterator[StartDevServer]:
+    """Start a dev server of the test's own with the given flags: `start_dev_server("--model", "a=/path")`."""
+    with dev_server_factory(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def dev_server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
+    """One dev server with every model, for tests that only ask: it must not be crashed or reconfigured."""
+    folder = tmp_path_factory.mktemp("dev-server")
+    config = folder / "models.config"
+    config.write_text(MULTI % (models_dir / "multi"))
+    flags = [f"--model={name}={models_dir / name}" for name in SERVED]
+    with dev_server_factory(folder) as start:
+        yield start(f"--model-config-file={config}", *flags)
