@@ -29,7 +29,7 @@ class Policy:
     """How one model's requests are treated. `severities` holds every reason. `max_batch` None: unlimited."""
 
     mode: Mode = Mode.ENFORCE
-    severities: Mapping[Reason, Severity] = DEFAULT_SEVERITIES
+    severities: Mapping[Reason, Severity] = field(default_factory=lambda: DEFAULT_SEVERITIES)
     max_batch: int | None = None
 
     @classmethod

@@ -1,6 +1,7 @@
 """What judgement says: violations as data, all of them, and nothing about how they reach the client."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.core.reasons import Code, Reason
 
@@ -10,7 +11,8 @@ class Violation:
     """One thing that is wrong.
 
     `field` is the path in the request (`inputs["x"].tensor_shape.dim[3]`), `where` the same for a person
-    ("input 'x'"). `expected`, `got` and `hint` are short phrases; `hint` may be empty.
+    ("input 'x'"), `alias` the input's alias where it concerns one. `expected`, `got` and `hint` are short
+    phrases; `hint` may be empty.
     """
 
     reason: Reason
@@ -19,10 +21,10 @@ class Violation:
     expected: str
     got: str
     hint: str = ""
+    alias: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The outcome of judging one request.
 
     `violations` refuse, `warnings` do not. `model` and `version` name the servable judged against (None

@@ -1,0 +1,261 @@
+"""One small pure function per rule: what a tensor, an alias or a batch must be, and what is wrong when not.
+
+Law: a rule sees a view and a spec and returns a Violation or None (or a list where several are possible). It
+does not know severities, modes or codes. What is legal for TensorFlow is never a violation: unknown rank and
+-1 accept anything in their place, rank 0 is a rank, one value fills a tensor, zero dimensions are legal.
+"""
+
+from collections.abc import Iterable
+
+from proxy.core import explain
+from proxy.core.explain import quote
+from proxy.core.reasons import Reason
+from proxy.core.types import (
+    CLASSIFY_METHOD,
+    DT_RESOURCE,
+    DT_STRING,
+    DT_VARIANT,
+    DTYPES,
+    REGRESS_METHOD,
+    UNKNOWN_DIM,
+    DType,
+    Servable,
+    Shape,
+    Signature,
+    TensorSpec,
+    TensorView,
+    dtype_name,
+    shape_text,
+)
+from proxy.core.verdict import Violation
+
+MAX_RANK = 254
+"""`TensorShape::MaxDimensions()`; measured: 254 dimensions pass, 255 are a parsing error."""
+
+MAX_ELEMENTS = 2**63 - 1
+"""TensorFlow counts elements in int64 and refuses a shape whose count overflows (measured: [2^62,4])."""
+
+
+def _of_input(reason: Reason, alias: str, path: str, expected: str, got: str, hint: str = "") -> Violation:
+    field = f'inputs["{explain.escape(alias)}"]{path}'
+    return Violation(reason, field, f"input {quote(alias)}", expected, got, hint, alias)
+
+
+def element_count(dims: Shape) -> int | None:
+    """The number of elements, or None when the shape is impossible."""
+    count = 1
+    if len(dims) > MAX_RANK:
+        return None
+    for dim in dims:
+        if dim < 0:
+            return None
+        count *= dim
+        if count > MAX_ELEMENTS:
+            return None
+    return count
+
+
+def input_unknown(alias: str, signature: Signature, servable: Servable, missing: list[str]) -> Violation:
+    """An input that the signature does not have."""
+    hint = explain.alias_hint(alias, signature, signature.inputs, servable.signatures.values(), missing)
+    return _of_input(
+        Reason.INPUT_UNKNOWN, alias, "", explain.listing(signature.inputs), "an unknown alias", hint
+    )
+
+
+def input_missing(spec: TensorSpec) -> Violation:
+    """An input of the signature that the request lacks."""
+    expected = f"{dtype_name(spec.dtype)}{shape_text(spec.shape)}"
+    return _of_input(Reason.INPUT_MISSING, spec.alias, "", expected, "nothing")
+
+
+def output_filter(outputs: Iterable[str], signature: Signature, servable: Servable) -> list[Violation]:
+    """Unknown and repeated names in `output_filter`."""
+    found: list[Violation] = []
+    seen: set[str] = set()
+    for index, alias in enumerate(outputs):
+        field = f"output_filter[{index}]"
+        if alias not in signature.outputs:
+            hint = explain.alias_hint(
+                alias, signature, signature.outputs, servable.signatures.values(), output=True
+            )
+            expected = explain.listing(signature.outputs)
+            found.append(
+                Violation(
+                    Reason.OUTPUT_UNKNOWN, field, f"output {quote(alias)}", expected, "an unknown alias", hint
+                )
+            )
+        elif alias in seen:
+            found.append(
+                Violation(
+                    Reason.OUTPUT_DUPLICATE,
+                    field,
+                    f"output {quote(alias)}",
+                    "each output once",
+                    "a repetition",
+                )
+            )
+        seen.add(alias)
+    return found
+
+
+def dtype(view: TensorView, spec: TensorSpec) -> Violation | None:
+    """DTYPE_INVALID or DTYPE_MISMATCH. A spec without a dtype (composite tensors, F17) accepts any."""
+    sent, wanted = view.dtype, spec.dtype
+    if sent == wanted:
+        return None
+    got = dtype_name(sent)
+    if sent not in DTYPES:
+        expected = dtype_name(wanted) if wanted else "a dtype"
+        return _of_input(Reason.DTYPE_INVALID, view.alias, ".dtype", expected, got)
+    if not wanted:
+        return None
+    hint = explain.dtype_hint(view, spec)
+    return _of_input(Reason.DTYPE_MISMATCH, view.alias, ".dtype", dtype_name(wanted), got, hint)
+
+
+def shape_invalid(view: TensorView) -> Violation:
+    """SHAPE_INVALID: what `TensorShape::IsValid` refuses, for dims that have no element count."""
+    path, expected, hint = ".tensor_shape", "fewer than 2^63 elements", ""
+    negative = [axis for axis, dim in enumerate(view.dims) if dim < 0]
+    if len(view.dims) > MAX_RANK:
+        expected = f"at most {MAX_RANK} dimensions"
+    elif negative:
+        path = f".tensor_shape.dim[{negative[0]}]"
+        expected = "dimensions of 0 or more"
+        if view.dims[negative[0]] == UNKNOWN_DIM:
+            hint = "send the actual size; only a signature may say -1"
+    return _of_input(Reason.SHAPE_INVALID, view.alias, path, expected, _sent_shape(view.dims), hint)
+
+
+def _sent_shape(dims: Shape) -> str:
+    shown = ",".join(map(str, dims[:10]))
+    return f"[{shown},...] ({len(dims)} dimensions)" if len(dims) > 10 else f"[{shown}]"
+
+
+def shape(view: TensorView, spec: TensorSpec) -> Violation | None:
+    """RANK_MISMATCH or SHAPE_MISMATCH: what TF Serving never compares."""
+    wanted, dims = spec.shape, view.dims
+    if wanted is None or explain.fits(dims, wanted):
+        return None
+    hint = explain.shape_hint(dims, wanted)
+    if len(dims) != len(wanted):
+        expected, got = f"rank {len(wanted)} {shape_text(wanted)}", f"rank {len(dims)} {_sent_shape(dims)}"
+        return _of_input(Reason.RANK_MISMATCH, view.alias, ".tensor_shape", expected, got, hint)
+    wrong = [axis for axis, size in enumerate(wanted) if size not in (dims[axis], UNKNOWN_DIM)]
+    if all(dims[axis] < 0 for axis in wrong):
+        return None  # SHAPE_INVALID says it already
+    path = f".tensor_shape.dim[{wrong[0]}]" if len(wrong) == 1 else ".tensor_shape"
+    return _of_input(Reason.SHAPE_MISMATCH, view.alias, path, shape_text(wanted), _sent_shape(dims), hint)
+
+
+def payload(view: TensorView, count: int) -> Violation | None:
+    """What TensorFlow would refuse without saying why, or fill, cut and wrap without saying anything.
+
+    `count` is the number of elements of the shape. Follows `Tensor::FromProto` (`tensor.cc`): nothing is read
+    when there are no elements; `tensor_content` wins over every `*_val` field and must have the exact length;
+    one value fills the tensor.
+    """
+    kind = DTYPES.get(view.dtype)
+    if kind is None or not count or view.dtype in (DT_RESOURCE, DT_VARIANT):
+        return None
+    if view.content_length:
+        return _content(view, kind, count)
+    values = view.counts.get(kind.field, 0)
+    wanted = count * kind.per_element
+    if values in (wanted, kind.per_element):
+        return _wraps(view, kind) if view.wraps else None
+    expected = f"{wanted} values in {kind.field}"
+    if values:
+        effect = "cut the rest" if values > wanted else "repeat the last one"
+        hint = f"for {explain.tensor_text(view)}; TensorFlow would {effect}"
+        path = f".{kind.field}"
+        return _of_input(Reason.PAYLOAD_COUNT_MISMATCH, view.alias, path, expected, f"{values}", hint)
+    if view.counts:
+        filled = ", ".join(f"{number} in {name}" for name, number in sorted(view.counts.items()))
+        hint = f"TensorFlow reads only {kind.field} for {kind.name}"
+        return _of_input(Reason.PAYLOAD_FIELD_MISMATCH, view.alias, "", expected, filled, hint)
+    blank = "empty strings" if view.dtype == DT_STRING else "zeros"
+    hint = f"the values are missing: TensorFlow would read {blank}"
+    return _of_input(Reason.PAYLOAD_MISSING, view.alias, "", f"{wanted} values", "none", hint)
+
+
+def _content(view: TensorView, kind: DType, count: int) -> Violation | None:
+    path, length = ".tensor_content", view.content_length
+    if view.dtype == DT_STRING:
+        if view.string_content_fits:
+            return None
+        expected = f"{count} strings in TensorFlow's encoding"
+        got = f"{length} bytes that are not"
+        hint = "put strings into string_val"
+        return _of_input(Reason.PAYLOAD_LENGTH_MISMATCH, view.alias, path, expected, got, hint)
+    wanted = count * kind.size
+    if length == wanted:
+        return _wraps(view, kind) if view.wraps else None
+    expected = f"{wanted} bytes ({count} x {kind.size}) for {explain.tensor_text(view)}"
+    hint = explain.length_hint(view, kind, count)
+    return _of_input(Reason.PAYLOAD_LENGTH_MISMATCH, view.alias, path, expected, f"{length} bytes", hint)
+
+
+def _wraps(view: TensorView, kind: DType) -> Violation:
+    if view.content_length:
+        path, expected = ".tensor_content", "bytes 0 or 1"
+    else:
+        path, expected = f".{kind.field}", f"values from {kind.low} to {kind.high} in {kind.field}"
+    hint = f"they do not fit {kind.name}: TensorFlow would wrap or refuse them"
+    return _of_input(Reason.VALUE_OUT_OF_RANGE, view.alias, path, expected, "values outside", hint)
+
+
+def batch(views: Iterable[tuple[TensorView, TensorSpec]], max_batch: int | None) -> list[Violation]:
+    """Warnings about the free batch dimension, and the limit a policy gives."""
+    sizes = [
+        (view.dims[0], view.alias)
+        for view, spec in views
+        if spec.shape and spec.shape[0] == UNKNOWN_DIM and len(view.dims) == len(spec.shape)
+    ]
+    if not sizes:
+        return []
+    (smallest, first), (largest, last) = min(sizes), max(sizes)
+    found = []
+    path = ".tensor_shape.dim[0]"
+    if smallest != largest:
+        got = f"{smallest} in {quote(first)}, {largest} in {quote(last)}"
+        hint = "servers with batching refuse this"
+        found.append(Violation(Reason.BATCH_MISMATCH, "inputs", "inputs", "one batch size", got, hint))
+    if smallest == 0:
+        hint = "servers with batching may never answer"
+        expected, got = "at least one example", "a batch of 0"
+        found.append(_of_input(Reason.BATCH_EMPTY, first, path, expected, got, hint))
+    if max_batch is not None and largest > max_batch:
+        expected = f"a batch of at most {max_batch}"
+        found.append(_of_input(Reason.BATCH_TOO_LARGE, last, path, expected, f"{largest}", "split the batch"))
+    return found
+
+
+def method(signature: Signature, wanted: str) -> Violation | None:
+    """METHOD_MISMATCH: what Classify and Regress need of a signature (`classifier.cc`, `regressor.cc`).
+
+    TF Serving looks at the shape of the signature, not at its method_name (which it checks only under a
+    flag that is off), so a signature that would work is never refused.
+    """
+    if wanted == CLASSIFY_METHOD:
+        usable = len(signature.outputs) <= 2 and not signature.outputs.keys().isdisjoint(
+            ("classes", "scores")
+        )
+    else:
+        usable = set(signature.outputs) == {"outputs"}
+    if usable and set(signature.inputs) == {"inputs"}:
+        return None
+    call = "Regress" if wanted == REGRESS_METHOD else "Classify"
+    hint = {
+        CLASSIFY_METHOD: "call Classify, or Predict",
+        REGRESS_METHOD: "call Regress, or Predict",
+    }.get(signature.method, "call Predict")
+    return Violation(
+        Reason.METHOD_MISMATCH,
+        "model_spec.signature_name",
+        f"signature {quote(signature.name)}",
+        f"one that {call} can run ({wanted})",
+        signature.method or "no method_name",
+        hint,
+    )

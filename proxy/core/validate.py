@@ -1,0 +1,149 @@
+"""Judges one request against one servable: every violation, not only the first.
+
+Law: decides what is wrong and, by the policy's severities, whether that refuses or warns; knows nothing of
+modes, caches or wires. A request that fits costs one pass over its inputs.
+"""
+
+from dataclasses import replace
+
+from proxy.core import explain, rules
+from proxy.core.explain import quote
+from proxy.core.policy import Policy
+from proxy.core.reasons import Code, Reason, Severity
+from proxy.core.types import DEFAULT_SIGNATURE, RequestView, Servable, Signature, TensorView
+from proxy.core.verdict import Verdict, Violation
+
+_TENSOR_REASONS = frozenset({Reason.DTYPE_MISMATCH, Reason.RANK_MISMATCH, Reason.SHAPE_MISMATCH})
+
+
+def judge(request: RequestView, servable: Servable, policy: Policy) -> Verdict:
+    """The verdict on a PredictRequest; TF Serving runs Predict on a signature of any method."""
+    signature = servable.signature(request.signature)
+    if signature is None:
+        return _sorted_out([_signature_not_found(request, servable)], policy, servable, None)
+    found = _inputs(request, signature, servable, policy)
+    if request.outputs:
+        found += rules.output_filter(request.outputs, signature, servable)
+    return _sorted_out(found, policy, servable, signature)
+
+
+def judge_method(request: RequestView, servable: Servable, policy: Policy, method: str) -> Verdict:
+    """The verdict on a Classify, Regress or MultiInference task, whose Examples are opaque.
+
+    `method` is the method_name of TF Serving (`tensorflow/serving/classify`). Unlike Predict they answer
+    INVALID_ARGUMENT for a signature that does not exist (measured).
+    """
+    signature = servable.signature(request.signature)
+    if signature is None:
+        verdict = _sorted_out([_signature_not_found(request, servable)], policy, servable, None)
+        return verdict._replace(code=Code.INVALID_ARGUMENT)
+    violation = rules.method(signature, method)
+    return _sorted_out([violation] if violation else [], policy, servable, signature)
+
+
+def judge_spec(request: RequestView, policy: Policy) -> Verdict | None:
+    """The refusal of a request that names no model, or None; needs no servable."""
+    if request.key is None:
+        violation = Violation(
+            Reason.MODEL_SPEC_MISSING,
+            "model_spec",
+            "model_spec",
+            "a model name",
+            "no model_spec",
+            "set model_spec.name",
+        )
+    elif not request.key.model:
+        violation = Violation(
+            Reason.MODEL_NAME_MISSING, "model_spec.name", "model_spec.name", "a model name", "nothing"
+        )
+    else:
+        return None
+    verdict = _sorted_out([violation], policy, None, None)
+    return verdict if verdict.violations else None
+
+
+def batch_size(request: RequestView) -> int | None:
+    """The leading dimension of the first input that has one."""
+    for view in request.inputs:
+        if view.dims:
+            return view.dims[0]
+    return None
+
+
+def _inputs(
+    request: RequestView, signature: Signature, servable: Servable, policy: Policy
+) -> list[Violation]:
+    found: list[Violation] = []
+    specs = signature.inputs
+    unknown: list[str] = []
+    pairs = []
+    for view in request.inputs:
+        spec = specs.get(view.alias)
+        if spec is None:
+            unknown.append(view.alias)
+            continue
+        pairs.append((view, spec))
+        for violation in (rules.dtype(view, spec), rules.shape(view, spec), _elements(view)):
+            if violation is not None:
+                found.append(violation)
+    if unknown or len(pairs) != len(specs):
+        found = _aliases(request, unknown, signature, servable) + found
+    if len(found) > 1:
+        found = _with_swaps(found, request, signature)
+    return found + rules.batch(pairs, policy.max_batch)
+
+
+def _elements(view: TensorView) -> Violation | None:
+    count = rules.element_count(view.dims)
+    return rules.shape_invalid(view) if count is None else rules.payload(view, count)
+
+
+def _aliases(
+    request: RequestView, unknown: list[str], signature: Signature, servable: Servable
+) -> list[Violation]:
+    sent = {view.alias for view in request.inputs}
+    missing = [
+        alias for alias in sorted(signature.inputs) if alias not in sent and alias not in signature.defaults
+    ]
+    found = [rules.input_unknown(alias, signature, servable, missing) for alias in unknown]
+    return found + [rules.input_missing(signature.inputs[alias]) for alias in missing]
+
+
+def _with_swaps(found: list[Violation], request: RequestView, signature: Signature) -> list[Violation]:
+    wrong = sorted({each.alias for each in found if each.reason in _TENSOR_REASONS})
+    views = {view.alias: view for view in request.inputs}
+    moves = explain.swap_hint(views, signature.inputs, wrong)
+    return [
+        replace(each, hint=f"tensors are swapped: this one belongs under {quote(moves[each.alias])}")
+        if each.alias in moves and each.reason in _TENSOR_REASONS
+        else each
+        for each in found
+    ]
+
+
+def _signature_not_found(request: RequestView, servable: Servable) -> Violation:
+    asked = request.signature
+    got = quote(asked) if asked else f"no name, and the model has no {quote(DEFAULT_SIGNATURE)}"
+    return Violation(
+        Reason.SIGNATURE_NOT_FOUND,
+        "model_spec.signature_name",
+        "signature",
+        explain.listing(servable.signatures),
+        got,
+        explain.signature_hint(asked, servable.signatures),
+    )
+
+
+def _sorted_out(
+    found: list[Violation], policy: Policy, servable: Servable | None, signature: Signature | None
+) -> Verdict:
+    model = servable.model if servable else None
+    version = servable.version if servable else None
+    name = signature.name if signature else ""
+    if not found:
+        return Verdict(model=model, version=version, signature=name)
+    severities = policy.severities
+    refusing = tuple(each for each in found if severities[each.reason] is Severity.REFUSE)
+    warnings = tuple(each for each in found if severities[each.reason] is Severity.WARN)
+    accepts = str(signature) if signature and refusing else ""
+    return Verdict(refusing, warnings, model, version, name, accepts)
