@@ -1,0 +1,84 @@
+"""The command line: one file per command, imported only when the command is used.
+
+Law: this file knows names and one sentence of every command, so that `--help` costs no more than click.
+"""
+
+import importlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import click
+
+
+class Lazy(NamedTuple):
+    """Where a command lives (`module:attribute`) and what the list of commands says of it."""
+
+    target: str
+    summary: str
+
+
+COMMANDS: Mapping[str, Lazy] = {
+    "serve": Lazy("proxy.cli.serve:serve", "Run the proxy in front of a tensorflow_model_server."),
+    "config": Lazy("proxy.cli.config:config", "Print the effective settings and where each comes from."),
+    "dev-server": Lazy(
+        "proxy.cli.dev_server:dev_server",
+        "Serve SavedModels with the real TensorFlow, for development and tests.",
+    ),
+}
+"""In the order in which the help lists them."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        lazy = COMMANDS.get(cmd_name)
+        if lazy is None:
+            return None
+        module, _, attribute = lazy.target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, lazy.summary) for name, lazy in COMMANDS.items()])
+
+
+def _version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if not asked or ctx.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    click.echo(f"tfs-proxy {version('tfs-proxy')}")
+    ctx.exit()
+
+
+@click.group(
+    "tfs-proxy",
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Every command explains itself: tfs-proxy COMMAND --help",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Print the version and exit.",
+)
+def main() -> None:
+    r"""Say what is wrong with a request before TensorFlow Serving stays silent about it.
+
+    tfs-proxy stands between gRPC clients and tensorflow_model_server. It checks every PredictRequest
+    against the live signature, refuses what does not match in words that say what was expected, what came
+    and how to mend it, and passes everything else through untouched.
+
+    \b
+    Try it:
+      tfs-proxy serve --upstream localhost:8500     clients now call port 8600 instead
+    """
