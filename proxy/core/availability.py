@@ -3,16 +3,20 @@
 Law: decides from what GetModelStatus said (measured: only it tells these apart), never asks anyone.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from proxy.core.explain import closest, quote
-from proxy.core.reasons import Reason
+from proxy.core.policy import DEFAULT_SEVERITIES
+from proxy.core.reasons import Reason, Severity
 from proxy.core.types import ModelKey
 from proxy.core.verdict import Verdict, Violation
 
 LOADING_STATES = frozenset({"START", "LOADING"})
 AVAILABLE = "AVAILABLE"
+
+RETRY_SECONDS = 1.0
+"""What a client is told to wait for a model that is loading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,23 @@ def _listing(versions: Collection[VersionStatus]) -> str:
     return ", ".join(f"{status.version} {status.state}" for status in versions) or "none"
 
 
-def judge_absence(absence: Absence, retry_seconds: float = 1.0) -> Verdict | None:
-    """The refusal for an absent servable, or None when the answers contradict each other (forward then).
+def judge_absence(
+    absence: Absence, severities: Mapping[Reason, Severity] = DEFAULT_SEVERITIES
+) -> Verdict | None:
+    """The verdict on a request for an absent servable, or None when the answers contradict each other.
 
-    `retry_seconds` is what a client is told to wait for a model that is loading.
+    Where the reason's severity is not `refuse`, the verdict is a warning or empty, and TF Serving answers.
     """
+    verdict = _refusal(absence)
+    if verdict is None:
+        return None
+    severity = severities[verdict.violations[0].reason]
+    if severity is Severity.REFUSE:
+        return verdict
+    return verdict._replace(violations=(), warnings=verdict.violations if severity is Severity.WARN else ())
+
+
+def _refusal(absence: Absence) -> Verdict | None:
     key, versions = absence.key, absence.versions
     if not versions:
         return _refuse(key, _unknown_model(absence))
@@ -62,9 +78,9 @@ def judge_absence(absence: Absence, retry_seconds: float = 1.0) -> Verdict | Non
             f"model {quote(key.model)}",
             "a loaded version",
             f"version {status.version} still {status.state}",
-            f"retry in {retry_seconds:g} s; a model that stays LOADING for minutes may be failing and retried, see the server's log",
+            f"retry in {RETRY_SECONDS:g} s; a model that stays LOADING for minutes may be failing and retried, see the server's log",
         )
-        return _refuse(key, violation, retry_seconds)
+        return _refuse(key, violation, RETRY_SECONDS)
     failed = [status for status in asked if status.error_code or status.error_message]
     if failed:
         status = max(failed, key=lambda each: each.version)

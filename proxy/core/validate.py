@@ -83,9 +83,7 @@ def _inputs(
             unknown.append(view.alias)
             continue
         pairs.append((view, spec))
-        for violation in (rules.dtype(view, spec), rules.shape(view, spec), _elements(view)):
-            if violation is not None:
-                found.append(violation)
+        found += filter(None, (rules.dtype(view, spec), rules.shape(view, spec), _elements(view)))
     if unknown or len(pairs) != len(specs):
         found = _aliases(request, unknown, signature, servable) + found
     if len(found) > 1:

@@ -1,0 +1,186 @@
+"""The one decision point: request bytes → Admit or Refuse.
+
+Law: the same gate serves every edge and the `check` command. It never raises and never changes a byte. When
+judgement cannot be made (metadata out of reach, contradicting answers, a fault of our own), the request is
+admitted and says so: fail open. A refusal is never based on stale metadata: it is confirmed once first.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from proxy.core.availability import Absence, judge_absence
+from proxy.core.policy import Mode, Policies, Policy
+from proxy.core.reasons import Reason, Severity
+from proxy.core.types import CLASSIFY_METHOD, REGRESS_METHOD, RequestView
+from proxy.core.validate import batch_size, judge, judge_method, judge_spec
+from proxy.core.verdict import Verdict, Violation
+from proxy.upstream.signatures import Lookup, SignatureCache
+from proxy.wire.request import (
+    MalformedRequestError,
+    parse_classify,
+    parse_multi_inference,
+    parse_predict,
+    parse_regress,
+)
+from proxy.wire.status import Status, status_of
+
+PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
+
+METADATA_PATIENCE: Final = 2.0
+"""Seconds that a request waits at most for metadata before it is forwarded unjudged."""
+
+_Parts = Sequence[tuple[RequestView, str | None]]
+
+
+def _parse_predict(message: bytes) -> _Parts:
+    return ((parse_predict(message), None),)
+
+
+def _parse_classify(message: bytes) -> _Parts:
+    return ((parse_classify(message), CLASSIFY_METHOD),)
+
+
+def _parse_regress(message: bytes) -> _Parts:
+    return ((parse_regress(message), REGRESS_METHOD),)
+
+
+_PARSERS: Final[MappingProxyType[str, Callable[[bytes], _Parts]]] = MappingProxyType(
+    {
+        PREDICT: _parse_predict,
+        "/tensorflow.serving.PredictionService/Classify": _parse_classify,
+        "/tensorflow.serving.PredictionService/Regress": _parse_regress,
+        "/tensorflow.serving.PredictionService/MultiInference": parse_multi_inference,
+    }
+)
+
+JUDGED_METHODS: Final = frozenset(_PARSERS)
+"""Full paths of the methods that the gate judges; every other one is only relayed."""
+
+
+@dataclass(slots=True)
+class Admit:
+    """Forward the request.
+
+    `verdict` carries warnings and what it was judged against (None: not judged). `would_refuse` is what
+    `observe` mode let through. `failed`: it should have been judged and could not be.
+    """
+
+    view: RequestView | None = None
+    verdict: Verdict | None = None
+    would_refuse: tuple[Violation, ...] = ()
+    batch_size: int | None = None
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class Refuse:
+    """Answer with `status` instead of forwarding. `view` is None when the request could not be read."""
+
+    view: RequestView | None
+    verdict: Verdict
+    status: Status
+
+
+Decision = Admit | Refuse
+
+
+class Gate:
+    """Judges messages of the methods in JUDGED_METHODS against the live signatures."""
+
+    def __init__(self, signatures: SignatureCache, policies: Policies) -> None:
+        self._signatures = signatures
+        self._policies = policies
+
+    def judge_now(self, method: str, message: bytes) -> Decision | None:
+        """Decide without waiting: the common case of a good request on a known servable.
+
+        None means that `judge` must be awaited.
+        """
+        if method != PREDICT:
+            return None
+        try:
+            view = parse_predict(message)
+            key = view.key
+            if key is None or not key.model:
+                return None
+            policy = self._policies.of(key.model)
+            if policy.mode is Mode.OFF:
+                return Admit()
+            servable = self._signatures.peek(key)
+            if servable is None:
+                return None
+            verdict = judge(view, servable, policy)
+        except MalformedRequestError:
+            return None
+        except Exception:  # noqa: BLE001  a fault of ours must not break traffic
+            return Admit(failed=True)
+        return None if verdict.violations else Admit(view, verdict, batch_size=batch_size(view))
+
+    async def judge(self, method: str, message: bytes, timeout: float | None = None) -> Decision:
+        """Decide, waiting at most `timeout` seconds (and never longer than METADATA_PATIENCE) for metadata."""
+        patience = METADATA_PATIENCE if timeout is None else min(timeout, METADATA_PATIENCE)
+        try:
+            parts = _PARSERS[method](message)
+        except MalformedRequestError as error:
+            return self._malformed(str(error))
+        except Exception:  # noqa: BLE001  a fault of ours must not break traffic
+            return Admit(failed=True)
+        decision: Decision = Admit()
+        for view, task in parts:
+            try:
+                decision = await self._judge_part(view, task, patience)
+            except Exception:  # noqa: BLE001  a fault of ours must not break traffic
+                decision = Admit(failed=True)
+            if isinstance(decision, Refuse):
+                break
+        return decision
+
+    async def _judge_part(self, view: RequestView, task: str | None, patience: float) -> Decision:
+        policy = self._policies.of(view.key.model if view.key else "")
+        if policy.mode is Mode.OFF:
+            return Admit()
+        nameless = judge_spec(view, policy)
+        if nameless is not None:
+            return _decided(view, nameless, policy)
+        key = view.key
+        if key is None or not key.model:
+            return Admit(view)
+        seen: Lookup | None = self._signatures.peek(key) or await self._signatures.lookup(key, patience)
+        verdict = _verdict(view, task, seen, policy)
+        if verdict is not None and verdict.violations:
+            fresh = await self._signatures.recheck(key, seen, patience) if seen is not None else None
+            if fresh is not seen:
+                verdict = _verdict(view, task, fresh, policy)
+        if verdict is None:
+            return Admit(view, failed=True)
+        return _decided(view, verdict, policy)
+
+    def _malformed(self, text: str) -> Decision:
+        violation = Violation(
+            Reason.REQUEST_MALFORMED, "", "message", "a serialised request of the method's type", text
+        )
+        policy = self._policies.default
+        if policy.mode is Mode.OFF or policy.severities[Reason.REQUEST_MALFORMED] is not Severity.REFUSE:
+            return Admit(failed=True)
+        return _decided(None, Verdict(violations=(violation,)), policy)
+
+
+def _verdict(view: RequestView, task: str | None, seen: Lookup | None, policy: Policy) -> Verdict | None:
+    if seen is None:
+        return None
+    if isinstance(seen, Absence):
+        return judge_absence(seen, policy.severities)
+    if task is None:
+        return judge(view, seen, policy)
+    return judge_method(view, seen, policy, task)
+
+
+def _decided(view: RequestView | None, verdict: Verdict, policy: Policy) -> Decision:
+    size = batch_size(view) if view is not None else None
+    if not verdict.violations:
+        return Admit(view, verdict, batch_size=size)
+    if policy.mode is Mode.OBSERVE:
+        return Admit(view, verdict, verdict.violations, size)
+    return Refuse(view, verdict, status_of(verdict))
