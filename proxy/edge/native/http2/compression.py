@@ -1,9 +1,10 @@
 """
 HPACK (RFC 7541) around the `hpack` library, with the work done once where header blocks repeat.
 
-Law: decoding keeps what a block decoded to for as long as the dynamic table is as it was: a block that inserts
-nothing decodes to the same fields again. Encoding never inserts into the peer's dynamic table, so a field list
-always encodes to the same bytes, on every connection, and what was encoded once can be sent for ever.
+Law: decoding keeps what a block decoded to for as long as the dynamic table is as it was: a block that
+inserts nothing decodes to the same fields again. Encoding never inserts into the peer's dynamic table, so a
+field list always encodes to the same bytes, on every connection, and what was encoded once can be sent for
+ever.
 """
 
 import logging
@@ -26,8 +27,8 @@ _LARGEST_KEPT_BLOCK: Final = 4096
 # multiple the connection ends, since the rest cannot be skipped without losing the table.
 _HARD_LIMIT: Final = 4
 
-# A peer's smaller SETTINGS_HEADER_TABLE_SIZE must be acknowledged in the next block (RFC 9113 §4.3.1); an encoder
-# that inserts nothing can say zero, once.
+# A peer's smaller SETTINGS_HEADER_TABLE_SIZE must be acknowledged in the next block (RFC 9113 §4.3.1); an
+# encoder that inserts nothing can say zero, once.
 EMPTY_TABLE: Final = b"\x20"
 
 # Worth hiding from whoever could probe a later hop's table (RFC 7541 §7.1.3).
@@ -84,7 +85,7 @@ class FieldDecoder:
             raise PeerFault(frames.COMPRESSION_ERROR, f"header block: {error}") from None
         section = examine(fields, kind)
         section.oversized = sum(table_entry_size(name, value) for name, value in fields) > self._limit
-        if self._table.insertions != insertions or block[:1] and block[0] & 0xE0 == 0x20:
+        if self._table.insertions != insertions or (block and block[0] & 0xE0 == 0x20):
             for known in self.known:
                 known.clear()
         elif section.fault is None and not section.oversized and len(block) <= _LARGEST_KEPT_BLOCK:
@@ -100,14 +101,15 @@ _encoded: dict[Field, bytes] = {}
 
 
 def encode_field(field: Field) -> bytes:
-    """One field as a static index or a literal that is not indexed."""
+    """Encode one field as a static index or a literal that is not indexed."""
     encoded = _encoded.get(field)
     if encoded is None or isinstance(field, NeverIndexedHeaderTuple):
         encoded = _encoder.add((bytes(field[0]), bytes(field[1])), sensitive=True, huffman=False)
         if isinstance(field, NeverIndexedHeaderTuple) or field[0] in _SENSITIVE:
             return encoded
         if encoded[0] & 0xF0 == 0x10:
-            # The library knows "never indexed" only; plain "not indexed" differs in one bit (RFC 7541 §6.2.2).
+            # The library knows "never indexed" only; plain "not indexed" differs in one bit (RFC 7541
+            # §6.2.2).
             encoded = bytes((encoded[0] & 0x0F,)) + encoded[1:]
         if len(_encoded) >= _KEPT_ENCODED:
             _encoded.clear()
@@ -117,5 +119,5 @@ def encode_field(field: Field) -> bytes:
 
 
 def encode_fields(fields: Fields) -> bytes:
-    """A header block for any connection: it neither uses nor changes the peer's dynamic table."""
+    """Encode for any connection: the block neither uses nor changes the peer's dynamic table."""
     return b"".join(map(encode_field, fields))

@@ -16,7 +16,6 @@ from proxy.edge.native.http2.inbound import ConnectionHandler, Inbound
 from proxy.edge.native.http2.limits import Limits
 from proxy.edge.native.http2.stream import Stream, StreamSink
 
-_DRAIN_PING: Final = b"draining"
 _HTTP_1_METHODS: Final = (b"GET ", b"POST", b"PUT ", b"HEAD", b"DELE", b"OPTI", b"PATC", b"CONN")
 _HTTP_1_TEXT: Final = b"This port speaks gRPC over HTTP/2 only.\n"
 _HTTP_1_ANSWER: Final = (
@@ -69,7 +68,7 @@ class Connection(Inbound):
         self.handler.on_fault(fault)
 
     def lost(self, reason: str) -> None:
-        """The connection is gone: every stream's sink is told."""
+        """Tell every stream's sink that the connection is gone."""
         self.closed = True
         streams = list(self.streams.values())
         self.streams.clear()
@@ -79,7 +78,7 @@ class Connection(Inbound):
                 stream.sink.on_reset(stream, frames.CONNECTION_LOST, reason, False)
 
     def can_open(self) -> bool:
-        """May the client role open one more stream here?"""
+        """Whether the client role may open one more stream here."""
         return (
             len(self.streams) < self.peer_concurrent_streams
             and not self.closed
@@ -100,19 +99,3 @@ class Connection(Inbound):
         """Ask for a sign of life; eight octets come back through the handler."""
         if not self.closed:
             self.out.append(frames.ping(payload))
-
-    def drain(self) -> None:
-        """
-        Ask a client to open no more streams, without failing those on their way (RFC 9113 §6.8).
-
-        A first GOAWAY names no limit; when the PING behind it returns, the second names the last stream taken.
-        """
-        if not self.closed and self.last_accepted == frames.LARGEST_STREAM_ID:
-            self.out.append(frames.goaway(frames.LARGEST_STREAM_ID, frames.NO_ERROR))
-            self.out.append(frames.ping(_DRAIN_PING))
-
-    def stop_accepting(self) -> None:
-        """Name the last stream taken; what comes after it is refused, which is safe to retry."""
-        if not self.closed and self.last_accepted == frames.LARGEST_STREAM_ID:
-            self.last_accepted = self.highest_peer_stream
-            self.out.append(frames.goaway(self.highest_peer_stream, frames.NO_ERROR))

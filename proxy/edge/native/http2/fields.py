@@ -1,11 +1,12 @@
 """
 What a header section may say: the rules of RFC 9113 §8.2 and §8.3 for requests, responses and trailers.
 
-Law: pure functions from a list of fields to the first rule it breaks. They run once per distinct header block,
-since `compression` keeps what it decoded.
+Law: pure functions from a list of fields to the first rule it breaks. They run once per distinct header
+block, since `compression` keeps what it decoded.
 
-One rule is not enforced: values that begin or end with a space (§8.2.1). gRPC clients and servers may send such
-metadata and `grpc-message` values to one another, and a proxy that refused them would not be transparent.
+One rule is not enforced: values that begin or end with a space (§8.2.1). gRPC clients and servers may send
+such metadata and `grpc-message` values to one another, and a proxy that refused them would not be
+transparent.
 """
 
 import re
@@ -50,7 +51,7 @@ class HeaderBlock:
         self.memo: Any = None
 
     def get(self, name: bytes) -> bytes | None:
-        """The value of the first field of that name."""
+        """Return the value of the first field of that name."""
         for key, value in self.fields:
             if key == name:
                 return value

@@ -89,7 +89,7 @@ unpack_head = _HEAD.unpack_from
 
 
 def error_name(code: int) -> str:
-    """The name RFC 9113 §7 gives to a code, or the number of an unknown one."""
+    """Name a code as RFC 9113 §7 does; an unknown one is shown as its number."""
     return ERROR_NAMES[code] if 0 <= code < len(ERROR_NAMES) else f"0x{code:x}"
 
 
@@ -118,6 +118,8 @@ def settings(values: dict[int, int]) -> bytes:
     return pack_head(len(payload) << 8 | SETTINGS, 0, 0) + payload
 
 
+# Our own PING behind a first GOAWAY.
+DRAIN_PING: Final = b"draining"
 SETTINGS_ACK: Final = pack_head(SETTINGS, ACK, 0)
 
 

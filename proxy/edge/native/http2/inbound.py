@@ -1,8 +1,9 @@
 """
-The peer's half of the connection: octets in, frames read where they lie, the rules of RFC 9113 §4–§6 and §8.
+The peer's half of the connection: octets in, frames read where they lie, the rules of RFC 9113 §4 to §6 and §8.
 
-Law: this file decides what is a stream error, what a connection error, and who is charged for frames that carry
-nothing. A frame of DATA is passed on piece by piece as it arrives; every other frame waits until it is whole.
+Law: this file decides what is a stream error, what a connection error, and who is charged for frames that
+carry nothing. A frame of DATA is passed on piece by piece as it arrives; every other frame waits until it
+is whole.
 """
 
 from typing import Final, Protocol
@@ -45,19 +46,23 @@ class ConnectionHandler(Protocol):
     """Who is told what happens on the connection as a whole."""
 
     def on_request(self, stream: Stream, block: HeaderBlock, ended: bool) -> None:
-        """A client opened a stream (server role only): give it a sink, answer it or reset it."""
+        """
+        Take a stream that a client opened (server role only): give it a sink, answer it or reset it.
+
+        `block.oversized` says that it must be refused for the size of its header section.
+        """
 
     def on_settings(self) -> None:
-        """The peer's settings have arrived or changed."""
+        """Learn that the peer's settings have arrived or changed."""
 
     def on_ping_ack(self, payload: bytes) -> None:
-        """A PING of ours came back."""
+        """Learn that a PING of ours came back."""
 
     def on_goaway(self, last_stream: int, code: int, debug: bytes) -> None:
-        """The peer will not take streams beyond `last_stream`; those that we had opened are already reset."""
+        """Learn that the peer takes no stream beyond `last_stream`; our own beyond it are already reset."""
 
     def on_fault(self, fault: PeerFault) -> None:
-        """The connection is over for a fault of the peer: write what is in `out`, then close."""
+        """Write what is in `out` and close: the connection is over for a fault of the peer."""
 
 
 class Inbound(Outbound):
@@ -67,11 +72,9 @@ class Inbound(Outbound):
         super().__init__(limits, server=server)
         self.handler = handler
         self.now = 0.0
-        self.highest_peer_stream = 0
         self.next_stream = 1
         self.peer_concurrent_streams = 2**32 - 1
         self.going_away: int | None = None
-        self.last_accepted = frames.LARGEST_STREAM_ID
         self._decoder = FieldDecoder(limits)
         self._known_heads = self._decoder.known[REQUEST if server else RESPONSE]
         self._known_trailers = self._decoder.known[TRAILERS]
@@ -110,7 +113,7 @@ class Inbound(Outbound):
         end = len(data)
         view: memoryview | None = None
         streams = self.streams
-        largest = self.limits.frame_size
+        largest = self.frame_size
         while position < end:
             if self._rest or self._padding:
                 position = self._read_rest(data, position, end)
@@ -180,7 +183,7 @@ class Inbound(Outbound):
                 return
 
     def _complete_partial(self, data: bytes, position: int) -> int:
-        """Finish the frame begun in an earlier chunk; returns where the next begins, or -1 if it is not whole."""
+        """Finish the frame begun in an earlier chunk; return where the next begins, or -1."""
         partial = self._partial
         missing = HEAD_LENGTH - len(partial)
         if missing > 0:
@@ -212,8 +215,8 @@ class Inbound(Outbound):
 
     def _check_size(self, kind: int, length: int) -> None:
         """Frames that are collected until they are whole may be no longer than is useful."""
-        if length > self.limits.frame_size:
-            raise PeerFault(FRAME_SIZE_ERROR, f"frame of {length} octets, {self.limits.frame_size} announced")
+        if length > self.frame_size:
+            raise PeerFault(FRAME_SIZE_ERROR, f"frame of {length} octets, {self.frame_size} announced")
         if kind in {HEADERS, CONTINUATION} and length > self.limits.header_list_size * 2:
             raise PeerFault(frames.ENHANCE_YOUR_CALM, f"header block of {length} octets")
         if kind not in {HEADERS, CONTINUATION} and kind <= CONTINUATION:
@@ -231,7 +234,7 @@ class Inbound(Outbound):
         return size
 
     def _check_special(self, kind: int, flags: int, stream_id: int) -> None:
-        """The first frame is SETTINGS; within a header block only its CONTINUATION may come."""
+        """Check that SETTINGS come first, and within a header block only its CONTINUATION."""
         if self._block_stream:
             if kind != CONTINUATION or stream_id != self._block_stream:
                 raise PeerFault(PROTOCOL_ERROR, "a header block was interrupted by another frame")
@@ -245,11 +248,10 @@ class Inbound(Outbound):
             self._special = False
 
     def _greet(self) -> None:
-        """Our SETTINGS, and the connection window widened to what we allow."""
+        """Send our SETTINGS and widen the connection window to what we allow."""
         limits = self.limits
         values = {
             frames.INITIAL_WINDOW_SIZE: limits.stream_window,
-            frames.MAX_FRAME_SIZE: limits.frame_size,
             frames.MAX_HEADER_LIST_SIZE: limits.header_list_size,
         }
         if self.server:
@@ -281,7 +283,7 @@ class Inbound(Outbound):
         self.out.append(frame)
 
     def _refuse(self, stream_id: int, code: int) -> None:
-        """A stream error on a stream that nobody was told of."""
+        """Answer a stream error on a stream that nobody was told of."""
         self._charge_reset()
         self._remember_reset(stream_id, ours=True)
         self._answer(frames.rst_stream(stream_id, code))
@@ -302,7 +304,7 @@ class Inbound(Outbound):
         return stream_id & 1 == 0 or stream_id >= self.next_stream
 
     def _absent(self, kind: int, stream_id: int) -> None:
-        """A frame on a stream that is not open (RFC 9113 §5.1, "idle" and "closed")."""
+        """Judge a frame on a stream that is not open (RFC 9113 §5.1, "idle" and "closed")."""
         if stream_id == 0:
             raise PeerFault(PROTOCOL_ERROR, "a frame that belongs to a stream names none")
         if self._is_idle(stream_id):
@@ -320,7 +322,7 @@ class Inbound(Outbound):
     # DATA (§6.1).
 
     def _begin_data(self, data: bytes, start: int, end: int, length: int, flags: int, stream_id: int) -> int:
-        """Every DATA frame that is not the common case; returns where reading goes on."""
+        """Read every DATA frame that is not the common case; return where reading goes on."""
         if length > self.recv_window:
             raise PeerFault(FLOW_CONTROL_ERROR, "more DATA than the connection's window allows")
         padding = 0
@@ -341,7 +343,7 @@ class Inbound(Outbound):
         self.recv_window -= length
         if stream is None:
             self._absent(DATA, stream_id)
-        elif length > self.limits.frame_size:
+        elif length > self.frame_size:
             self._stream_fault(stream, FRAME_SIZE_ERROR, f"DATA frame of {length} octets")
             stream = None
         elif stream.remote_ended:
@@ -457,7 +459,7 @@ class Inbound(Outbound):
     def _read_block(
         self, stream_id: int, ended: bool, encoded: bytes, *, depends_on_itself: bool = False
     ) -> None:
-        """A whole header block: it is decoded whatever becomes of it, since it may change the table."""
+        """Decode a whole header block, whatever becomes of it: it may change the table."""
         stream = self.streams.get(stream_id)
         if stream is None:
             if self.server and stream_id > self.highest_peer_stream and stream_id & 1:
@@ -529,7 +531,7 @@ class Inbound(Outbound):
             if stream.sink is not None:
                 stream.sink.on_trailers(stream, block)
 
-    # The other frames (§6.3–§6.9).
+    # The other frames (§6.3 to §6.9).
 
     def _read_priority(self, _flags: int, stream_id: int, payload: bytes) -> None:
         """Priorities are deprecated and ignored (RFC 9113 §5.3.2), as far as they are well-formed."""
@@ -548,6 +550,8 @@ class Inbound(Outbound):
         elif self._is_idle(stream_id):
             # RST_STREAM must not be sent on an idle stream.
             raise PeerFault(code, text)
+        else:
+            self._refuse(stream_id, code)
 
     def _read_rst_stream(self, _flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
@@ -628,7 +632,10 @@ class Inbound(Outbound):
             raise PeerFault(FRAME_SIZE_ERROR, "PING is not 8 octets long")
         self._charge_nuisance()
         if flags & frames.ACK:
-            self._on_ping_ack(payload)
+            if payload == frames.DRAIN_PING:
+                self.stop_accepting()
+            else:
+                self.handler.on_ping_ack(payload)
         else:
             self._answer(frames.ping(payload, ack=True))
 

@@ -18,7 +18,7 @@ class Limits:
     connection_window: int = 8 << 20
     """The same for all streams of a connection together; at least 65 535."""
     frame_size: int = 1 << 18
-    """Largest frame payload accepted, 16 384 to 16 777 215. DATA is handed on while it arrives, never collected."""
+    """Largest frame payload accepted; DATA is handed on while it arrives, never collected."""
     concurrent_streams: int = 1024
     """Streams a client may have open; one more is answered with REFUSED_STREAM, which is safe to retry."""
     header_list_size: int = 64 << 10
@@ -52,8 +52,8 @@ class Budget:
     """
     A token bucket that useful work refills too.
 
-    `earned` is any counter of useful work that only grows; each step gives `credit` tokens back, so that a busy
-    peer is never taken for a hostile one, and the hot path pays for it with one integer addition.
+    `earned` is any counter of useful work that only grows; each step gives `credit` tokens back, so that a
+    busy peer is never taken for a hostile one, and the hot path pays for it with one integer addition.
     """
 
     __slots__ = ("_burst", "_credit", "_earned", "_rate", "_then", "_tokens")

@@ -1,9 +1,10 @@
 """
 Our half of the connection: frames out, within the peer's windows, streams taking turns.
 
-Law: everything that appends to `out` on behalf of the application is here. DATA is put into `out` only as far as
-the peer's two windows and `room` (what the transport should be given at once) allow; the rest waits in its stream
-and is reported with `on_sent` once it has gone, so that whoever produced it can let its own peer send more.
+Law: everything that appends to `out` on behalf of the application is here. DATA is put into `out` only as
+far as the peer's two windows and `room` (what the transport should be given at once) allow; the rest waits
+in its stream and is reported with `on_sent` once it has gone, so that whoever produced it can let its own
+peer send more.
 """
 
 from collections import deque
@@ -37,18 +38,24 @@ class Outbound:
         self.peer_window = frames.DEFAULT_WINDOW
         self.peer_frame_size = frames.DEFAULT_FRAME_SIZE
         self.recv_window = limits.connection_window
+        # Announced once a peer has shown that it sends much: fewer frames are less work for both sides.
+        self.frame_size = frames.DEFAULT_FRAME_SIZE
         self._owed = 0
+        # The highest stream that a client opened, and the highest that we promised to take.
+        self.highest_peer_stream = 0
+        self.last_accepted = frames.LARGEST_STREAM_ID
         self._block_prefix = b""
         # Streams that have something to send and a window of their own to send it.
         self._waiting: dict[int, Stream] = {}
         # Useful work, which the budgets of `inbound` credit to the peer.
         self.sent_frames = 0
         self.completed = 0
-        # Ended streams on which frames may still be under way: True where we reset them, False where the peer did.
+        # Ended streams on which frames may still be under way: True where we reset them, False where the
+        # peer did.
         self._reset: dict[int, bool] = {}
 
     def take(self) -> list[Buffer]:
-        """What is to be written now; the caller then calls `pump` for what was held back."""
+        """Hand out what is to be written now; the caller then calls `pump` for what was held back."""
         out = self.out
         self.out = []
         if not self.paused:
@@ -56,7 +63,7 @@ class Outbound:
         return out
 
     def pause(self) -> None:
-        """The transport has enough: no more DATA until `resume`."""
+        """Hold DATA back until `resume`: the transport has enough."""
         self.paused = True
         self.room = 0
 
@@ -66,7 +73,7 @@ class Outbound:
         self.pump()
 
     def send_head(self, stream: Stream, block: bytes, *, end: bool = False) -> None:
-        """A request's or response's head (or a 1xx) that `encode_fields` made."""
+        """Send a request's or response's head (or a 1xx) that `encode_fields` made."""
         if stream.local_ended or self.closed:
             return
         self._send_block(stream, block, end=end)
@@ -117,13 +124,13 @@ class Outbound:
             stream.tail = block
 
     def reset(self, stream: Stream, code: int) -> None:
-        """End a stream at once, in both directions; its sink hears nothing more, what it still holds is consumed."""
+        """End a stream at once; its sink hears nothing more, what it still holds counts as consumed."""
         self._release(stream)
         if self.streams.get(stream.id) is stream and not self.closed:
             self._abandon(stream, code)
 
     def consume(self, stream: Stream, count: int) -> None:
-        """The application has passed on so many received octets: let the peer send as many again."""
+        """Let the peer send as many octets again: the application has passed them on."""
         count = min(count, stream.held)
         stream.held -= count
         self._consume_connection(count)
@@ -146,6 +153,23 @@ class Outbound:
             elif not sent and stream.id in waiting:
                 return
 
+    def drain(self) -> None:
+        """
+        Ask a client to open no more streams, without failing those on their way (RFC 9113 §6.8).
+
+        A first GOAWAY names no limit; when the PING behind it returns, the second names the last stream
+        taken.
+        """
+        if not self.closed and self.last_accepted == frames.LARGEST_STREAM_ID:
+            self.out.append(frames.goaway(frames.LARGEST_STREAM_ID, frames.NO_ERROR))
+            self.out.append(frames.ping(frames.DRAIN_PING))
+
+    def stop_accepting(self) -> None:
+        """Name the last stream taken; what comes after it is refused, which is safe to retry."""
+        if not self.closed and self.last_accepted == frames.LARGEST_STREAM_ID:
+            self.last_accepted = self.highest_peer_stream
+            self.out.append(frames.goaway(self.highest_peer_stream, frames.NO_ERROR))
+
     def _release(self, stream: Stream) -> None:
         self._consume_connection(stream.held)
         stream.held = 0
@@ -156,6 +180,9 @@ class Outbound:
             self.out.append(frames.window_update(0, self._owed))
             self.recv_window += self._owed
             self._owed = 0
+            if self.frame_size < self.limits.frame_size:
+                self.frame_size = self.limits.frame_size
+                self.out.append(frames.settings({frames.MAX_FRAME_SIZE: self.frame_size}))
 
     def _send_block(self, stream: Stream, block: bytes, *, end: bool) -> None:
         if self._block_prefix:
@@ -173,7 +200,7 @@ class Outbound:
             self._end_local(stream)
 
     def _send_queued(self, stream: Stream, turn: int) -> int:
-        """Send up to `turn` octets of what the stream has queued; register it for more if only we hold it back."""
+        """Send up to `turn` octets of the stream's queue; register it if only we hold back the rest."""
         queue = stream.queue
         if queue is None:
             return 0
@@ -230,8 +257,8 @@ class Outbound:
             if self.server and stream.held:
                 self._release(stream)
         elif self.server:
-            # The answer is complete, so the rest of the request is of no use (RFC 9113 §8.1). Left half-closed,
-            # the stream would be held by a client that never ends it.
+            # The answer is complete, so the rest of the request is of no use (RFC 9113 §8.1). Left
+            # half-closed, the stream would be held by a client that never ends it.
             self.completed += 1
             self._release(stream)
             self._abandon(stream, frames.NO_ERROR)

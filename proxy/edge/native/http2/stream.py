@@ -26,26 +26,26 @@ class StreamSink(Protocol):
     """
 
     def on_head(self, stream: "Stream", block: HeaderBlock, ended: bool) -> None:
-        """The response's head (client role only)."""
+        """Take the response's head (client role only)."""
 
     def on_informational(self, stream: "Stream", block: HeaderBlock) -> None:
-        """A 1xx head before the response's own (client role only)."""
+        """Take a 1xx head before the response's own (client role only)."""
 
     def on_data(self, stream: "Stream", payload: Buffer, ended: bool) -> None:
-        """A piece of DATA, in the boundaries in which it arrived; empty only with `ended`."""
+        """Take a piece of DATA, cut as it arrived; empty only with `ended`."""
 
     def on_trailers(self, stream: "Stream", block: HeaderBlock) -> None:
-        """The peer's half ends with trailers."""
+        """Take the trailers that end the peer's half."""
 
     def on_reset(self, stream: "Stream", code: int, reason: str, unprocessed: bool) -> None:
         """
-        The stream is over: reset by the peer, for a fault of the peer, or with its connection.
+        Learn that the stream is over: reset by the peer, for its fault, or with its connection.
 
         `unprocessed` means that the peer guarantees not to have acted on it (RFC 9113 §8.7).
         """
 
     def on_sent(self, stream: "Stream", count: int) -> None:
-        """So many octets that had to wait have now been handed to the connection."""
+        """Learn that so many octets that had to wait have now been handed to the connection."""
 
 
 class Stream:
@@ -68,7 +68,8 @@ class Stream:
         self.id = stream_id
         self.send_window = send_window
         self.recv_window = recv_window
-        # Octets given to the sink and not yet consumed; and those consumed but not yet given back to the peer.
+        # Octets given to the sink and not yet consumed; and those consumed but not yet given back to the
+        # peer.
         self.held = 0
         self.owed = 0
         # Octets of DATA that content-length still promises; negative when nothing was promised.
