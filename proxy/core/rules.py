@@ -35,6 +35,11 @@ MAX_RANK = 254
 MAX_ELEMENTS = 2**63 - 1
 """TensorFlow counts elements in int64 and refuses a shape whose count overflows (measured: [2^62,4])."""
 
+MAX_FILLED_BYTES = 2**31 - 1
+"""What one value may fill: as much as the largest protobuf message could carry. A shape beyond it is a fault
+(measured: TF Serving tries to allocate 4 TiB for a request of 50 bytes).
+"""
+
 
 def _of_input(reason: Reason, alias: str, path: str, expected: str, got: str, hint: str = "") -> Violation:
     field = f'inputs["{explain.escape(alias)}"]{path}'
@@ -163,8 +168,13 @@ def payload(view: TensorView, count: int) -> Violation | None:
         return _content(view, kind, count)
     values = view.counts.get(kind.field, 0)
     wanted = count * kind.per_element
-    if values in (wanted, kind.per_element):
+    filled = values == kind.per_element and count * kind.size <= MAX_FILLED_BYTES
+    if filled or values == wanted:
         return _wraps(view, kind) if view.wraps else None
+    if values == kind.per_element:
+        got = f"{values} for {explain.tensor_text(view)}"
+        hint = "the values or the shape are lost: TensorFlow would try to fill more memory than any message can hold"
+        return _of_input(Reason.PAYLOAD_MISSING, view.alias, "", f"{wanted} values", got, hint)
     expected = f"{wanted} values in {kind.field}"
     if values:
         effect = "cut the rest" if values > wanted else "repeat the last one"
@@ -172,9 +182,9 @@ def payload(view: TensorView, count: int) -> Violation | None:
         path = f".{kind.field}"
         return _of_input(Reason.PAYLOAD_COUNT_MISMATCH, view.alias, path, expected, f"{values}", hint)
     if view.counts:
-        filled = ", ".join(f"{number} in {name}" for name, number in sorted(view.counts.items()))
+        elsewhere = ", ".join(f"{number} in {name}" for name, number in sorted(view.counts.items()))
         hint = f"TensorFlow reads only {kind.field} for {kind.name}"
-        return _of_input(Reason.PAYLOAD_FIELD_MISMATCH, view.alias, "", expected, filled, hint)
+        return _of_input(Reason.PAYLOAD_FIELD_MISMATCH, view.alias, "", expected, elsewhere, hint)
     blank = "empty strings" if view.dtype == DT_STRING else "zeros"
     hint = f"the values are missing: TensorFlow would read {blank}"
     return _of_input(Reason.PAYLOAD_MISSING, view.alias, "", f"{wanted} values", "none", hint)
