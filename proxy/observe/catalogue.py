@@ -1,0 +1,218 @@
+"""Every metric, declared once: name, kind, labels, buckets, help.
+
+Law: declarations only; docs, alert rules and the dashboard are held against this table by tests. Names follow
+the Prometheus conventions (base units, `_total`); the `grpc_server_*` ones are go-grpc-prometheus's, which
+the world's dashboards query, and with them its spelling of status codes (`InvalidArgument`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from proxy.observe.series import Histogram
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+OVERHEAD_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
+BYTES = tuple(float(1 << exponent) for exponent in range(8, 31, 2))
+BATCH = tuple(float(1 << exponent) for exponent in range(11))
+
+CODES = (
+    "OK",
+    "Canceled",
+    "Unknown",
+    "InvalidArgument",
+    "DeadlineExceeded",
+    "NotFound",
+    "AlreadyExists",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "FailedPrecondition",
+    "Aborted",
+    "OutOfRange",
+    "Unimplemented",
+    "Internal",
+    "Unavailable",
+    "DataLoss",
+    "Unauthenticated",
+)
+"""The status codes by number, as Go spells them (`google.golang.org/grpc/codes`, `Code.String`)."""
+
+
+KNOWN_METHODS = {
+    "/tensorflow.serving.PredictionService/Predict": "unary",
+    "/tensorflow.serving.PredictionService/Classify": "unary",
+    "/tensorflow.serving.PredictionService/Regress": "unary",
+    "/tensorflow.serving.PredictionService/MultiInference": "unary",
+    "/tensorflow.serving.PredictionService/GetModelMetadata": "unary",
+    "/tensorflow.serving.ModelService/GetModelStatus": "unary",
+    "/tensorflow.serving.ModelService/HandleReloadConfigRequest": "unary",
+    "/tensorflow.serving.SessionService/SessionRun": "unary",
+    "/grpc.health.v1.Health/Check": "unary",
+    "/grpc.health.v1.Health/List": "unary",
+    "/grpc.health.v1.Health/Watch": "server_stream",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": "bidi_stream",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": "bidi_stream",
+}
+"""The methods that are labels, with the kind of stream their services declare; all others are `_other`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One metric. `name` is the family's as scraped, a counter's with its `_total`."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+    def family(self, samples: Iterable[tuple[tuple[str, ...], float | Histogram]] = ()) -> Metric:
+        """The scraped form of label values and numbers."""
+        if self.kind == "histogram":
+            histogram = HistogramMetricFamily(self.name, self.help, labels=self.labels)
+            for labels, value in samples:
+                assert isinstance(value, Histogram)
+                histogram.add_metric(labels, _cumulative(value), value.sum)
+            return histogram
+        family = (CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily)(
+            self.name, self.help, labels=self.labels
+        )
+        for labels, value in samples:
+            assert not isinstance(value, Histogram)
+            family.add_metric(labels, value)
+        return family
+
+
+def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
+    bounds = [*map(repr, histogram.bounds), "+Inf"]
+    return list(zip(bounds, accumulate(histogram.counts.copy()), strict=True))
+
+
+_PREFIX = "tfs_proxy_"
+_GRPC = ("grpc_type", "grpc_service", "grpc_method")
+_FINDING = ("model", "signature", "reason")
+
+METRICS: dict[str, Declared] = {
+    declared.name: declared
+    for declared in (
+        Declared(
+            _PREFIX + "requests_total",
+            "counter",
+            "Calls that are over, by status code (OK, InvalidArgument, ...). "
+            "Names the upstream has not confirmed are _other.",
+            ("method", "model", "signature", "version", "code"),
+        ),
+        Declared(
+            _PREFIX + "refusals_total",
+            "counter",
+            "Calls that the proxy refused, each under its first violation's reason.",
+            _FINDING,
+        ),
+        Declared(
+            _PREFIX + "warnings_total",
+            "counter",
+            "Warnings on calls that were forwarded; a call counts under each of its reasons.",
+            _FINDING,
+        ),
+        Declared(
+            _PREFIX + "would_refuse_total",
+            "counter",
+            "Calls that mode observe forwarded and enforce would have refused, by first violation's reason.",
+            _FINDING,
+        ),
+        Declared(
+            _PREFIX + "request_seconds",
+            "histogram",
+            "Time from the arrival of a call to its end.",
+            ("method", "model"),
+            SECONDS,
+        ),
+        Declared(
+            _PREFIX + "upstream_seconds",
+            "histogram",
+            "Part of a call spent waiting for the upstream; calls that never reached it are not counted.",
+            ("method", "model"),
+            SECONDS,
+        ),
+        Declared(
+            _PREFIX + "overhead_seconds",
+            "histogram",
+            "The proxy's own share of a call: its time less the wait for the upstream.",
+            (),
+            OVERHEAD_SECONDS,
+        ),
+        Declared(_PREFIX + "request_bytes", "histogram", "Size of a call's request messages.", (), BYTES),
+        Declared(_PREFIX + "response_bytes", "histogram", "Size of a call's response messages.", (), BYTES),
+        Declared(_PREFIX + "batch_size", "histogram", "Examples per judged request.", ("model",), BATCH),
+        Declared(_PREFIX + "in_flight", "gauge", "Calls that have started and not ended."),
+        Declared(_PREFIX + "upstream_up", "gauge", "1 while the upstream can be reached, else 0."),
+        Declared(
+            _PREFIX + "model_version_state",
+            "gauge",
+            "1 for the state that GetModelStatus reports of a version, 0 for the others. "
+            "FAILED is END with an error: loading has failed.",
+            ("model", "version", "state"),
+        ),
+        Declared(
+            _PREFIX + "signature_fetches_total",
+            "counter",
+            "Questions for signatures by result: ok, absent (no such servable), unavailable, error.",
+            ("result",),
+        ),
+        Declared(
+            _PREFIX + "signature_age_seconds",
+            "gauge",
+            "Age of the oldest signature that requests are judged by.",
+        ),
+        Declared(
+            _PREFIX + "signature_drift_total",
+            "counter",
+            "Version changes that altered a signature; breaking: requests right before are wrong after.",
+            ("model", "kind"),
+        ),
+        Declared(
+            _PREFIX + "judge_failures_total",
+            "counter",
+            "Requests forwarded because judgement itself failed.",
+        ),
+        Declared(
+            _PREFIX + "observer_failures_total",
+            "counter",
+            "Faults in metrics, logs or the refusal ring; traffic is not affected.",
+        ),
+        Declared(
+            _PREFIX + "build_info",
+            "gauge",
+            "Always 1; the versions are in the labels.",
+            ("version", "python"),
+        ),
+        Declared("grpc_server_started_total", "counter", "Calls started on the listen port.", _GRPC),
+        Declared(
+            "grpc_server_handled_total",
+            "counter",
+            "Calls completed on the listen port, whatever their outcome.",
+            (*_GRPC, "grpc_code"),
+        ),
+        Declared(
+            "grpc_server_msg_received_total",
+            "counter",
+            "Messages received, counted when their call ends.",
+            _GRPC,
+        ),
+        Declared(
+            "grpc_server_msg_sent_total", "counter", "Messages sent, counted when their call ends.", _GRPC
+        ),
+        Declared(
+            "grpc_server_handling_seconds",
+            "histogram",
+            "Time from the arrival of a call to its end.",
+            _GRPC,
+            SECONDS,
+        ),
+    )
+}
+"""Every metric by name, in the order of the scrape."""

@@ -1,0 +1,125 @@
+"""The numbers behind the metrics: plain counts, cheap to update, and the guard on what may become a label.
+
+Law: knows label values and numbers, not what they mean. Updated by one thread (the event loop), so without
+locks; read by any, since every read starts from a copy that the interpreter makes in one step.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+OTHER = "_other"
+"""The label value of everything that the upstream has not confirmed or that is beyond a limit."""
+
+
+class Histogram:
+    """Counts per bucket, not cumulative. `bounds` are inclusive upper bounds; the last count is above all."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many label values and series there may be, whatever clients and servers do.
+
+    `rows` bounds each counter family that carries a model, `timings` the pairs of method and model that
+    have histograms of their own. Beyond a limit everything counts as `_other`.
+    """
+
+    models: int = 200
+    signatures: int = 16
+    versions: int = 16
+    rows: int = 4000
+    timings: int = 400
+
+
+@dataclass(slots=True)
+class _Model:
+    signatures: set[str] = field(default_factory=set)
+    versions: set[str] = field(default_factory=set)
+
+
+class Vocabulary:
+    """The names that may be labels: confirmed by the upstream, at most `limits` of each.
+
+    Versions and models that the upstream has unloaded stay for `retain` seconds, so that every scraper
+    sees their last counts, and are then dropped together with their series.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float], retain: float) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._retain = retain
+        self._models: dict[str, _Model] = {}
+        self._retired: dict[tuple[str, str | None], float] = {}
+
+    def models(self) -> tuple[str, ...]:
+        """The models that are labels."""
+        return tuple(self._models.copy())
+
+    def fold(self, model: str | None, signature: str, version: int | None) -> tuple[str, str, str]:
+        """The label values for names of which only `model` None says that they are unconfirmed."""
+        if model is None or not self.admit(model):
+            return OTHER, OTHER, OTHER
+        known, number = self._models[model], "" if version is None else str(version)
+        return (
+            model,
+            signature if _take(known.signatures, signature, self._limits.signatures) else OTHER,
+            number if _take(known.versions, number, self._limits.versions) else OTHER,
+        )
+
+    def admit(self, model: str) -> bool:
+        """Whether this confirmed model may be a label."""
+        if model in self._models:
+            return True
+        if len(self._models) >= self._limits.models:
+            return False
+        self._models[model] = _Model()
+        return True
+
+    def retain(self, model: str, versions: set[str] | None) -> None:
+        """The upstream has exactly these versions of a model (None: the model no longer); others retire."""
+        known = self._models.get(model)
+        if known is None:
+            return
+        loaded: set[str | None] = set() if versions is None else {*versions, None}
+        for version in known.versions | {None}:
+            if version in loaded:
+                self._retired.pop((model, version), None)
+            else:
+                self._retired.setdefault((model, version), self._clock())
+
+    def expired(self) -> list[tuple[str, str | None]]:
+        """The (model, version) whose time is over, forgotten here; version None: the whole model."""
+        if not self._retired:
+            return []
+        due = self._clock() - self._retain
+        expired = [key for key, since in self._retired.copy().items() if since <= due]
+        for model, version in expired:
+            self._retired.pop((model, version), None)
+            if version is None:
+                self._models.pop(model, None)
+            elif model in self._models:
+                self._models[model].versions.discard(version)
+        return expired
+
+
+def _take(known: set[str], value: str, limit: int) -> bool:
+    """Whether a value is among those known, taking it in while there is room; an empty one never is."""
+    if not value:
+        return False
+    if value in known:
+        return True
+    if len(known) >= limit:
+        return False
+    known.add(value)
+    return True

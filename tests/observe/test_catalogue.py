@@ -1,0 +1,67 @@
+"""The metrics are an interface: this table is what dashboards and alerts of users rely on."""
+
+import pytest
+
+from proxy.observe.catalogue import CODES, METRICS
+from proxy.observe.series import Histogram
+
+GRPC = {"grpc_type", "grpc_service", "grpc_method"}
+PUBLISHED = {
+    "tfs_proxy_requests_total": {"method", "model", "signature", "version", "code"},
+    "tfs_proxy_refusals_total": {"model", "signature", "reason"},
+    "tfs_proxy_warnings_total": {"model", "signature", "reason"},
+    "tfs_proxy_would_refuse_total": {"model", "signature", "reason"},
+    "tfs_proxy_request_seconds": {"method", "model"},
+    "tfs_proxy_upstream_seconds": {"method", "model"},
+    "tfs_proxy_overhead_seconds": set(),
+    "tfs_proxy_request_bytes": set(),
+    "tfs_proxy_response_bytes": set(),
+    "tfs_proxy_batch_size": {"model"},
+    "tfs_proxy_in_flight": set(),
+    "tfs_proxy_upstream_up": set(),
+    "tfs_proxy_model_version_state": {"model", "version", "state"},
+    "tfs_proxy_signature_fetches_total": {"result"},
+    "tfs_proxy_signature_age_seconds": set(),
+    "tfs_proxy_signature_drift_total": {"model", "kind"},
+    "tfs_proxy_judge_failures_total": set(),
+    "tfs_proxy_observer_failures_total": set(),
+    "tfs_proxy_build_info": {"version", "python"},
+    "grpc_server_started_total": GRPC,
+    "grpc_server_handled_total": GRPC | {"grpc_code"},
+    "grpc_server_msg_received_total": GRPC,
+    "grpc_server_msg_sent_total": GRPC,
+    "grpc_server_handling_seconds": GRPC,
+}
+
+
+def test_every_published_metric_is_declared_with_its_labels_and_no_other_is():
+    assert {name: set(declared.labels) for name, declared in METRICS.items()} == PUBLISHED
+
+
+@pytest.mark.parametrize("declared", METRICS.values(), ids=lambda declared: declared.name)
+def test_a_declaration_follows_the_conventions(declared):
+    assert (declared.kind == "counter") == declared.name.endswith("_total")
+    assert (declared.kind == "histogram") == bool(declared.buckets)
+    assert list(declared.buckets) == sorted(declared.buckets)
+    assert declared.help.endswith(".")
+    if declared.kind == "histogram":
+        assert declared.name.rsplit("_", 1)[1] in {"seconds", "bytes", "size"}
+
+
+def test_the_codes_are_in_the_order_of_their_numbers():
+    assert (len(CODES), CODES[0], CODES[3], CODES[14], CODES[16]) == (
+        17,
+        "OK",
+        "InvalidArgument",
+        "Unavailable",
+        "Unauthenticated",
+    )
+
+
+def test_a_histogram_is_exposed_cumulatively():
+    declared = METRICS["tfs_proxy_request_bytes"]
+    histogram = Histogram(declared.buckets)
+    histogram.observe(1)
+    histogram.observe(2000)
+    samples = {s.labels.get("le"): s.value for s in declared.family([((), histogram)]).samples}
+    assert (samples["256.0"], samples["1024.0"], samples["4096.0"], samples["+Inf"]) == (1, 1, 2, 2)
