@@ -95,7 +95,7 @@ def confirms(asked_at: float, rechecked_at: float, now: float, limits: Limits, a
     """Whether a question asked at `asked_at` confirms a refusal: asked after the request arrived, or for
     another refusal less than `recheck_interval` ago (`rechecked_at`; -inf: it was not a recheck).
     """
-    return asked_at >= arrived or now - rechecked_at < limits.recheck_interval
+    return asked_at > arrived or now - rechecked_at < limits.recheck_interval
 
 
 def outdated_by(entry: Entry, version: int, now: float, limits: Limits = DEFAULT_LIMITS) -> bool:

@@ -1,0 +1,180 @@
+"""Channels to TF Serving: the target as a person writes it, TLS, options, and whether the server is there.
+
+Law: a channel adds nothing to the calls on it: no limit on messages, no retry of what a server has seen, no
+forward proxy from the environment unless told.
+"""
+
+import asyncio
+import json
+import re
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+_SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:")
+"""Target schemes of gRPC (grpc/doc/naming.md) that lead to a server of one's own."""
+
+_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})")
+
+_MINUTE_MS = 60_000
+
+_OPTIONS: tuple[tuple[str, Any], ...] = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # A status text of TF Serving may hold a whole signature; the default of 16 KiB turns it into another error.
+    ("grpc.max_metadata_size", 1 << 20),
+    ("grpc.absolute_max_metadata_size", 1 << 20),
+    # Servers of gRPC's core answer pings more frequent than 5 minutes with GOAWAY too_many_pings
+    # (grpc/doc/keepalive.md). Setting it also bounds, with TCP_USER_TIMEOUT, how long a silent peer is believed.
+    ("grpc.keepalive_time_ms", 5 * _MINUTE_MS + 10_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    # The default backs off to two minutes: too long for a server that has just been restarted.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 5_000),
+    ("grpc.max_reconnect_backoff_ms", 3_000),
+)
+
+_ROUND_ROBIN = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How to meet a server that speaks TLS. All are PEM files; `ca` None: the roots that gRPC ships with.
+
+    `server_name` replaces the target's host as the name that the server's certificate must carry.
+    """
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    server_name: str | None = None
+
+
+def parse_target(text: str) -> str:
+    """The gRPC target for `host:port`, `[ipv6]:port`, `dns:///host:port`, `ipv4:…`, `ipv6:…` or `unix:path`.
+
+    Raises ValueError with a sentence for a person.
+    """
+    target = text.strip()
+    if target.startswith(("unix:", "unix-abstract:")):
+        if not target.partition(":")[2].strip("/"):
+            raise ValueError(
+                f"upstream target {target!r} names no socket, expected for example unix:/run/tfs.sock"
+            )
+        return target
+    scheme = next((each for each in _SCHEMES if target.startswith(each)), "")
+    address = target.removeprefix(scheme)
+    if scheme == "dns:" and address.startswith("//"):
+        address = address[2:].partition("/")[2]  # dns://authority/host:port
+    found, separator, rest = address.partition("://")
+    if separator:
+        # Credentials in a URL are not for a terminal or a log.
+        example = rest.rpartition("@")[2].partition("/")[0] or "localhost:8500"
+        raise ValueError(
+            f"upstream target must not have a scheme such as {found + '://'!r}: write {example!r} "
+            "(gRPC is not addressed by URLs; TLS is a setting of its own)"
+        )
+    for each in address.split(",") if scheme in {"ipv4:", "ipv6:"} else (address,):
+        _check_address(each)
+    return target
+
+
+def _check_address(address: str) -> None:
+    shown = address.rpartition("@")[2]
+    match = _HOST_PORT.fullmatch(address)
+    if match is None:
+        if "/" in address:
+            problem = "must end with the port, without a path"
+        elif ":" not in address and address:
+            problem = f"has no port, TF Serving's gRPC port is 8500 by default: {shown + ':8500'!r}"
+        elif address.count(":") > 1 and not address.startswith("["):
+            problem = "has several colons, an IPv6 address stands in brackets: '[::1]:8500'"
+        else:
+            problem = "is not HOST:PORT, expected for example 'localhost:8500'"
+        raise ValueError(f"upstream target {shown!r} {problem}")
+    if not 1 <= int(match["port"]) <= 65535:
+        raise ValueError(f"upstream target {shown!r} has port {match['port']}, expected 1 to 65535")
+
+
+def open_channel(target: str, tls: Tls | None = None, *, http_proxy: bool = False) -> grpc.aio.Channel:
+    """A channel to `target` (see `parse_target`), in plaintext unless `tls` is given.
+
+    `http_proxy` obeys the `http_proxy` family of environment variables. Connects on first use. Raises
+    ValueError for a bad target or an unusable certificate file.
+    """
+    target = parse_target(target)
+    options = [*_OPTIONS, ("grpc.enable_http_proxy", int(http_proxy))]
+    if not target.startswith(("localhost:", "dns:///localhost:", "unix")):
+        # All addresses behind a name take part; gRPC's default stays with the first that answers. On
+        # localhost the second address is the same machine by IPv6, where often nobody listens.
+        options.append(("grpc.service_config", _ROUND_ROBIN))
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=options)
+    if tls.server_name is not None:
+        options.append(("grpc.ssl_target_name_override", tls.server_name))
+    return grpc.aio.secure_channel(target, _credentials(tls), options=options)
+
+
+def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+    if (tls.certificate is None) != (tls.key is None):
+        raise ValueError("a TLS client certificate and its key go together: give both or neither")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # gRPC reports an unusable file only in its own log, at the first connection.
+    try:
+        if tls.ca is not None:
+            context.load_verify_locations(tls.ca)
+        if tls.certificate is not None:
+            # A password stops OpenSSL from asking at the terminal.
+            context.load_cert_chain(tls.certificate, tls.key, password="")
+    except OSError as error:  # ssl.SSLError is one
+        files = ", ".join(str(each) for each in (tls.ca, tls.certificate, tls.key) if each is not None)
+        raise ValueError(f"cannot use the TLS files {files}: {error.strerror or error}") from error
+    return grpc.ssl_channel_credentials(
+        *(None if path is None else path.read_bytes() for path in (tls.ca, tls.key, tls.certificate))
+    )
+
+
+class ConnectivityWatch:
+    """Keeps a channel connected and says when the server came or went.
+
+    `on_change` is called on the event loop with True once a connection stands and with False once none can
+    be had; moments in between (idle, connecting) change nothing. `up` is None until the first is known.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, on_change: Callable[[bool], None]) -> None:
+        self._channel = channel
+        self._on_change = on_change
+        self._task: asyncio.Task[None] | None = None
+        self.up: bool | None = None
+
+    async def start(self) -> None:
+        """Begin to connect and to watch."""
+        self._task = asyncio.create_task(self._watch(), name="upstream connectivity")
+
+    async def stop(self) -> None:
+        """Stop watching; the channel stays as it is. Call it before closing the channel."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            state = self._channel.get_state(try_to_connect=True)
+            if state is grpc.ChannelConnectivity.READY:
+                self._tell(up=True)
+            elif state in {grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN}:
+                self._tell(up=False)
+                if state is grpc.ChannelConnectivity.SHUTDOWN:
+                    return
+            await self._channel.wait_for_state_change(state)
+
+    def _tell(self, *, up: bool) -> None:
+        if up is not self.up:
+            self.up = up
+            self._on_change(up)

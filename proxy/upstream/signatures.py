@@ -1,0 +1,335 @@
+"""SignatureCache: the live signatures of the server, asked once and shared by all requests.
+
+Law: does what core/freshness.py decides and decides nothing itself. No question is asked twice at a time
+(single flight per key), nothing that clients send makes it grow without bound, and nothing here raises:
+whatever cannot be had is None, and the request is forwarded unjudged.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import TypeVar
+
+import grpc
+import grpc.aio
+
+from proxy.core.availability import Absence, VersionStatus
+from proxy.core.drift import drift_of
+from proxy.core.freshness import (
+    DEFAULT_LIMITS,
+    Decision,
+    Entry,
+    Event,
+    Limits,
+    confirms,
+    decide,
+    outdated_by,
+    quiet_after_failure,
+)
+from proxy.core.types import ModelKey, Servable
+from proxy.upstream.events import FetchResult, Listener, Silence
+from proxy.wire.metadata import (
+    UnreadableMetadataError,
+    metadata_request,
+    servable_of_response,
+    status_request,
+    versions_of_response,
+)
+
+Lookup = Servable | Absence
+
+Ask = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+"""A method that takes and gives serialised messages."""
+
+_Value = TypeVar("_Value")
+
+GET_MODEL_METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
+GET_MODEL_STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
+
+_UNKNOWN_LABEL = "Unrecognized servable version label"
+"""How INVALID_ARGUMENT begins for a label that is not assigned (measured; also when the model is unknown)."""
+
+_NO_ANSWER = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+
+
+@dataclass(slots=True, eq=False)
+class _Fetch:
+    """One question under way. `doubted`: something happened since `began` that the answer may not know of."""
+
+    began: float
+    is_recheck: bool
+    answer: "asyncio.Future[Lookup | None]"
+    task: "asyncio.Task[None]" = field(init=False)
+    doubted: bool = False
+
+
+class SignatureCache:
+    """The servables behind one channel, by ModelKey.
+
+    `configured` are names known to exist before the server was ever asked. `max_keys` bounds the servables
+    and, separately, the keys without one, so that invented names never push out a model that is served.
+    `max_fetches` questions are asked at a time and `max_waiting` may be under way or queued; beyond that a
+    look-up is None. `fetch_timeout` is in seconds and bounds each question. Questions begin on demand;
+    `stop()` ends them.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        *,
+        configured: Iterable[str] = (),
+        listener: Listener | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        clock: Callable[[], float] = time.monotonic,
+        max_keys: int = 1024,
+        max_fetches: int = 4,
+        max_waiting: int = 128,
+        fetch_timeout: float = 5.0,
+    ) -> None:
+        self._get_metadata: Ask = channel.unary_unary(GET_MODEL_METADATA)
+        self._get_status: Ask = channel.unary_unary(GET_MODEL_STATUS)
+        self._listener = listener or Silence()
+        self._limits = limits
+        self._clock = clock
+        self._max_keys = max_keys
+        self._max_waiting = max_waiting
+        self._fetch_timeout = fetch_timeout
+        self._turn = asyncio.Semaphore(max_fetches)
+        self._served: OrderedDict[ModelKey, Entry] = OrderedDict()
+        self._missing: OrderedDict[ModelKey, Entry] = OrderedDict()
+        self._fetches: dict[ModelKey, _Fetch] = {}
+        # Outlives an absence in between: a server that unloads before it loads still drifts.
+        self._last_served: OrderedDict[ModelKey, Servable] = OrderedDict()
+        self._known = tuple(sorted(set(configured)))
+        self._stopped = False
+
+    def __repr__(self) -> str:
+        return (
+            f"<SignatureCache [{len(self._served)} served, {len(self._missing)} missing, "
+            f"{len(self._fetches)} being asked]>"
+        )
+
+    def peek(self, key: ModelKey) -> Servable | None:
+        """The servable to admit by, at the cost of a dictionary look-up; None: await `lookup`.
+
+        One that is due for a refresh is given and asked for again in the background.
+        """
+        entry = self._served.get(key)
+        if entry is None:
+            return None
+        decision = decide(entry, self._clock(), Event.ADMIT, self._limits)
+        if decision is Decision.REFRESH:
+            self._begin(key)
+        elif decision is not Decision.USE:
+            return None
+        self._served.move_to_end(key)
+        return entry.found if isinstance(entry.found, Servable) else None
+
+    async def lookup(self, key: ModelKey, timeout: float | None) -> Lookup | None:
+        """The servable, or its absence, for `key`; None: not to be had within `timeout` seconds.
+
+        A question that outlasts `timeout` goes on for others.
+        """
+        entry = self._entry(key)
+        decision = decide(entry, self._clock(), Event.ADMIT, self._limits)
+        if decision is Decision.WAIT:
+            return await self._answer(self._begin(key), timeout)
+        if decision is Decision.REFRESH:
+            self._begin(key)
+        return None if decision is Decision.UNKNOWN or entry is None else entry.found
+
+    async def recheck(
+        self, key: ModelKey, seen: Lookup, timeout: float | None, arrived: float | None = None
+    ) -> Lookup | None:
+        """The newest truth, before a request is refused by `seen`.
+
+        Asks the server once more, unless a recheck of this key began less than `recheck_interval` ago; those
+        who come while one is under way wait for it. `arrived` is when the request came in, by this cache's
+        `clock`: an answer asked for since then needs no recheck. Returns `seen` itself where nothing has
+        changed; None: not to be confirmed within `timeout` seconds, do not refuse.
+        """
+        now = self._clock()
+        arrived = now if arrived is None else arrived
+        deadline = inf if timeout is None else now + timeout
+        while True:
+            entry = self._entry(key)
+            decision = decide(entry, now, Event.REFUSE, self._limits, arrived)
+            if decision is Decision.UNKNOWN:
+                return None
+            if decision is Decision.USE and entry is not None:
+                return seen if entry.found == seen else entry.found
+            fetch = self._fetches.get(key)
+            left = None if timeout is None else max(0.0, deadline - now)
+            if fetch is None or self._confirms(fetch, now, arrived):
+                found = await self._answer(self._begin(key, is_recheck=True), left)
+                return seen if found == seen else found
+            # Asked before the request arrived: its answer may be from before a swap. Let it end, then ask.
+            await asyncio.wait((fetch.answer,), timeout=left)
+            if not fetch.answer.done():
+                return None
+            now = self._clock()
+
+    def observe_version(self, model: str, version: int, label: str | None = None) -> None:
+        """An answer to a request for the latest version (or for `label`) came from `version`."""
+        key = ModelKey(model, None, label)
+        entry = self._served.get(key)
+        if entry is None:
+            return
+        now = self._clock()
+        if outdated_by(entry, version, now, self._limits):
+            self._served[key] = replace(entry, outdated=True, observed_at=now)
+            self._doubt(key)
+
+    def invalidate(self, model: str | None = None) -> None:
+        """Nothing remembered of `model` (None: of any model) may be used without asking again."""
+        for entries in (self._served, self._missing):
+            for key, entry in list(entries.items()):
+                if model is None or key.model == model:
+                    entries[key] = replace(entry, outdated=True, quiet_until=-inf)
+        for key in self._fetches:
+            if model is None or key.model == model:
+                self._doubt(key)
+
+    def known_models(self) -> tuple[str, ...]:
+        """Names configured or seen served, sorted; at most `max_keys` of the latter."""
+        return self._known
+
+    def ages(self) -> Iterator[tuple[ModelKey, Servable, float]]:
+        """Every servable held and how many seconds ago it was asked for."""
+        now = self._clock()
+        for key, entry in list(self._served.items()):
+            if isinstance(entry.found, Servable):
+                yield key, entry.found, now - entry.asked_at
+
+    async def stop(self) -> None:
+        """End all questions; whoever waits for one gets None, and no new one begins."""
+        self._stopped = True
+        fetches = list(self._fetches.values())
+        for fetch in fetches:
+            fetch.task.cancel()
+        await asyncio.gather(*(fetch.task for fetch in fetches), return_exceptions=True)
+        for fetch in fetches:
+            if not fetch.answer.done():  # a task cancelled before its first step never ran
+                fetch.answer.set_result(None)
+        self._fetches.clear()
+
+    def _entry(self, key: ModelKey) -> Entry | None:
+        return self._served.get(key) or self._missing.get(key)
+
+    def _doubt(self, key: ModelKey) -> None:
+        fetch = self._fetches.get(key)
+        if fetch is not None:
+            fetch.doubted = True
+
+    def _confirms(self, fetch: _Fetch, now: float, arrived: float) -> bool:
+        return confirms(fetch.began, fetch.began if fetch.is_recheck else -inf, now, self._limits, arrived)
+
+    def _begin(self, key: ModelKey, *, is_recheck: bool = False) -> _Fetch | None:
+        """The question under way for `key`, else a new one; None where there are too many."""
+        fetch = self._fetches.get(key)
+        if fetch is None and not self._stopped and len(self._fetches) < self._max_waiting:
+            loop = asyncio.get_running_loop()
+            fetch = self._fetches[key] = _Fetch(self._clock(), is_recheck, loop.create_future())
+            fetch.task = loop.create_task(self._run(key, fetch), name=f"signatures of {key}")
+        return fetch
+
+    @staticmethod
+    async def _answer(fetch: _Fetch | None, timeout: float | None) -> Lookup | None:
+        if fetch is None:
+            return None
+        # asyncio.wait leaves the question alone when it times out or the waiter is cancelled.
+        await asyncio.wait((fetch.answer,), timeout=timeout)
+        return fetch.answer.result() if fetch.answer.done() else None
+
+    async def _run(self, key: ModelKey, fetch: _Fetch) -> None:
+        found: Lookup | None = None
+        result = FetchResult.ERROR
+        asked = self._clock()
+        try:
+            async with self._turn:
+                asked = self._clock()
+                found, result = await self._ask(key)
+        except grpc.RpcError as error:
+            code = error.code() if isinstance(error, grpc.aio.AioRpcError) else None
+            result = FetchResult.UNAVAILABLE if code in _NO_ANSWER else FetchResult.ERROR
+        except (UnreadableMetadataError, grpc.aio.UsageError):
+            result = FetchResult.ERROR  # an answer of another kind of server, or a channel already closed
+        finally:
+            # Also when cancelled: nobody may be left waiting.
+            del self._fetches[key]
+            seconds = self._clock() - asked
+            before = self._keep(key, fetch, found, seconds)
+            fetch.answer.set_result(found)
+        self._listener.signature_fetched(key, result, seconds)
+        if isinstance(found, Servable) and before is not None and before != found:
+            self._listener.signature_drifted(drift_of(before, found))
+
+    async def _ask(self, key: ModelKey) -> tuple[Lookup, FetchResult]:
+        try:
+            data = await self._get_metadata(metadata_request(key), timeout=self._fetch_timeout)
+        except grpc.aio.AioRpcError as error:
+            if not _says_absent(error):
+                raise
+        else:
+            return servable_of_response(data, key.model), FetchResult.OK
+        # One NOT_FOUND has many causes; only the status tells them apart (measured).
+        try:
+            data = await self._get_status(status_request(key.model), timeout=self._fetch_timeout)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+            versions: tuple[VersionStatus, ...] = ()
+        else:
+            versions = versions_of_response(data)
+        return Absence(key, versions, self._known), FetchResult.ABSENT
+
+    def _keep(self, key: ModelKey, fetch: _Fetch, found: Lookup | None, took: float) -> Servable | None:
+        """Remember what `fetch` brought; returns the servable of this key before it."""
+        entry = self._entry(key) or Entry()
+        rechecked_at = fetch.began if fetch.is_recheck else entry.rechecked_at
+        if found is None:
+            quiet_until = quiet_after_failure(self._clock(), took, self._limits)
+            entry = replace(entry, quiet_until=quiet_until)
+        else:
+            # The same object for the same content: what others derive from it stays valid.
+            found = entry.found if found == entry.found else found
+            entry = replace(
+                entry,
+                found=found,
+                asked_at=fetch.began,
+                outdated=fetch.doubted,
+                rechecked_at=rechecked_at,
+                quiet_until=-inf,
+            )
+        served = isinstance(entry.found, Servable)
+        (self._missing if served else self._served).pop(key, None)
+        _remember(self._served if served else self._missing, key, entry, self._max_keys)
+        before = self._last_served.get(key)
+        if isinstance(found, Servable):
+            _remember(self._last_served, key, found, self._max_keys)
+            if key.model not in self._known and len(self._known) < self._max_keys:
+                self._known = tuple(sorted((*self._known, key.model)))
+        return before
+
+
+def _remember(entries: OrderedDict[ModelKey, _Value], key: ModelKey, value: _Value, bound: int) -> None:
+    entries[key] = value
+    entries.move_to_end(key)
+    if len(entries) > bound:
+        entries.popitem(last=False)
+
+
+def _says_absent(error: grpc.aio.AioRpcError) -> bool:
+    if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+        return (error.details() or "").startswith(_UNKNOWN_LABEL)
+    return error.code() is grpc.StatusCode.NOT_FOUND
