@@ -14,6 +14,7 @@ from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import PeerFault
 from proxy.edge.native.http2.inbound import ConnectionHandler, Inbound
 from proxy.edge.native.http2.limits import Limits
+from proxy.edge.native.http2.outbound import Outbound
 from proxy.edge.native.http2.stream import Stream, StreamSink
 
 _HTTP_1_METHODS: Final = (b"GET ", b"POST", b"PUT ", b"HEAD", b"DELE", b"OPTI", b"PATC", b"CONN")
@@ -27,10 +28,17 @@ _HTTP_1_ANSWER: Final = (
 class Connection(Inbound):
     """One HTTP/2 connection without its socket."""
 
-    def __init__(self, handler: ConnectionHandler, limits: Limits, *, server: bool) -> None:
-        super().__init__(handler, limits, server=server)
+    def __init__(
+        self,
+        handler: ConnectionHandler,
+        limits: Limits,
+        *,
+        server: bool,
+        ready: list[Outbound] | None = None,
+    ) -> None:
+        super().__init__(handler, limits, [] if ready is None else ready, server=server)
         if not server:
-            self.out.append(frames.PREFACE)
+            self._put(frames.PREFACE)
             self._greet()
 
     def __repr__(self) -> str:
@@ -53,7 +61,7 @@ class Connection(Inbound):
             self._feed(data)
         except PeerFault as fault:
             if greeting == frames.PREFACE and data[:4] in _HTTP_1_METHODS:
-                self.out.append(_HTTP_1_ANSWER)
+                self._put(_HTTP_1_ANSWER)
                 self.closed = True
                 self.handler.on_fault(fault)
             else:
@@ -63,7 +71,7 @@ class Connection(Inbound):
         """End the connection for a fault of the peer (RFC 9113 §5.4.1)."""
         if self.closed:
             return
-        self.out.append(frames.goaway(self.highest_peer_stream, fault.code, fault.text.encode()))
+        self._put(frames.goaway(self.highest_peer_stream, fault.code, fault.text.encode()))
         self.lost(fault.text)
         self.handler.on_fault(fault)
 
@@ -98,4 +106,4 @@ class Connection(Inbound):
     def send_ping(self, payload: bytes) -> None:
         """Ask for a sign of life; eight octets come back through the handler."""
         if not self.closed:
-            self.out.append(frames.ping(payload))
+            self._put(frames.ping(payload))

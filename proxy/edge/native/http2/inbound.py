@@ -68,8 +68,10 @@ class ConnectionHandler(Protocol):
 class Inbound(Outbound):
     """The receiving side; see `connection` for the whole."""
 
-    def __init__(self, handler: ConnectionHandler, limits: Limits, *, server: bool) -> None:
-        super().__init__(limits, server=server)
+    def __init__(
+        self, handler: ConnectionHandler, limits: Limits, ready: list[Outbound], *, server: bool
+    ) -> None:
+        super().__init__(limits, ready, server=server)
         self.handler = handler
         self.now = 0.0
         self.next_stream = 1
@@ -258,9 +260,9 @@ class Inbound(Outbound):
             values[frames.MAX_CONCURRENT_STREAMS] = limits.concurrent_streams
         else:
             values[frames.ENABLE_PUSH] = 0
-        self.out.append(frames.settings(values))
+        self._put(frames.settings(values))
         if limits.connection_window > frames.DEFAULT_WINDOW:
-            self.out.append(frames.window_update(0, limits.connection_window - frames.DEFAULT_WINDOW))
+            self._put(frames.window_update(0, limits.connection_window - frames.DEFAULT_WINDOW))
 
     def _charge_nuisance(self) -> None:
         if not self._nuisances.spend(self.now, self.sent_frames):
@@ -280,7 +282,7 @@ class Inbound(Outbound):
                 )
         else:
             self._backlog = 0
-        self.out.append(frame)
+        self._put(frame)
 
     def _refuse(self, stream_id: int, code: int) -> None:
         """Answer a stream error on a stream that nobody was told of."""

@@ -26,9 +26,11 @@ _pack_head = frames.pack_head
 class Outbound:
     """The sending side; see `connection` for the whole."""
 
-    def __init__(self, limits: Limits, *, server: bool) -> None:
+    def __init__(self, limits: Limits, ready: list["Outbound"], *, server: bool) -> None:
         self.limits = limits
         self.server = server
+        # Whoever has something to write is in `ready`, once; it may be shared by many connections.
+        self.ready = ready
         self.out: list[Buffer] = []
         self.streams: dict[int, Stream] = {}
         self.closed = False
@@ -98,9 +100,12 @@ class Outbound:
             self.send_window -= size
             self.room -= size
             self.sent_frames += 1
-            self.out.append(_pack_head(size << 8, 1 if end else 0, stream.id))
+            out = self.out
+            if not out:
+                self.ready.append(self)
+            out.append(_pack_head(size << 8, 1 if end else 0, stream.id))
             if size:
-                self.out.append(piece)
+                out.append(piece)
             if end:
                 self._end_local(stream)
             return size
@@ -137,7 +142,7 @@ class Outbound:
         if not stream.remote_ended:
             stream.owed += count
             if stream.owed * 2 >= self.limits.stream_window and self.streams.get(stream.id) is stream:
-                self.out.append(frames.window_update(stream.id, stream.owed))
+                self._put(frames.window_update(stream.id, stream.owed))
                 stream.recv_window += stream.owed
                 stream.owed = 0
 
@@ -161,14 +166,19 @@ class Outbound:
         taken.
         """
         if not self.closed and self.last_accepted == frames.LARGEST_STREAM_ID:
-            self.out.append(frames.goaway(frames.LARGEST_STREAM_ID, frames.NO_ERROR))
-            self.out.append(frames.ping(frames.DRAIN_PING))
+            self._put(frames.goaway(frames.LARGEST_STREAM_ID, frames.NO_ERROR))
+            self._put(frames.ping(frames.DRAIN_PING))
 
     def stop_accepting(self) -> None:
         """Name the last stream taken; what comes after it is refused, which is safe to retry."""
         if not self.closed and self.last_accepted == frames.LARGEST_STREAM_ID:
             self.last_accepted = self.highest_peer_stream
-            self.out.append(frames.goaway(self.highest_peer_stream, frames.NO_ERROR))
+            self._put(frames.goaway(self.highest_peer_stream, frames.NO_ERROR))
+
+    def _put(self, frame: bytes) -> None:
+        if not self.out:
+            self.ready.append(self)
+        self.out.append(frame)
 
     def _release(self, stream: Stream) -> None:
         self._consume_connection(stream.held)
@@ -177,12 +187,12 @@ class Outbound:
     def _consume_connection(self, count: int) -> None:
         self._owed += count
         if self._owed * 2 >= self.limits.connection_window and not self.closed:
-            self.out.append(frames.window_update(0, self._owed))
+            self._put(frames.window_update(0, self._owed))
             self.recv_window += self._owed
             self._owed = 0
             if self.frame_size < self.limits.frame_size:
                 self.frame_size = self.limits.frame_size
-                self.out.append(frames.settings({frames.MAX_FRAME_SIZE: self.frame_size}))
+                self._put(frames.settings({frames.MAX_FRAME_SIZE: self.frame_size}))
 
     def _send_block(self, stream: Stream, block: bytes, *, end: bool) -> None:
         if self._block_prefix:
@@ -191,10 +201,10 @@ class Outbound:
         size = len(block)
         self.sent_frames += 1
         if size <= self.peer_frame_size:
-            self.out.append(
-                _pack_head(size << 8 | frames.HEADERS, 5 if end else 4, stream.id) + block,
-            )
+            self._put(_pack_head(size << 8 | frames.HEADERS, 5 if end else 4, stream.id) + block)
         else:
+            if not self.out:
+                self.ready.append(self)
             self.out += frames.header_frames(stream.id, block, self.peer_frame_size, end_stream=end)
         if end:
             self._end_local(stream)
@@ -211,6 +221,8 @@ class Outbound:
             if room <= 0:
                 break
             head = len(out)
+            if not head:
+                self.ready.append(self)
             out.append(b"")
             size = 0
             while queue and size < room:
@@ -245,7 +257,7 @@ class Outbound:
         if tail:
             self._send_block(stream, tail, end=True)
         elif tail is not None:
-            out.append(_pack_head(0, 1, stream.id))
+            self._put(_pack_head(0, 1, stream.id))
             self._end_local(stream)
         return total
 
@@ -276,7 +288,7 @@ class Outbound:
     def _abandon(self, stream: Stream, code: int) -> None:
         self._forget(stream)
         self._remember_reset(stream.id, ours=True)
-        self.out.append(frames.rst_stream(stream.id, code))
+        self._put(frames.rst_stream(stream.id, code))
 
     def _forget(self, stream: Stream) -> None:
         self.streams.pop(stream.id, None)
