@@ -20,6 +20,7 @@ class Code(IntEnum):
     PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
     FAILED_PRECONDITION = 9
+    UNIMPLEMENTED = 12
     UNAVAILABLE = 14
 
 
@@ -65,6 +66,23 @@ class Reason(StrEnum):
     DEADLINE_EXPIRED = "DEADLINE_EXPIRED"
     OVERLOADED = "OVERLOADED"
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
+    UPSTREAM_UNREACHABLE = "UPSTREAM_UNREACHABLE"
+    UPSTREAM_NAME_UNRESOLVED = "UPSTREAM_NAME_UNRESOLVED"
+    UPSTREAM_NOT_GRPC = "UPSTREAM_NOT_GRPC"
+    UPSTREAM_TLS_MISMATCH = "UPSTREAM_TLS_MISMATCH"
+    UPSTREAM_RESET = "UPSTREAM_RESET"
+    UPSTREAM_KEEPALIVE = "UPSTREAM_KEEPALIVE"
+    UPSTREAM_DEADLINE_EXCEEDED = "UPSTREAM_DEADLINE_EXCEEDED"
+    UPSTREAM_METHOD_UNKNOWN = "UPSTREAM_METHOD_UNKNOWN"
+    UPSTREAM_MESSAGE_TOO_LARGE = "UPSTREAM_MESSAGE_TOO_LARGE"
+    UPSTREAM_THREADS_EXHAUSTED = "UPSTREAM_THREADS_EXHAUSTED"
+    UPSTREAM_QUEUE_FULL = "UPSTREAM_QUEUE_FULL"
+    UPSTREAM_OUT_OF_MEMORY = "UPSTREAM_OUT_OF_MEMORY"
+    UPSTREAM_BATCHING = "UPSTREAM_BATCHING"
+    UPSTREAM_CONTRADICTORY = "UPSTREAM_CONTRADICTORY"
+    UPSTREAM_CONFIG_FAULT = "UPSTREAM_CONFIG_FAULT"
+    UPSTREAM_EXPORT_FAULT = "UPSTREAM_EXPORT_FAULT"
+    UPSTREAM_REQUEST_FAULT = "UPSTREAM_REQUEST_FAULT"
 
     @property
     def about(self) -> "About":
@@ -74,7 +92,8 @@ class Reason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class About:
     """What is fixed about a reason. `meaning` and `remedy` are one sentence each; `failures` are the kinds
-    of failure users reported (catalogued F01 to F104) that it answers.
+    of failure users reported (catalogued F01 to F104) that it answers. An answer of the upstream keeps its
+    own code; in the family "upstream" `code` is the usual one.
     """
 
     family: str
@@ -307,6 +326,125 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             "The message is larger than this proxy takes.",
             "Split the batch, or raise --max-message-bytes.",
             ("F69", "F70"),
+        ),
+        Reason.UPSTREAM_UNREACHABLE: About(
+            "upstream",
+            Code.UNAVAILABLE,
+            "No connection to the server: nothing listens, packets are dropped, or it still waits for a model.",
+            "Check host, port and published ports, and the server's log: the port opens only when every configured model has a loaded version.",
+            ("F45", "F48", "F49", "F50", "F60", "F62", "F64"),
+        ),
+        Reason.UPSTREAM_NAME_UNRESOLVED: About(
+            "upstream",
+            Code.UNAVAILABLE,
+            "The server's host name cannot be resolved.",
+            "Give HOST:PORT without a scheme, and check the name from where the proxy runs.",
+            ("F63",),
+        ),
+        Reason.UPSTREAM_NOT_GRPC: About(
+            "upstream",
+            Code.UNAVAILABLE,
+            "What answers is not a gRPC server: TF Serving's REST port, an HTTP/1 front, or an ingress.",
+            "Use the gRPC port (8500, not 8501) and a front that speaks HTTP/2 and routes this host name.",
+            ("F51", "F61", "F75"),
+        ),
+        Reason.UPSTREAM_TLS_MISMATCH: About(
+            "upstream",
+            Code.UNAVAILABLE,
+            "One side speaks TLS and the other does not, or the certificate is not accepted.",
+            "Make both ends agree: TF Serving speaks TLS only with --ssl_config_file.",
+            ("F65",),
+        ),
+        Reason.UPSTREAM_RESET: About(
+            "upstream",
+            Code.UNAVAILABLE,
+            "The connection was lost while the request was in flight; its fate is unknown.",
+            "Retry if the call may run twice, and see whether the server restarted or aborted.",
+            ("F66", "F70", "F74", "F90", "F104"),
+        ),
+        Reason.UPSTREAM_KEEPALIVE: About(
+            "upstream",
+            Code.UNAVAILABLE,
+            "A hop closed the connection because of too many keepalive pings.",
+            "Ping no more often than that hop allows (gRPC servers: every 5 minutes by default).",
+            ("F67",),
+        ),
+        Reason.UPSTREAM_DEADLINE_EXCEEDED: About(
+            "upstream",
+            Code.DEADLINE_EXCEEDED,
+            "The deadline passed before the server answered.",
+            "Give the call more time, warm the model up, or send less at once.",
+            ("F58", "F71", "F72", "F78"),
+        ),
+        Reason.UPSTREAM_METHOD_UNKNOWN: About(
+            "upstream",
+            Code.UNIMPLEMENTED,
+            "The server has no such method; method names are case-sensitive and carry the package.",
+            "Generate the client from tensorflow_serving/apis/prediction_service.proto.",
+            ("F76",),
+        ),
+        Reason.UPSTREAM_MESSAGE_TOO_LARGE: About(
+            "upstream",
+            Code.RESOURCE_EXHAUSTED,
+            "A message is larger than one hop takes; 4 MiB is the default of most gRPC clients, not TF Serving's.",
+            "Raise grpc.max_receive_message_length on the hop named, or ask for fewer outputs with output_filter.",
+            ("F69", "F70"),
+        ),
+        Reason.UPSTREAM_THREADS_EXHAUSTED: About(
+            "upstream",
+            Code.RESOURCE_EXHAUSTED,
+            "All threads of the server are busy: it refuses at once instead of queueing.",
+            "Raise --grpc_max_threads (default 4 x CPUs), send fewer requests at once, and retry with backoff.",
+            ("F80",),
+        ),
+        Reason.UPSTREAM_QUEUE_FULL: About(
+            "upstream",
+            Code.UNAVAILABLE,
+            "The server's batch queue is full.",
+            "Retry with backoff; raise max_enqueued_batches or num_batch_threads.",
+            ("F86",),
+        ),
+        Reason.UPSTREAM_OUT_OF_MEMORY: About(
+            "upstream",
+            Code.RESOURCE_EXHAUSTED,
+            "The server ran out of memory for a tensor or a model.",
+            "Send smaller batches, serve fewer models or versions at once, or give the server more memory.",
+            ("F88", "F90"),
+        ),
+        Reason.UPSTREAM_BATCHING: About(
+            "upstream",
+            _INVALID,
+            "The server's batching cannot join this request with others.",
+            "Send equal shapes in every request, or set pad_variable_length_inputs knowing that it pads with the first element.",
+            ("F36", "F82", "F84", "F85"),
+        ),
+        Reason.UPSTREAM_CONTRADICTORY: About(
+            "upstream",
+            Code.NOT_FOUND,
+            "The server says that it does not have what it says is AVAILABLE.",
+            "See whether two servers share the port (grpc.so_reuseport=0 forbids it) or the model was just swapped.",
+            ("F42",),
+        ),
+        Reason.UPSTREAM_CONFIG_FAULT: About(
+            "upstream",
+            _INVALID,
+            "The server refuses its model or batching configuration.",
+            "Check the configuration offline with `tfs-proxy lint`.",
+            ("F48", "F87"),
+        ),
+        Reason.UPSTREAM_EXPORT_FAULT: About(
+            "upstream",
+            Code.FAILED_PRECONDITION,
+            "The exported model is at fault, not the request: no request can mend it.",
+            "Export the model again as the diagnosis says.",
+            ("F08", "F12", "F13", "F15", "F30", "F32", "F38", "F39", "F53", "F56", "F57", "F83"),
+        ),
+        Reason.UPSTREAM_REQUEST_FAULT: About(
+            "upstream",
+            _INVALID,
+            "The model's graph refuses what the request carries, and the signature does not show why.",
+            "Compare the request with what the model was trained on; the diagnosis says what the graph expected.",
+            ("F23", "F24", "F25", "F33", "F35", "F37", "F97"),
         ),
     }
 )
