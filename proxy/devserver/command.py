@@ -12,14 +12,12 @@ import socket
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from proxy.devserver.protos import model_server_config_pb2
-
-_log: Final = logging.getLogger(__name__)
 
 
 class _Model(click.ParamType[tuple[str, Path]]):
@@ -130,9 +128,7 @@ def dev_server(
     except TensorFlowError as error:
         raise click.UsageError(error.message) from error
     repository.start()
-    repository.wait_until_settled(
-        lambda names: _log.warning("the port stays closed: no version found yet of %s", ", ".join(names))
-    )
+    repository.wait_until_settled()
     host, _ = listen
     try:
         _server, port = serve(repository, "{}:{}".format(*listen), max_threads)

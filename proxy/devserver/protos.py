@@ -20,7 +20,7 @@ from proxy.wire.protos import (
     tensor_shape_pb2,
     types_pb2,
 )
-from tensorflow.core.protobuf import config_pb2
+from tensorflow.core.protobuf import config_pb2, error_codes_pb2
 from tensorflow_serving.apis import input_pb2, prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 # ruff: isort: on
@@ -28,6 +28,7 @@ from tensorflow_serving.config import model_server_config_pb2
 __all__ = [
     "classification_pb2",
     "config_pb2",
+    "error_codes_pb2",
     "get_model_metadata_pb2",
     "get_model_status_pb2",
     "inference_pb2",

@@ -11,25 +11,24 @@ import enum
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from proxy.devserver.configuration import aspired_versions, check_paths, check_platforms
 from proxy.devserver.model import Model
 from proxy.devserver.protos import get_model_status_pb2, model_pb2, model_server_config_pb2
 from proxy.devserver.runtime import (
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
     NOT_FOUND,
+    UNKNOWN,
     TensorFlowError,
 )
 from proxy.devserver.warmup import warm_up
 
 _log: Final = logging.getLogger(__name__)
-
-_UNKNOWN: Final = 2
-_PLATFORM: Final = "tensorflow"
 
 
 class State(enum.IntEnum):
@@ -58,26 +57,14 @@ class _Entry:
 
     config: model_server_config_pb2.ModelConfig | None = None
     versions: dict[int, _Version] = field(default_factory=dict)
-    missing_path_logged: bool = False
-
-
-def load(name: str, version: int, path: Path) -> Model:
-    """Load a version directory and replay its warm-up records.
-
-    Raises:
-        TensorFlowError: the status that GetModelStatus shows.
-    """
-    model = Model.load(name, version, path)
-    warm_up(model, path)
-    return model
+    complaint: str = ""
 
 
 class Repository:
     """Every model that is or was configured."""
 
-    def __init__(self, poll_seconds: float, load: Callable[[str, int, Path], Model] = load) -> None:
+    def __init__(self, poll_seconds: float) -> None:
         self._poll_seconds = poll_seconds
-        self._load = load
         self._entries: dict[str, _Entry] = {}
         self._labels: dict[tuple[str, str], int] = {}
         self._configuring = threading.Lock()
@@ -102,10 +89,10 @@ class Repository:
             TensorFlowError: the status that HandleReloadConfigRequest answers (measured, sections P and S).
         """
         with self._configuring:
-            _check(configs)
+            check_paths(configs)
             with self._changed:
                 labels = self._checked_labels(configs, at_start=at_start)
-                _check_platforms(configs)
+                check_platforms(configs)
                 new = {config.name for config in configs.config} - {
                     name for name, entry in self._entries.items() if entry.config is not None
                 }
@@ -153,27 +140,23 @@ class Repository:
             }
         if failed:
             models = "".join(
-                f"{{{{name: {name} version: {number}}}"
-                + (f" due to error: {_status(error)}" if error else "")
-                + "}, "
+                f"{{{{name: {name} version: {number}}}" + (f" due to error: {error}" if error else "") + "}, "
                 for (name, number), error in failed.items()
             )
-            raise TensorFlowError(_UNKNOWN, f"{len(failed)} model(s) did not become available: {{{models}}}")
+            raise TensorFlowError(UNKNOWN, f"{len(failed)} model(s) did not become available: {{{models}}}")
 
     # Look-up
 
-    def wait_until_settled(self, tell: Callable[[list[str]], None]) -> None:
-        """Wait until every configured model has a version, and every version is available or has failed.
-
-        `tell` is called with the names of those which have not, at first after five seconds.
-        """
-        while True:
-            with self._changed:
-                done = self._changed.wait_for(lambda: not self._unsettled(), timeout=5)
-                waiting = self._unsettled()
-            if done:
-                return
-            tell(waiting)
+    def wait_until_settled(self) -> None:
+        """Wait until every configured model has a version, and every version is available or has failed."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: all(
+                    entry.versions and all(v.state >= State.AVAILABLE for v in entry.versions.values())
+                    for entry in self._entries.values()
+                    if entry.config
+                )
+            )
 
     @contextlib.contextmanager
     def lease(self, spec: model_pb2.ModelSpec) -> Iterator[Model]:
@@ -245,16 +228,8 @@ class Repository:
     def _settled(self, name: str) -> bool:
         versions = self._entries[name].versions
         return bool(self._available(name)) or (
-            bool(versions) and all(version.state is State.END for version in versions.values())
+            bool(versions) and all(version.error for version in versions.values())
         )
-
-    def _unsettled(self) -> list[str]:
-        return [
-            name
-            for name, entry in self._entries.items()
-            if entry.config
-            and (not entry.versions or any(v.state < State.AVAILABLE for v in entry.versions.values()))
-        ]
 
     # The one thread that changes states
 
@@ -272,13 +247,16 @@ class Repository:
         with self._changed:
             entries = dict(self._entries)
         for name, entry in entries.items():
-            found = _aspired_versions(entry.config) if entry.config else {}
+            found = aspired_versions(entry.config) if entry.config else {}
+            complaint = ""
+            if entry.config and not found:
+                missing = "does not exist" if found is None else "holds no version to serve, such as 1/"
+                complaint = f"{entry.config.base_path} {missing}"
+            if complaint and complaint != entry.complaint:
+                _log.warning("%s: waiting, because %s", name, complaint)
+            entry.complaint = complaint
             if found is None:
-                if not entry.missing_path_logged and entry.config:
-                    _log.warning("%s: base path %s does not exist", name, entry.config.base_path)
-                entry.missing_path_logged = True
                 continue
-            entry.missing_path_logged = False
             with self._changed:
                 for number, version in entry.versions.items():
                     version.aspired = number in found and (version.aspired or version.state < State.END)
@@ -313,14 +291,17 @@ class Repository:
         _log.info("%s: loading version %d from %s", name, number, version.path)
         started = time.monotonic()
         try:
-            version.model = self._load(name, number, version.path)
+            model = Model.load(name, number, version.path)
+            replayed = warm_up(model, version.path)
         except TensorFlowError as error:
             version.error = error
             self._move(version, State.END)
-            _log.error("%s: version %d did not load: %s", name, number, _status(error))
+            _log.error("%s: version %d did not load: %s", name, number, error)
         else:
+            version.model = model
             self._move(version, State.AVAILABLE)
-            _log.info("%s: version %d available after %.2f s", name, number, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            _log.info("%s: version %d available after %.2f s (%d warm-up)", name, number, seconds, replayed)
 
     def _unload_version(self, name: str, number: int, version: _Version) -> None:
         self._move(version, State.UNLOADING)
@@ -336,78 +317,3 @@ class Repository:
         with self._changed:
             version.state = state
             self._changed.notify_all()
-
-
-def _check(configs: model_server_config_pb2.ModelConfigList) -> None:
-    names = [config.name for config in configs.config]
-    for config in configs.config:
-        if names.count(config.name) > 1:
-            raise TensorFlowError(
-                INVALID_ARGUMENT, f"Illegal to list model {config.name} multiple times in config list"
-            )
-    for config in configs.config:
-        if not Path(config.base_path).is_absolute():
-            raise TensorFlowError(
-                INVALID_ARGUMENT,
-                f"Expected model {config.name} to have an absolute path or URI; "
-                f"got base_path()={config.base_path}",
-            )
-
-
-def _check_platforms(configs: model_server_config_pb2.ModelConfigList) -> None:
-    for config in configs.config:
-        if not config.model_platform:
-            raise TensorFlowError(
-                INVALID_ARGUMENT,
-                "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
-                f"ModelServerConfig::model_platform, model name is {config.name}",
-            )
-        if config.model_platform != _PLATFORM:
-            raise TensorFlowError(
-                INVALID_ARGUMENT,
-                f"Model {config.name} requests unsupported platform {config.model_platform}",
-            )
-
-
-def _aspired_versions(config: model_server_config_pb2.ModelConfig) -> dict[int, Path] | None:
-    """Version directories that the policy of a model wants, or None when its base path does not exist."""
-    base = Path(config.base_path)
-    try:
-        found = {int(child.name): child for child in base.iterdir() if child.name.isdecimal()}
-    except OSError:
-        return None
-    policy = config.model_version_policy
-    match policy.WhichOneof("policy_choice"):
-        case "all":
-            return found
-        case "specific":
-            return {number: path for number, path in found.items() if number in policy.specific.versions}
-        case _:
-            newest = sorted(found)[-max(policy.latest.num_versions, 1) :]
-            return {number: found[number] for number in newest}
-
-
-def _status(error: TensorFlowError) -> str:
-    """`CODE_NAME: text`, as absl::Status prints itself."""
-    return f"{_CODES[error.code]}: {error.message}"
-
-
-_CODES: Final = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)

@@ -18,23 +18,28 @@ from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_int, c_int64, 
 from pathlib import Path
 from typing import Any, Final, Self
 
-from proxy.devserver.protos import config_pb2
+from proxy.devserver.protos import config_pb2, error_codes_pb2
 
 
 class TensorFlowError(Exception):
     """A status that is not OK: `code` is the canonical number, the same in TensorFlow and gRPC."""
 
     def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
+        super().__init__(code, message)
         self.code = code
         self.message = message
 
+    def __str__(self) -> str:
+        """`CODE_NAME: text`, as absl::Status prints itself."""
+        return f"{error_codes_pb2.Code.Name(self.code)}: {self.message}"
 
-INVALID_ARGUMENT: Final = 3
-NOT_FOUND: Final = 5
-FAILED_PRECONDITION: Final = 9
-UNIMPLEMENTED: Final = 12
-DATA_LOSS: Final = 15
+
+UNKNOWN: Final[int] = error_codes_pb2.UNKNOWN
+INVALID_ARGUMENT: Final[int] = error_codes_pb2.INVALID_ARGUMENT
+NOT_FOUND: Final[int] = error_codes_pb2.NOT_FOUND
+FAILED_PRECONDITION: Final[int] = error_codes_pb2.FAILED_PRECONDITION
+UNIMPLEMENTED: Final[int] = error_codes_pb2.UNIMPLEMENTED
+DATA_LOSS: Final[int] = error_codes_pb2.DATA_LOSS
 
 
 class _Buffer(Structure):

@@ -167,7 +167,7 @@ class ConvResize(tf.Module):
     def __init__(self):
         draw = tf.random.Generator.from_seed(2)
         self.kernel = tf.Variable(draw.normal([3, 3, 3, 4], stddev=0.1))
-        self.dense = tf.Variable(draw.normal([4, 2]))
+        self.dense = tf.Variable(draw.normal([4096, 2], stddev=0.01))
 
     @tf.function(input_signature=[spec([None, None, None, 3], tf.uint8, "image_tensor")])
     def g(self, image_tensor):
@@ -176,17 +176,18 @@ class ConvResize(tf.Module):
             image_tensor,
             fn_output_signature=tf.TensorSpec([64, 64, 3], tf.float32),
         )
-        x = tf.reduce_mean(tf.nn.relu(tf.nn.conv2d(images, self.kernel, 2, "SAME")), axis=[1, 2])
-        return {"scores": tf.nn.softmax(tf.matmul(x, self.dense))}
+        x = tf.nn.relu(tf.nn.conv2d(images, self.kernel, 2, "SAME"))
+        return {"scores": tf.nn.softmax(tf.matmul(tf.reshape(x, [-1, 4096]), self.dense))}
 
 
-@tf.function(input_signature=[spec([None], tf.string, "image_bytes")])
-def enc(image_bytes):
-    def mean(data):
-        image = tf.io.decode_image(data, channels=3, expand_animations=False)
-        return tf.reduce_mean(tf.cast(image, tf.float32))
+class Enc(tf.Module):
+    @tf.function(input_signature=[spec([None], tf.string, "image_bytes")])
+    def f(self, image_bytes):
+        def mean(data):
+            image = tf.io.decode_image(data, channels=3, expand_animations=False)
+            return tf.reduce_mean(tf.cast(image, tf.float32))
 
-    return {"mean": tf.map_fn(mean, image_bytes, fn_output_signature=tf.float32)}
+        return {"mean": tf.map_fn(mean, image_bytes, fn_output_signature=tf.float32)}
 
 
 def save_classify_and_regress():
@@ -233,7 +234,8 @@ conv = Conv()
 save("conv", {"serving_default": conv.f}, module=conv)
 convresize = ConvResize()
 save("convresize", {"serving_default": convresize.g}, module=convresize)
-save("enc", {"serving_default": enc})
+enc = Enc()
+save("enc", {"serving_default": enc.f}, module=enc)
 save_classify_and_regress()
 
 # Unparsable: a length far beyond the end.
