@@ -99,7 +99,9 @@ class _AbortError(Exception):
 class FakeServing(grpc.GenericRpcHandler):
     """`models[name][version]`, `labels[name][label]`; change them at any time."""
 
-    def __init__(self, address: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self, address: str = "127.0.0.1:0", credentials: grpc.ServerCredentials | None = None
+    ) -> None:
         self.models: dict[str, dict[int, Version]] = {}
         self.labels: dict[str, dict[str, int]] = {}
         self.calls: Counter[str] = Counter()
@@ -109,6 +111,7 @@ class FakeServing(grpc.GenericRpcHandler):
         self._raw: dict[str, bytes] = {}
         self._holds: dict[str, Hold] = {}
         self._address = address
+        self._credentials = credentials
         self._server: grpc.aio.Server | None = None
         self.port = 0
 
@@ -117,10 +120,20 @@ class FakeServing(grpc.GenericRpcHandler):
         return f"127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.max_send_message_length", -1),
+            ]
+        )
         self._server.add_generic_rpc_handlers((self,))
-        self.port = self._server.add_insecure_port(self._address)
-        self._address = self.target  # a restart comes back where it was
+        if self._credentials is None:
+            self.port = self._server.add_insecure_port(self._address)
+        else:
+            self.port = self._server.add_secure_port(self._address, self._credentials)
+        if self._address.endswith(":0"):
+            self._address = self.target  # a restart comes back where it was
         await self._server.start()
 
     async def stop(self) -> None:
