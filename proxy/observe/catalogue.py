@@ -42,6 +42,11 @@ CODES = (
 """The status codes by number, as Go spells them (`google.golang.org/grpc/codes`, `Code.String`)."""
 
 
+def code_name(code: int) -> str:
+    """A code beyond the seventeen is `Unknown`, as gRPC clients read it."""
+    return CODES[code] if 0 <= code < len(CODES) else "Unknown"
+
+
 KNOWN_METHODS = {
     "/tensorflow.serving.PredictionService/Predict": "unary",
     "/tensorflow.serving.PredictionService/Classify": "unary",
@@ -89,7 +94,7 @@ class Declared:
 
 def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
     bounds = [*map(repr, histogram.bounds), "+Inf"]
-    return list(zip(bounds, accumulate(histogram.counts.copy()), strict=True))
+    return list(zip(bounds, accumulate(histogram.counts), strict=True))
 
 
 _PREFIX = "tfs_proxy_"

@@ -255,36 +255,33 @@ class Metrics(Collector):
         return (declared.family() for declared in METRICS.values())
 
     def collect(self) -> Iterator[Metric]:
-        """Every family as it is now; may run on another thread than the one that counts."""
+        """Every family as it is now, complete before the next call can change it."""
         samples = self._samples()
-        return (declared.family(samples[name]) for name, declared in METRICS.items())
+        return iter([declared.family(samples[name]) for name, declared in METRICS.items()])
 
     def _samples(self) -> dict[str, Samples]:
         methods = (*self._methods.values(), self._other)
-        rows, timings = self._rows.copy(), self._timings.copy()
         age = self._signature_age()
         return {
-            "tfs_proxy_requests_total": ((labels, row.count) for labels, row in rows.items()),
-            "tfs_proxy_refusals_total": self._refusals.copy().items(),
-            "tfs_proxy_warnings_total": self._warnings.copy().items(),
-            "tfs_proxy_would_refuse_total": self._would_refuse.copy().items(),
-            "tfs_proxy_request_seconds": ((key, timing.seconds) for key, timing in timings.items()),
-            "tfs_proxy_upstream_seconds": ((key, timing.upstream) for key, timing in timings.items()),
+            "tfs_proxy_requests_total": ((labels, row.count) for labels, row in self._rows.items()),
+            "tfs_proxy_refusals_total": self._refusals.items(),
+            "tfs_proxy_warnings_total": self._warnings.items(),
+            "tfs_proxy_would_refuse_total": self._would_refuse.items(),
+            "tfs_proxy_request_seconds": ((key, timing.seconds) for key, timing in self._timings.items()),
+            "tfs_proxy_upstream_seconds": ((key, timing.upstream) for key, timing in self._timings.items()),
             "tfs_proxy_overhead_seconds": [((), self._overhead)],
             "tfs_proxy_request_bytes": [((), self._request_bytes)],
             "tfs_proxy_response_bytes": [((), self._response_bytes)],
-            "tfs_proxy_batch_size": (((model,), batch) for model, batch in self._batches.copy().items()),
+            "tfs_proxy_batch_size": (((model,), batch) for model, batch in self._batches.items()),
             "tfs_proxy_in_flight": [((), self._in_flight)],
             "tfs_proxy_upstream_up": [((), self._up)],
             "tfs_proxy_model_version_state": (
                 ((model, str(version), state), state == current)
-                for model, versions in self._states.copy().items()
+                for model, versions in self._states.items()
                 for version, current in versions.items()
                 for state in STATES
             ),
-            "tfs_proxy_signature_fetches_total": (
-                ((result,), n) for result, n in self._fetches.copy().items()
-            ),
+            "tfs_proxy_signature_fetches_total": (((result,), n) for result, n in self._fetches.items()),
             "tfs_proxy_signature_age_seconds": [] if age is None else [((), age)],
             # Zeros too, so that rate() sees the first drift.
             "tfs_proxy_signature_drift_total": (

@@ -1,7 +1,7 @@
 """The numbers behind the metrics: plain counts, cheap to update, and the guard on what may become a label.
 
-Law: knows label values and numbers, not what they mean. Updated by one thread (the event loop), so without
-locks; read by any, since every read starts from a copy that the interpreter makes in one step.
+Law: knows label values and numbers, not what they mean. Updated and read by one thread, the event loop's, so
+without locks.
 """
 
 from bisect import bisect_left
@@ -64,7 +64,7 @@ class Vocabulary:
 
     def models(self) -> tuple[str, ...]:
         """The models that are labels."""
-        return tuple(self._models.copy())
+        return tuple(self._models)
 
     def fold(self, model: str | None, signature: str, version: int | None) -> tuple[str, str, str]:
         """The label values for names of which only `model` None says that they are unconfirmed."""
@@ -103,7 +103,7 @@ class Vocabulary:
         if not self._retired:
             return []
         due = self._clock() - self._retain
-        expired = [key for key, since in self._retired.copy().items() if since <= due]
+        expired = [key for key, since in self._retired.items() if since <= due]
         for model, version in expired:
             self._retired.pop((model, version), None)
             if version is None:

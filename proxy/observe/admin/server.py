@@ -1,0 +1,174 @@
+"""The admin port: health, metrics and what the proxy knows, over HTTP for operators and their tools.
+
+GET (and HEAD) only; nothing here changes anything:
+
+- `/livez`         200 while the process serves
+- `/readyz`        200 when every condition holds, else 503; `?verbose` lists them
+- `/metrics`       Prometheus text or OpenMetrics, as the scraper asks
+- `/api/models`    models, states of their versions, signatures
+- `/api/refusals`  the last refusals: names, dtypes, shapes, reasons
+- `/api/config`    the effective settings and where each comes from
+- `/`              a page with the same for a person
+
+Law: the only place that knows HTTP. What it shows is handed in; it belongs on loopback or inside a pod.
+"""
+
+import asyncio
+import errno
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from proxy.observe.admin.views import STYLE_HASH, Sources, model_json, page, readiness_text
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": f"default-src 'none'; style-src '{STYLE_HASH}'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_SHUTDOWN_SECONDS = 1.0
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class _Collected(Collector):
+    """Families already collected, for an encoder."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+class AdminServer:
+    """Serves the admin port from `start` to `stop`."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        sources: Sources,
+        *,
+        version: str,
+        host: str = "127.0.0.1",
+        port: int = 8601,
+    ) -> None:
+        self._registry = registry
+        self._sources = sources
+        self._version = version
+        self._host = host
+        self._port = port
+        self._scraping = asyncio.Lock()
+        self._runner = web.AppRunner(
+            self._app(), access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS
+        )
+
+    async def start(self) -> int:
+        """Bind, and return the port (useful where 0 asked for any).
+
+        Raises OSError with a sentence for a person when the address cannot be had.
+        """
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise OSError(error.errno, self._complaint(error)) from error
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    async def stop(self) -> None:
+        """Close the port, giving answers under way a second. Harmless when nothing was started."""
+        await self._runner.cleanup()
+
+    def _complaint(self, error: OSError) -> str:
+        address = f"admin address {self._host}:{self._port}"
+        match error.errno:
+            case errno.EADDRINUSE:
+                return f"{address} is already in use: stop what listens there or choose another with --admin-listen"
+            case errno.EACCES:
+                return f"{address} needs privileges: choose a port above 1023 with --admin-listen"
+            case errno.EADDRNOTAVAIL:
+                return f"{address} is no address of this machine: choose another with --admin-listen"
+            case _:
+                return f"{address} cannot be had: {error.strerror or error}"
+
+    def _app(self) -> web.Application:
+        app = web.Application(middlewares=[_plain_errors])
+        app.on_response_prepare.append(_harden)
+        app.router.add_get("/", self._page)
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/api/models", self._models)
+        app.router.add_get("/api/refusals", self._refusals)
+        if self._sources.settings is not None:
+            app.router.add_get("/api/config", self._config)
+        return app
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        checks = self._sources.readiness()
+        failed = [check for check in checks if not check.ok]
+        told = checks if "verbose" in request.query else failed
+        lines = [*([readiness_text(told)] if told else []), "not ready" if failed else "ok"]
+        return web.Response(text="\n".join(lines) + "\n", status=503 if failed else 200)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(",".join(request.headers.getall("Accept", [])))
+        names = request.query.getall("name[]", [])
+        source = self._registry.restricted_registry(names) if names else self._registry
+        # Collected on the loop, whose numbers they are; encoding takes longer and needs only the result. One at
+        # a time, so that scrapers cannot crowd out requests.
+        async with self._scraping:
+            collected = _Collected(list(source.collect()))
+            body = await asyncio.to_thread(encode, collected)
+        response = web.Response(body=body, headers={"Content-Type": content_type})
+        response.enable_compression()
+        return response
+
+    async def _models(self, _: web.Request) -> web.Response:
+        return _json({"models": [model_json(model) for model in self._sources.models()]})
+
+    async def _refusals(self, _: web.Request) -> web.Response:
+        return _json({"refusals": [refusal.as_json() for refusal in self._sources.refusals()]})
+
+    async def _config(self, _: web.Request) -> web.Response:
+        assert self._sources.settings is not None
+        return _json(
+            {each.name: {"value": each.value, "origin": each.origin} for each in self._sources.settings()}
+        )
+
+    async def _page(self, _: web.Request) -> web.Response:
+        body = page(self._version, self._sources)
+        return web.Response(body=body, content_type="text/html", charset="utf-8")
+
+
+def _json(value: Any) -> web.Response:
+    return web.Response(text=json.dumps(value, indent=2) + "\n", content_type="application/json")
+
+
+async def _harden(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)
+    response.headers.pop("Server", None)
+
+
+@web.middleware
+async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Errors as one plain line, without echoing the path."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return web.Response(status=error.status, text=f"{error.status} {error.reason}\n", headers=headers)

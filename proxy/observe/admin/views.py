@@ -1,0 +1,171 @@
+"""What the admin port shows, as data, and the small page made of it.
+
+Law: shows what it is handed and asks for nothing else. HTML is built as a tree of elements, so every name
+that came from a client or a server is escaped by construction.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from proxy.core.availability import VersionStatus
+from proxy.core.types import Servable, Signature, TensorSpec, dtype_name
+from proxy.observe.refusals import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One condition of readiness; `text` says what is seen."""
+
+    name: str
+    ok: bool
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelListing:
+    """What is known of one model: its versions' states and the servables that requests are judged by."""
+
+    name: str
+    versions: tuple[VersionStatus, ...] = ()
+    servables: tuple[Servable, ...] = ()
+    mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One effective setting; `origin` is where it comes from (flag, environment variable, file, default)."""
+
+    name: str
+    value: str | int | float | bool | Sequence[str] | None
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the admin port gets what it shows; each is called per request, on the event loop, and quick."""
+
+    readiness: Callable[[], Sequence[Check]]
+    models: Callable[[], Iterable[ModelListing]]
+    refusals: Callable[[], Iterable[Refusal]]
+    settings: Callable[[], Iterable[Setting]] | None = None
+    """None: /api/config does not exist."""
+
+
+def readiness_text(checks: Iterable[Check]) -> str:
+    """One line per condition, the way Kubernetes components write `/readyz?verbose`."""
+    lines = [
+        f"[{'+' if check.ok else '-'}]{check.name} {'ok' if check.ok else 'failed'}"
+        + (f": {check.text}" if check.text else "")
+        for check in checks
+    ]
+    return "\n".join(lines)
+
+
+def model_json(model: ModelListing) -> dict[str, Any]:
+    """One model as /api/models shows it; shapes are lists with -1 for any size, null for any rank."""
+    return {
+        "name": model.name,
+        "mode": model.mode,
+        "versions": [
+            {"version": status.version, "state": status.state, "error": status.error_message}
+            for status in model.versions
+        ],
+        "signatures": {
+            str(servable.version): {
+                name: _signature_json(signature) for name, signature in sorted(servable.signatures.items())
+            }
+            for servable in model.servables
+        },
+    }
+
+
+def _signature_json(signature: Signature) -> dict[str, Any]:
+    return {
+        "method": signature.method,
+        "inputs": _tensors_json(signature.inputs),
+        "outputs": _tensors_json(signature.outputs),
+    }
+
+
+def _tensors_json(tensors: Mapping[str, TensorSpec]) -> dict[str, Any]:
+    return {
+        alias: {"dtype": dtype_name(spec.dtype), "shape": None if spec.shape is None else list(spec.shape)}
+        for alias, spec in sorted(tensors.items())
+    }
+
+
+STYLE = """
+body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem }
+table { border-collapse: collapse; width: 100% }
+th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid #ccc }
+td { overflow-wrap: anywhere }
+.bad { color: #b00020 } .good { color: #1b7f3b }
+"""
+STYLE_HASH = "sha256-" + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+"""For the Content-Security-Policy: this style and no other."""
+
+_PAGE_REFUSALS = 20
+
+
+def page(version: str, sources: Sources) -> bytes:
+    """The page at `/`: readiness, links, models with their states, the newest refusals."""
+    checks = sources.readiness()
+    html = Element("html", lang="en")
+    head = SubElement(html, "head")
+    SubElement(head, "meta", charset="utf-8")
+    SubElement(head, "title").text = "tfs-proxy"
+    SubElement(head, "style").text = STYLE
+    body = SubElement(html, "body")
+    SubElement(body, "h1").text = f"tfs-proxy {version}"
+    ready = all(check.ok for check in checks)
+    SubElement(body, "p", {"class": "good" if ready else "bad"}).text = "ready" if ready else "not ready"
+    links = SubElement(body, "p")
+    config = () if sources.settings is None else ("/api/config",)
+    for path in ("/metrics", "/livez", "/readyz?verbose", "/api/models", "/api/refusals", *config):
+        link = SubElement(links, "a", href=path)
+        link.text, link.tail = path, " "
+    _table(
+        body,
+        "Conditions",
+        ("condition", "state", "seen"),
+        ((check.name, "ok" if check.ok else "failed", check.text) for check in checks),
+    )
+    _table(
+        body,
+        "Models",
+        ("model", "versions", "signatures"),
+        (
+            (
+                model.name,
+                ", ".join(f"{status.version} {status.state}" for status in model.versions),
+                "; ".join(str(s) for servable in model.servables for s in servable.signatures.values()),
+            )
+            for model in sources.models()
+        ),
+    )
+    newest = [refusal for refusal, _ in zip(sources.refusals(), range(_PAGE_REFUSALS), strict=False)]
+    _table(
+        body,
+        "Recent refusals",
+        ("time", "peer", "model", "code", "what the client was told"),
+        ((each.time, each.peer, each.model, each.code, each.text) for each in newest),
+    )
+    return f"<!doctype html>\n{tostring(html, encoding='unicode', method='html')}\n".encode()
+
+
+def _table(body: Element, title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    SubElement(body, "h2").text = title
+    table = SubElement(body, "table")
+    top = SubElement(table, "tr")
+    for head in heads:
+        SubElement(top, "th").text = head
+    for cells in rows:
+        row = SubElement(table, "tr")
+        for cell in cells:
+            SubElement(row, "td").text = cell
+    if len(table) == 1:
+        SubElement(body, "p").text = "none"

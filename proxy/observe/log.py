@@ -1,0 +1,265 @@
+"""Logs: structlog's set-up, the names of the events, and a line for what an operator must know.
+
+Law: one line per refusal, none per success unless asked, and no more than so many a second of each kind,
+however many bad requests come: what is left out is counted in the next line. Never tensor values, never
+metadata values; a traceback carries no local variables, because they would be both.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Literal, TextIO
+
+import structlog
+
+from proxy.core.availability import VersionStatus
+from proxy.core.drift import Drift, DriftKind
+from proxy.core.types import ModelKey
+from proxy.core.verdict import Violation
+from proxy.observe.catalogue import code_name
+from proxy.observe.outcome import Outcome
+
+CALL = "call"
+REQUEST_REFUSED = "request_refused"
+REQUEST_WARNED = "request_warned"
+REQUEST_WOULD_BE_REFUSED = "request_would_be_refused"
+JUDGE_FAILED = "judge_failed"
+OBSERVER_FAILED = "observer_failed"
+LINES_SUPPRESSED = "lines_suppressed"
+UPSTREAM_UP = "upstream_up"
+UPSTREAM_DOWN = "upstream_down"
+MODEL_VERSIONS_CHANGED = "model_versions_changed"
+SIGNATURE_DRIFT = "signature_drift"
+SIGNATURE_FETCH_FAILED = "signature_fetch_failed"
+
+Format = Literal["auto", "json", "console"]
+
+_NAME_LENGTH = 200
+_DIFFERENCES = 20
+
+
+def configure(log_format: Format = "auto", level: str = "info", stream: TextIO | None = None) -> None:
+    """Send every log line of this process, other libraries' too, to `stream` (standard error by default).
+
+    `auto` is readable lines on a terminal and one JSON object per line elsewhere. `level` is a name of the
+    standard library's (`debug`, `info`, `warning`, `error`).
+    """
+    stream = stream or sys.stderr
+    console = log_format == "console" or (log_format == "auto" and stream.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: list[structlog.typing.Processor] = (
+        [
+            structlog.dev.ConsoleRenderer(
+                colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
+        if console
+        else [
+            structlog.processors.ExceptionRenderer(
+                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            ),
+            structlog.processors.JSONRenderer(),
+        ]
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(allow=())],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+        )
+    )
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+class RateLimit:
+    """At most `per_second` lines of each kind in a second; the kinds are few, whatever clients send."""
+
+    def __init__(self, per_second: int, clock: Callable[[], float]) -> None:
+        self._per_second = per_second
+        self._clock = clock
+        self._windows: dict[tuple[str, str], list[float]] = {}
+
+    def admit(self, event: str, reason: str) -> int | None:
+        """None: leave this line out. Otherwise how many were left out since the last one of this kind."""
+        now = self._clock()
+        window = self._windows.setdefault((event, reason), [now, 0, 0])
+        if now - window[0] >= 1.0:
+            window[0], window[1] = now, 0
+        if window[1] >= self._per_second:
+            window[2] += 1
+            return None
+        window[1] += 1
+        suppressed, window[2] = window[2], 0
+        return int(suppressed)
+
+    def left_out(self) -> Iterable[tuple[str, str, int]]:
+        """(event, reason, lines) that no line has told of yet; told with this."""
+        for (event, reason), window in self._windows.items():
+            if window[2]:
+                yield event, reason, int(window[2])
+                window[2] = 0
+
+
+class CallLog:
+    """Logs calls (an `Observer`) and what upstream/ tells its listener."""
+
+    def __init__(
+        self,
+        *,
+        access_log: bool = False,
+        per_second: int = 5,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tfs-proxy")
+        self._access_log = access_log
+        self._limit = RateLimit(per_second, clock)
+
+    # === calls ===
+
+    def call_started(self, method: str, grpc_type: str) -> None:
+        """Nothing: a call is told of when it is over."""
+
+    def call_ended(self, outcome: Outcome) -> None:
+        """One line for a refusal, for warnings and for a failed judgement; one for any call if asked."""
+        if outcome.refusal is not None:
+            self._found(REQUEST_REFUSED, outcome, outcome.refusal.violations, text=outcome.text)
+        if outcome.would_refuse:
+            self._found(REQUEST_WOULD_BE_REFUSED, outcome, outcome.would_refuse)
+        if outcome.warnings:
+            self._found(REQUEST_WARNED, outcome, outcome.warnings)
+        if outcome.judge_failed:
+            suppressed = self._limit.admit(JUDGE_FAILED, "")
+            if suppressed is not None:
+                self._log.warning(JUDGE_FAILED, **_call(outcome), **_suppressed(suppressed))
+        if self._access_log:
+            self._log.info(
+                CALL,
+                **_call(outcome),
+                seconds=round(outcome.seconds, 6),
+                upstream_seconds=None
+                if outcome.upstream_seconds is None
+                else round(outcome.upstream_seconds, 6),
+                request_bytes=outcome.request_bytes,
+                response_bytes=outcome.response_bytes,
+            )
+
+    def _found(self, event: str, outcome: Outcome, violations: tuple[Violation, ...], **more: str) -> None:
+        suppressed = self._limit.admit(event, violations[0].reason if violations else "")
+        if suppressed is None:
+            return
+        more = more or {"text": "; ".join(_phrase(violation) for violation in violations[:5])}
+        self._log.warning(
+            event,
+            reason=violations[0].reason.value if violations else "",
+            reasons=sorted({violation.reason.value for violation in violations}),
+            **_call(outcome),
+            **more,
+            **_suppressed(suppressed),
+        )
+
+    def observer_failed(self, observer: object, error: Exception) -> None:
+        """Observation itself failed; `error` tells where."""
+        suppressed = self._limit.admit(OBSERVER_FAILED, type(observer).__name__)
+        if suppressed is not None:
+            self._log.error(
+                OBSERVER_FAILED,
+                observer=type(observer).__name__,
+                exc_info=error,
+                **_suppressed(suppressed),
+            )
+
+    def close(self) -> None:
+        """Tell what was left out and never told."""
+        for event, reason, lines in self._limit.left_out():
+            self._log.warning(LINES_SUPPRESSED, of=event, reason=reason, suppressed=lines)
+
+    # === events: what upstream/ tells its listener ===
+
+    def upstream_changed(self, up: bool) -> None:
+        """The connection to the server came up or went down."""
+        if up:
+            self._log.info(UPSTREAM_UP)
+        else:
+            self._log.warning(UPSTREAM_DOWN)
+
+    def versions_changed(self, model: str, versions: tuple[VersionStatus, ...]) -> None:
+        """The versions of a model or their states changed."""
+        errors = [_cut(status.error_message, 1000) for status in versions if status.error_message]
+        log = self._log.warning if errors else self._log.info
+        states = {str(status.version): status.state for status in versions[:50]}
+        log(
+            MODEL_VERSIONS_CHANGED,
+            model=_cut(model),
+            versions=states,
+            **({"errors": errors[:5]} if errors else {}),
+        )
+
+    def signature_drifted(self, drift: Drift) -> None:
+        """A model has moved to another version; what that changes for its clients."""
+        log = self._log.warning if drift.kind is DriftKind.BREAKING else self._log.info
+        log(
+            SIGNATURE_DRIFT,
+            model=_cut(drift.model),
+            kind=drift.kind.value,
+            old_version=drift.old_version,
+            new_version=drift.new_version,
+            differences=[str(difference) for difference in drift.differences[:_DIFFERENCES]],
+        )
+
+    def signature_fetched(self, key: ModelKey, result: str, seconds: float) -> None:
+        """A question for signatures that could not be answered."""
+        if result in {"ok", "absent"}:
+            return
+        suppressed = self._limit.admit(SIGNATURE_FETCH_FAILED, result)
+        if suppressed is not None:
+            self._log.warning(
+                SIGNATURE_FETCH_FAILED,
+                servable=_cut(str(key)),
+                result=str(result),
+                seconds=round(seconds, 3),
+                **_suppressed(suppressed),
+            )
+
+
+def _call(outcome: Outcome) -> dict[str, str | int | None]:
+    key = outcome.request.key if outcome.request is not None else None
+    return {
+        "method": _cut(outcome.method),
+        "code": code_name(outcome.code),
+        "model": _cut(outcome.model or (key.model if key is not None else "")),
+        "version": outcome.version,
+        "signature": _cut(
+            outcome.signature or (outcome.request.signature if outcome.request is not None else "")
+        ),
+        "peer": outcome.peer,
+    }
+
+
+def _phrase(violation: Violation) -> str:
+    return f"{violation.where}: expected {violation.expected}, got {violation.got}"
+
+
+def _cut(name: str, length: int = _NAME_LENGTH) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def _suppressed(lines: int) -> dict[str, int]:
+    return {"suppressed": lines} if lines else {}

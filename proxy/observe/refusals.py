@@ -1,0 +1,111 @@
+"""The last refusals, for whoever asks what was refused and why: names, dtypes, shapes, reasons; no values.
+
+Law: bounded in entries and in bytes per entry, whatever a client sends; nothing of the request is kept alive.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from proxy.core.types import RequestView, TensorView, dtype_name, shape_text
+from proxy.core.verdict import Violation
+from proxy.observe.catalogue import code_name
+from proxy.observe.outcome import Outcome
+
+_NAMES = 16
+_NAME_LENGTH = 100
+_DIMS = 16
+_TEXT_LENGTH = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One violation of a refused request."""
+
+    reason: str
+    field: str
+    expected: str
+    got: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One refused call. Names are the client's, cut to size; `inputs` maps alias to dtype and shape."""
+
+    time: str
+    peer: str
+    method: str
+    code: str
+    model: str
+    version: int | None
+    signature: str
+    violations: tuple[Found, ...]
+    inputs: dict[str, str]
+    outputs: tuple[str, ...]
+    text: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class RecentRefusals:
+    """A ring of the newest `entries` refusals; an `Observer`."""
+
+    def __init__(self, entries: int = 100, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._ring: deque[Refusal] = deque(maxlen=entries)
+        self._clock = clock
+
+    def __len__(self) -> int:
+        return len(self._ring)
+
+    def __iter__(self) -> Iterator[Refusal]:
+        """Newest first."""
+        return reversed(self._ring)
+
+    def call_started(self, method: str, grpc_type: str) -> None:
+        """Nothing: only the end of a call can be a refusal."""
+
+    def call_ended(self, outcome: Outcome) -> None:
+        """Remember a refusal."""
+        if outcome.refusal is None:
+            return
+        view = outcome.request or RequestView(None)
+        asked_for = view.key.model if view.key is not None else ""
+        self._ring.append(
+            Refusal(
+                self._clock().isoformat(timespec="milliseconds"),
+                _cut(outcome.peer),
+                _cut(outcome.method),
+                code_name(outcome.code),
+                _cut(outcome.model or asked_for),
+                outcome.version,
+                _cut(outcome.signature or view.signature),
+                tuple(_found(violation) for violation in outcome.refusal.violations[:_NAMES]),
+                {_cut(tensor.alias): _shown(tensor) for tensor in view.inputs[:_NAMES]},
+                tuple(_cut(output) for output in view.outputs[:_NAMES]),
+                _cut(outcome.text, _TEXT_LENGTH),
+            )
+        )
+
+
+def _found(violation: Violation) -> Found:
+    return Found(
+        violation.reason.value,
+        _cut(violation.field),
+        _cut(violation.expected, 2 * _NAME_LENGTH),
+        _cut(violation.got, 2 * _NAME_LENGTH),
+        _cut(violation.hint, 2 * _NAME_LENGTH),
+    )
+
+
+def _shown(tensor: TensorView) -> str:
+    shape = None if tensor.unknown_rank else tensor.dims[:_DIMS]
+    more = "…" if len(tensor.dims) > _DIMS else ""
+    return f"{dtype_name(tensor.dtype)}{shape_text(shape)}{more}"
+
+
+def _cut(name: str, length: int = _NAME_LENGTH) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"

@@ -1,0 +1,221 @@
+import io
+import json
+import logging
+
+import pytest
+import structlog
+
+from proxy.core.availability import VersionStatus
+from proxy.core.drift import Change, Difference, Drift
+from proxy.core.reasons import Reason
+from proxy.core.types import ModelKey, RequestView
+from proxy.core.verdict import Verdict, Violation
+from proxy.observe.log import CallLog, configure
+from proxy.observe.outcome import Outcome
+
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def stream():
+    """Where the log goes, set up as `serve` does; put back afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    written = io.StringIO()
+    configure("json", stream=written)
+    yield written
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def violation(reason: Reason = Reason.DTYPE_MISMATCH) -> Violation:
+    return Violation(reason, 'inputs["x"].dtype', "input 'x'", "float32", "int32", "cast it")
+
+
+def refused(reason: Reason = Reason.DTYPE_MISMATCH, **fields) -> Outcome:
+    told = {
+        "code": 3,
+        "peer": "127.0.0.1:5000",
+        "model": "m",
+        "version": 2,
+        "signature": "serving_default",
+        "refusal": Verdict((violation(reason), violation(Reason.RANK_MISMATCH))),
+        "text": "2 problems: …",
+    }
+    return Outcome(PREDICT, **{**told, **fields})
+
+
+def test_a_refusal_is_one_line_that_says_who_what_and_why(stream):
+    CallLog().call_ended(refused())
+    (line,) = lines(stream)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "request_refused",
+        "level": "warning",
+        "reason": "DTYPE_MISMATCH",
+        "reasons": ["DTYPE_MISMATCH", "RANK_MISMATCH"],
+        "method": PREDICT,
+        "code": "InvalidArgument",
+        "model": "m",
+        "version": 2,
+        "signature": "serving_default",
+        "peer": "127.0.0.1:5000",
+        "text": "2 problems: …",
+    }
+
+
+def test_a_success_is_silent_unless_an_access_log_is_asked_for(stream):
+    success = Outcome(
+        PREDICT, seconds=0.25, upstream_seconds=0.2, request_bytes=9, response_bytes=5, model="m"
+    )
+    CallLog().call_ended(success)
+    assert lines(stream) == []
+    CallLog(access_log=True).call_ended(success)
+    (line,) = lines(stream)
+    assert (line["event"], line["code"], line["seconds"], line["upstream_seconds"]) == (
+        "call",
+        "OK",
+        0.25,
+        0.2,
+    )
+
+
+def test_a_flood_of_one_reason_is_cut_to_so_many_lines_a_second_and_counted(stream):
+    clock = Clock()
+    log = CallLog(per_second=3, clock=clock)
+    for _ in range(1000):
+        log.call_ended(refused())
+    assert len(lines(stream)) == 3
+    log.call_ended(refused(Reason.SHAPE_MISMATCH))
+    assert lines(stream)[-1]["reason"] == "SHAPE_MISMATCH"
+    clock.now += 1.0
+    log.call_ended(refused())
+    assert len(lines(stream)) == 5
+    assert lines(stream)[-1]["suppressed"] == 997
+
+
+def test_what_was_left_out_is_told_at_the_end_and_only_once(stream):
+    log = CallLog(per_second=1, clock=Clock())
+    for _ in range(5):
+        log.call_ended(refused())
+    log.close()
+    log.close()
+    (_, last) = lines(stream)
+    assert (last["event"], last["of"], last["reason"], last["suppressed"]) == (
+        "lines_suppressed",
+        "request_refused",
+        "DTYPE_MISMATCH",
+        4,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "event"),
+    [
+        ({"warnings": (violation(),)}, "request_warned"),
+        ({"would_refuse": (violation(),)}, "request_would_be_refused"),
+    ],
+)
+def test_warnings_and_what_would_be_refused_have_their_own_limited_lines(stream, fields, event):
+    log = CallLog(per_second=2, clock=Clock())
+    for _ in range(10):
+        log.call_ended(Outcome(PREDICT, model="m", **fields))
+    assert [line["event"] for line in lines(stream)] == [event] * 2
+    assert lines(stream)[0]["text"] == "input 'x': expected float32, got int32"
+
+
+def test_a_failed_judgement_is_told(stream):
+    CallLog().call_ended(Outcome(PREDICT, judge_failed=True))
+    assert lines(stream)[0]["event"] == "judge_failed"
+
+
+def test_an_unconfirmed_model_is_told_as_the_client_named_it_but_not_at_any_length(stream):
+    CallLog().call_ended(refused(model=None, request=RequestView(ModelKey("m" * 10_000))))
+    assert len(lines(stream)[0]["model"]) == 200
+
+
+def test_a_name_with_a_line_break_stays_on_one_line(stream):
+    CallLog().call_ended(refused(model='x"\n{"event": "forged"}'))
+    assert len(lines(stream)) == 1
+
+
+def test_the_upstream_models_and_drift_are_told(stream):
+    log = CallLog()
+    log.upstream_changed(False)
+    log.upstream_changed(True)
+    log.versions_changed("m", (VersionStatus(2, "END", 11, "Read less bytes"), VersionStatus(1, "AVAILABLE")))
+    log.signature_drifted(Drift("m", 1, 2, (Difference("s", Change.INPUT_REMOVED, True, "input 'x'"),)))
+    log.signature_fetched(ModelKey("m"), "ok", 0.1)
+    log.signature_fetched(ModelKey("m"), "unavailable", 2.0)
+    told = lines(stream)
+    assert [(line["event"], line["level"]) for line in told] == [
+        ("upstream_down", "warning"),
+        ("upstream_up", "info"),
+        ("model_versions_changed", "warning"),
+        ("signature_drift", "warning"),
+        ("signature_fetch_failed", "warning"),
+    ]
+    assert told[2]["versions"] == {"2": "END", "1": "AVAILABLE"}
+    assert told[2]["errors"] == ["Read less bytes"]
+    assert told[3]["differences"] == ["s input 'x': input removed"]
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_traceback_never_shows_local_variables(stream, log_format):
+    written = io.StringIO()
+    configure(log_format, stream=written)
+
+    def fail():
+        password = "s3cret"  # noqa: F841
+        raise RuntimeError("broken")
+
+    try:
+        fail()
+    except RuntimeError as error:
+        CallLog().observer_failed(object(), error)
+        logging.getLogger("aiohttp.server").exception("in another library")
+    assert written.getvalue().count("broken") >= 2
+    assert "s3cret" not in written.getvalue().replace('password = "s3cret"', "")
+
+
+def test_lines_of_other_libraries_have_the_same_form(stream):
+    logging.getLogger("grpc").warning("channel %s", "closed")
+    (line,) = lines(stream)
+    assert (line["event"], line["level"]) == ("channel closed", "warning")
+    assert line["timestamp"].endswith("Z")
+
+
+def test_the_level_is_respected(stream):
+    written = io.StringIO()
+    configure("json", level="error", stream=written)
+    CallLog().call_ended(refused())
+    assert written.getvalue() == ""
+
+
+def test_auto_is_readable_on_a_terminal_and_json_elsewhere(stream):
+    terminal = Terminal()
+    configure("auto", stream=terminal)
+    CallLog().upstream_changed(True)
+    assert "upstream_up" in terminal.getvalue()
+    assert not terminal.getvalue().startswith("{")
+    pipe = io.StringIO()
+    configure("auto", stream=pipe)
+    CallLog().upstream_changed(True)
+    assert json.loads(pipe.getvalue())["event"] == "upstream_up"
