@@ -37,12 +37,14 @@ from proxy.wire.protos import (
 MAX_SCANNED_STRINGS: Final = 64
 """More strings than this in one tensor are counted by the protobuf parser, whose loop runs in C."""
 
+_MAX_CACHED: Final = 256
+"""Bytes of a model_spec or shape that is remembered: what clients can fill the caches with stays small."""
+
 _HEAD: Final = 16
 _BOOL: Final = 10
-_UINT8_KINDS: Final = frozenset({4, 12})
 _CONTINUATION: Final = bytes(range(0x80, 0x100))
-# Varints reduced to what counting needs: 0x80 a continuation byte, 0x01 itself, 0x00 any other last byte.
-_REDUCED: Final = bytes([0, 1] + [0] * 126 + [0x80] * 128)
+# Varints reduced to what counting needs: 0x80 a continuation byte, 0x00 a last byte.
+_REDUCED: Final = bytes([0] * 128 + [0x80] * 128)
 _TOO_LONG: Final = b"\x80" * 10
 _MULTI_BYTE: Final = re.compile(rb"[\x80-\xff]+[\x00-\x7f]")
 _NO_COUNTS: Final[dict[str, int]] = {}
@@ -168,7 +170,8 @@ def _varint(data: bytes, pos: int) -> tuple[int, int]:
     if value < 0x80:
         return value, pos
     value &= 0x7F
-    for shift in range(7, 70, 7):
+    # Lengths have at most five bytes; longer ones of other varints are left to the parser.
+    for shift in range(7, 35, 7):
         byte = data[pos]
         pos += 1
         value |= (byte & 0x7F) << shift
@@ -192,7 +195,7 @@ def _scan_predict(data: bytes) -> RequestView:
             view = _scan_entry(data, start, pos)
             inputs[view.alias] = view
         elif tag == 0x0A and spec is None:
-            spec = _spec_from_bytes(data[start:pos]) if length <= 1024 else None
+            spec = _spec_from_bytes(data[start:pos]) if length <= _MAX_CACHED else None
             if spec is None:
                 raise _UnusualError
         elif tag == 0x1A:
@@ -212,7 +215,7 @@ def _spec_from_bytes(data: bytes) -> tuple[ModelKey, str] | None:
         return None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _shape_from_bytes(data: bytes) -> tuple[Shape, bool] | None:
     """The dimensions of a serialised TensorShapeProto, and its unknown_rank; shapes repeat as well."""
     try:
@@ -243,7 +246,7 @@ def _scan_tensor(alias: str, data: bytes, pos: int, end: int) -> TensorView:
     view = TensorView(alias, 0, counts=_NO_COUNTS)
     counts = _NO_COUNTS
     shaped = False
-    content = values = slice(0, 0)
+    content = ints = halves = slice(0, 0)
     while pos < end:
         tag = data[pos]
         length, start = _varint(data, pos + 1)
@@ -264,7 +267,7 @@ def _scan_tensor(alias: str, data: bytes, pos: int, end: int) -> TensorView:
         if pos > end:
             raise _UnusualError
         if tag == 0x12:  # tensor_shape
-            shape = _shape_from_bytes(data[start:pos]) if not shaped and length <= 4096 else None
+            shape = _shape_from_bytes(data[start:pos]) if not shaped and length <= _MAX_CACHED else None
             if shape is None:
                 raise _UnusualError
             view.dims, view.unknown_rank = shape
@@ -282,12 +285,12 @@ def _scan_tensor(alias: str, data: bytes, pos: int, end: int) -> TensorView:
             counts["string_val"] = number + 1
         else:
             name, width = (_PACKED if tag < 0x80 else _PACKED_HIGH).get(tag) or _unusual()
+            if name in counts:
+                raise _UnusualError
             if length == 0:
                 continue
             if counts is _NO_COUNTS:
                 counts = {}
-            elif name in counts:
-                raise _UnusualError
             if width:
                 number, rest = divmod(length, width)
             else:
@@ -298,8 +301,12 @@ def _scan_tensor(alias: str, data: bytes, pos: int, end: int) -> TensorView:
             if rest:
                 raise _UnusualError
             counts[name] = number
-            if name in ("int_val", "half_val"):
-                values = slice(start, pos)
+            if name == "int_val":
+                ints = slice(start, pos)
+            elif name == "half_val":
+                halves = slice(start, pos)
+    if pos != end:
+        raise _UnusualError
     view.counts = counts
     kind = DTYPES.get(view.dtype)
     view.content_length = content.stop - content.start
@@ -307,7 +314,7 @@ def _scan_tensor(alias: str, data: bytes, pos: int, end: int) -> TensorView:
         if view.dtype in (DT_STRING, _BOOL):
             _look_into_content(view, data[content])
     elif kind is not None and kind.low is not None and kind.field in counts:
-        view.wraps = _varints_outside(kind, data[values])
+        view.wraps = _varints_outside(kind, data[ints if kind.field == "int_val" else halves])
     return view
 
 
@@ -328,14 +335,28 @@ def _look_into_content(view: TensorView, content: bytes) -> None:
 
 def _varints_outside(kind: DType, chunk: bytes) -> bool:
     """Whether a packed `int_val` or `half_val` holds a value that `kind` cannot."""
-    if kind.number in _UINT8_KINDS:
-        # 0 to 127 take one byte, 128 to 255 one continuation byte and then 0x01.
-        reduced = chunk.translate(_REDUCED)
-        if reduced.count(0x80) == reduced.count(b"\x80\x01"):
-            return False
+    table, too_long, too_high = _bounds(kind)
+    reduced = chunk.translate(table)
+    if too_long not in reduced and too_high not in reduced:
+        return False
+    # A negative value, one outside, or an encoding longer than it need be.
     tensor = tensor_pb2.TensorProto()
     tensor.MergeFromString(_packed_field(0x3A if kind.field == "int_val" else 0x6A, chunk))
     return _outside(kind, getattr(tensor, kind.field))
+
+
+@lru_cache(maxsize=len(DTYPES))
+def _bounds(kind: DType) -> tuple[bytes, bytes, bytes]:
+    """How to see that varints are from 0 to `kind.high` without decoding them.
+
+    A table that reduces their bytes (0x80 a continuation, 0x01 a last byte that the longest varint may end in, 0x00
+    any other last byte), and the two sequences that do not occur in their reduction then.
+    """
+    assert kind.high is not None
+    before_last = (kind.high.bit_length() - 1) // 7
+    top = kind.high >> 7 * before_last
+    table = bytes([1] * (top + 1) + [0] * (0x7F - top) + [0x80] * 128)
+    return table, b"\x80" * (before_last + 1), b"\x80" * before_last + b"\x00"
 
 
 def _packed_field(tag: int, chunk: bytes) -> bytes:
