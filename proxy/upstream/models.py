@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-import grpc
 import grpc.aio
 
 from proxy.core.availability import AVAILABLE, VersionStatus
 from proxy.core.types import ModelKey
+from proxy.upstream.client import NoAnswerError, ServingClient
 from proxy.upstream.events import Listener, Silence
-from proxy.upstream.signatures import GET_MODEL_STATUS, Ask, SignatureCache
-from proxy.wire.metadata import UnreadableMetadataError, status_request, versions_of_response
+from proxy.upstream.signatures import SignatureCache
 
 _MAX_BACKOFF = 5
 """An unreachable server is asked up to this many times less often."""
@@ -63,7 +62,7 @@ class ModelWatch:
         max_models: int = 256,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._get_status: Ask = channel.unary_unary(GET_MODEL_STATUS)
+        self._client = ServingClient(channel, timeout)
         self._cache = cache
         self._listener = listener or Silence()
         self._interval = interval
@@ -124,15 +123,8 @@ class ModelWatch:
         before = self._states[model]
         asked_at = self._clock()
         try:
-            data = await self._get_status(status_request(model), timeout=self._timeout)
-            versions = versions_of_response(data)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.NOT_FOUND:
-                text = f"{error.code().name}: {error.details() or 'no text'}"
-                self._states[model] = replace(before, error=text, asked_at=asked_at)
-                return False
-            versions = ()  # "Could not find any versions of model …"
-        except UnreadableMetadataError as error:
+            versions = await self._client.versions(model)
+        except NoAnswerError as error:
             self._states[model] = replace(before, error=str(error), asked_at=asked_at)
             return False
         state = replace(before, versions=versions, error="", asked_at=asked_at)

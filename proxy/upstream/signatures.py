@@ -13,10 +13,9 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TypeVar
 
-import grpc
 import grpc.aio
 
-from proxy.core.availability import Absence, VersionStatus
+from proxy.core.availability import Absence
 from proxy.core.drift import drift_of
 from proxy.core.freshness import (
     DEFAULT_LIMITS,
@@ -30,36 +29,16 @@ from proxy.core.freshness import (
     quiet_after_failure,
 )
 from proxy.core.types import ModelKey, Servable
+from proxy.upstream.client import NoAnswerError, ServingClient
 from proxy.upstream.events import FetchResult, Listener, Silence
-from proxy.wire.metadata import (
-    UnreadableMetadataError,
-    metadata_request,
-    servable_of_response,
-    status_request,
-    versions_of_response,
-)
 
 Lookup = Servable | Absence
 
-Ask = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
-"""A method that takes and gives serialised messages."""
-
 _Value = TypeVar("_Value")
 
-GET_MODEL_METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
-GET_MODEL_STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
-
-_UNKNOWN_LABEL = "Unrecognized servable version label"
-"""How INVALID_ARGUMENT begins for a label that is not assigned (measured; also when the model is unknown)."""
-
-_NO_ANSWER = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.CANCELLED,
-    }
-)
+_LONGEST_NAME = 512
+"""Characters of a model name and label together beyond which an absence is not remembered: names come from
+clients, and megabytes of them must not stay."""
 
 
 @dataclass(slots=True, eq=False)
@@ -96,14 +75,12 @@ class SignatureCache:
         max_waiting: int = 128,
         fetch_timeout: float = 5.0,
     ) -> None:
-        self._get_metadata: Ask = channel.unary_unary(GET_MODEL_METADATA)
-        self._get_status: Ask = channel.unary_unary(GET_MODEL_STATUS)
+        self._client = ServingClient(channel, fetch_timeout)
         self._listener = listener or Silence()
         self._limits = limits
         self._clock = clock
         self._max_keys = max_keys
         self._max_waiting = max_waiting
-        self._fetch_timeout = fetch_timeout
         self._turn = asyncio.Semaphore(max_fetches)
         self._served: OrderedDict[ModelKey, Entry] = OrderedDict()
         self._missing: OrderedDict[ModelKey, Entry] = OrderedDict()
@@ -258,12 +235,10 @@ class SignatureCache:
         try:
             async with self._turn:
                 asked = self._clock()
-                found, result = await self._ask(key)
-        except grpc.RpcError as error:
-            code = error.code() if isinstance(error, grpc.aio.AioRpcError) else None
-            result = FetchResult.UNAVAILABLE if code in _NO_ANSWER else FetchResult.ERROR
-        except (UnreadableMetadataError, grpc.aio.UsageError):
-            result = FetchResult.ERROR  # an answer of another kind of server, or a channel already closed
+                found = await self._client.lookup(key, self._known)
+            result = FetchResult.OK if isinstance(found, Servable) else FetchResult.ABSENT
+        except NoAnswerError as error:
+            result = error.result
         finally:
             # Also when cancelled: nobody may be left waiting.
             del self._fetches[key]
@@ -273,25 +248,6 @@ class SignatureCache:
         self._listener.signature_fetched(key, result, seconds)
         if isinstance(found, Servable) and before is not None and before != found:
             self._listener.signature_drifted(drift_of(before, found))
-
-    async def _ask(self, key: ModelKey) -> tuple[Lookup, FetchResult]:
-        try:
-            data = await self._get_metadata(metadata_request(key), timeout=self._fetch_timeout)
-        except grpc.aio.AioRpcError as error:
-            if not _says_absent(error):
-                raise
-        else:
-            return servable_of_response(data, key.model), FetchResult.OK
-        # One NOT_FOUND has many causes; only the status tells them apart (measured).
-        try:
-            data = await self._get_status(status_request(key.model), timeout=self._fetch_timeout)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.NOT_FOUND:
-                raise
-            versions: tuple[VersionStatus, ...] = ()
-        else:
-            versions = versions_of_response(data)
-        return Absence(key, versions, self._known), FetchResult.ABSENT
 
     def _keep(self, key: ModelKey, fetch: _Fetch, found: Lookup | None, took: float) -> Servable | None:
         """Remember what `fetch` brought; returns the servable of this key before it."""
@@ -313,7 +269,8 @@ class SignatureCache:
             )
         served = isinstance(entry.found, Servable)
         (self._missing if served else self._served).pop(key, None)
-        _remember(self._served if served else self._missing, key, entry, self._max_keys)
+        if served or len(key.model) + len(key.label or "") <= _LONGEST_NAME:
+            _remember(self._served if served else self._missing, key, entry, self._max_keys)
         before = self._last_served.get(key)
         if isinstance(found, Servable):
             _remember(self._last_served, key, found, self._max_keys)
@@ -327,9 +284,3 @@ def _remember(entries: OrderedDict[ModelKey, _Value], key: ModelKey, value: _Val
     entries.move_to_end(key)
     if len(entries) > bound:
         entries.popitem(last=False)
-
-
-def _says_absent(error: grpc.aio.AioRpcError) -> bool:
-    if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
-        return (error.details() or "").startswith(_UNKNOWN_LABEL)
-    return error.code() is grpc.StatusCode.NOT_FOUND

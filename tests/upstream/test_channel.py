@@ -10,7 +10,7 @@ import pytest
 
 from proxy.core.types import ModelKey
 from proxy.upstream.channel import ConnectivityWatch, Tls, open_channel, parse_target
-from proxy.upstream.signatures import GET_MODEL_METADATA
+from proxy.upstream.client import GET_MODEL_METADATA
 from proxy.wire.metadata import metadata_request, servable_of_response
 from tests.fake_serving import FakeServing
 

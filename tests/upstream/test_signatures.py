@@ -420,6 +420,12 @@ async def test_invented_names_never_push_out_a_served_model(serving, channel, cl
     await cache.stop()
 
 
+async def test_an_endless_invented_name_is_answered_and_not_remembered(cache):
+    assert isinstance(await cache.lookup(ModelKey("x" * 100_000), 5), Absence)
+    assert isinstance(await cache.lookup(ModelKey("m", label="x" * 100_000), 5), Absence)
+    assert repr(cache) == "<SignatureCache [0 served, 0 missing, 0 being asked]>"
+
+
 async def test_the_servable_unused_for_longest_makes_room(serving, channel, clock):
     serving.load("m", 1)
     for number in range(2, 5):
