@@ -8,15 +8,15 @@ admitted and says so: fail open. A refusal is never based on stale metadata: it 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 from proxy.core.availability import Absence, judge_absence
 from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.reasons import Reason, Severity
-from proxy.core.types import CLASSIFY_METHOD, REGRESS_METHOD, RequestView
+from proxy.core.types import CLASSIFY_METHOD, REGRESS_METHOD, ModelKey, RequestView, Servable
 from proxy.core.validate import batch_size, judge, judge_method, judge_spec
 from proxy.core.verdict import Verdict, Violation
-from proxy.upstream.signatures import Lookup, SignatureCache
+from proxy.upstream.signatures import Lookup
 from proxy.wire.request import (
     MalformedRequestError,
     parse_classify,
@@ -86,10 +86,20 @@ class Refuse:
 Decision = Admit | Refuse
 
 
+class Signatures(Protocol):
+    """Where the gate finds servables: the cache of the live ones (see SignatureCache), or one from disk."""
+
+    def peek(self, key: ModelKey) -> Servable | None: ...
+
+    async def lookup(self, key: ModelKey, timeout: float | None) -> Lookup | None: ...
+
+    async def recheck(self, key: ModelKey, seen: Lookup, timeout: float | None) -> Lookup | None: ...
+
+
 class Gate:
     """Judges messages of the methods in JUDGED_METHODS against the live signatures."""
 
-    def __init__(self, signatures: SignatureCache, policies: Policies) -> None:
+    def __init__(self, signatures: Signatures, policies: Policies) -> None:
         self._signatures = signatures
         self._policies = policies
 
