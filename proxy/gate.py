@@ -7,6 +7,7 @@ admitted and says so: fail open. A refusal is never based on stale metadata: it 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -93,7 +94,9 @@ class Signatures(Protocol):
 
     async def lookup(self, key: ModelKey, timeout: float | None) -> Lookup | None: ...
 
-    async def recheck(self, key: ModelKey, seen: Lookup, timeout: float | None) -> Lookup | None: ...
+    async def recheck(
+        self, key: ModelKey, seen: Lookup, timeout: float | None, arrived: float
+    ) -> Lookup | None: ...
 
 
 class Gate:
@@ -130,6 +133,7 @@ class Gate:
 
     async def judge(self, method: str, message: bytes, timeout: float | None = None) -> Decision:
         """Decide, waiting at most `timeout` seconds (and never longer than METADATA_PATIENCE) for metadata."""
+        arrived = monotonic()
         patience = METADATA_PATIENCE if timeout is None else min(timeout, METADATA_PATIENCE)
         try:
             parts = _PARSERS[method](message)
@@ -140,14 +144,16 @@ class Gate:
         decision: Decision = Admit()
         for view, task in parts:
             try:
-                decision = await self._judge_part(view, task, patience)
+                decision = await self._judge_part(view, task, patience, arrived)
             except Exception:  # noqa: BLE001  a fault of ours must not break traffic
                 decision = Admit(failed=True)
             if isinstance(decision, Refuse):
                 break
         return decision
 
-    async def _judge_part(self, view: RequestView, task: str | None, patience: float) -> Decision:
+    async def _judge_part(
+        self, view: RequestView, task: str | None, patience: float, arrived: float
+    ) -> Decision:
         policy = self._policies.of(view.key.model if view.key else "")
         if policy.mode is Mode.OFF:
             return Admit()
@@ -160,7 +166,7 @@ class Gate:
         seen: Lookup | None = self._signatures.peek(key) or await self._signatures.lookup(key, patience)
         verdict = _verdict(view, task, seen, policy)
         if verdict is not None and verdict.violations:
-            fresh = await self._signatures.recheck(key, seen, patience) if seen is not None else None
+            fresh = await self._signatures.recheck(key, seen, patience, arrived) if seen is not None else None
             if fresh is not seen:
                 verdict = _verdict(view, task, fresh, policy)
         if verdict is None:
