@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import click
 
+from proxy.core.explain import closest
+
 
 class Lazy(NamedTuple):
     """Where a command lives (`module:attribute`) and what the list of commands says of it."""
@@ -31,10 +33,10 @@ COMMANDS: Mapping[str, Lazy] = {
 class LazyGroup(click.Group):
     """A group whose commands are imported on use."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         lazy = COMMANDS.get(cmd_name)
         if lazy is None:
             return None
@@ -43,7 +45,16 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = closest(args[0], COMMANDS)
+            hint = f"did you mean {near!r}?" if near else f"there are {', '.join(COMMANDS)}"
+            ctx.fail(f"No such command {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, lazy.summary) for name, lazy in COMMANDS.items()])
 
@@ -72,13 +83,11 @@ def _version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
     help="Print the version and exit.",
 )
 def main() -> None:
-    r"""Say what is wrong with a request before TensorFlow Serving stays silent about it.
+    """Say what is wrong with a request before TensorFlow Serving stays silent about it.
 
     tfs-proxy stands between gRPC clients and tensorflow_model_server. It checks every PredictRequest
     against the live signature, refuses what does not match in words that say what was expected, what came
     and how to mend it, and passes everything else through untouched.
 
-    \b
-    Try it:
-      tfs-proxy serve --upstream localhost:8500     clients now call port 8600 instead
+    Try it: tfs-proxy serve --upstream localhost:8500, and let clients call port 8600 instead.
     """

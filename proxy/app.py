@@ -1,0 +1,271 @@
+"""The composition root and the life of the process: build → bind → ready → drain → stop, in that order.
+
+Law: puts the floors together and starts and stops them; knows no rule, no message and no flag.
+"""
+
+import asyncio
+import signal
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from typing import Any, Final, NamedTuple
+
+import grpc
+import structlog
+
+from proxy.config import Settings, plain
+from proxy.core import freshness
+from proxy.edge.admission import Limits
+from proxy.edge.grpcio.server import GrpcioEdge
+from proxy.edge.interface import Edge
+from proxy.edge.local import Health, reflection_handlers
+from proxy.edge.readiness import Readiness
+from proxy.gate import Gate
+from proxy.observe.admin.server import AdminServer
+from proxy.observe.admin.views import ModelListing, Setting, Sources
+from proxy.observe.fanout import Fanout
+from proxy.observe.log import CallLog
+from proxy.observe.metrics import Metrics
+from proxy.observe.refusals import RecentRefusals
+from proxy.upstream.channel import ConnectivityWatch, Tls, open_channel
+from proxy.upstream.models import ModelWatch
+from proxy.upstream.signatures import SignatureCache
+
+SERVING: Final = "serving"
+DRAINING: Final = "draining"
+STOPPED: Final = "stopped"
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tfs-proxy")
+
+
+class StartError(Exception):
+    """The proxy cannot start; the text is a sentence for a person."""
+
+
+class Addresses(NamedTuple):
+    """Where the proxy listens, as HOST:PORT; port 0 has become a real one."""
+
+    listen: str
+    admin: str
+
+
+def run(
+    settings: Settings, origins: Mapping[str, str], announce: Callable[[Addresses], None] = lambda _: None
+) -> bool:
+    """Serve until SIGTERM or SIGINT; False when a second one cut the calls under way short.
+
+    `origins` tells where each setting came from. `announce` is called once the ports are open. Raises
+    StartError.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_live(settings, origins, announce))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The event loop: uvloop where it is installed; grpc.aio and aiohttp run on either."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _live(
+    settings: Settings, origins: Mapping[str, str], announce: Callable[[Addresses], None]
+) -> bool:
+    signals = _Signals()
+    try:
+        proxy = Proxy(settings, origins)
+        addresses = await proxy.bind()
+    except (OSError, ValueError) as error:
+        raise StartError(str(error)) from error
+    await proxy.ready()
+    _log.info(
+        SERVING,
+        listen=addresses.listen,
+        admin=addresses.admin,
+        upstream=settings.upstream,
+        mode=settings.mode.value,
+        version=version("tfs-proxy"),
+    )
+    announce(addresses)
+    await signals.first.wait()
+    _log.info(DRAINING, drain_seconds=settings.drain_seconds, grace_seconds=settings.grace_seconds)
+    await proxy.drain(signals.second)
+    await proxy.stop(signals.second)
+    _log.info(STOPPED)
+    return not signals.second.is_set()
+
+
+class _Signals:
+    """The first SIGTERM or SIGINT asks for an end, the second for a quick one, the third gets it."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._received, number)
+
+    def _received(self, number: int) -> None:
+        if not self.first.is_set():
+            self.first.set()
+            return
+        self.second.set()
+        self._loop.remove_signal_handler(number)
+
+
+class Proxy:
+    """One proxy. Construction builds it; the other methods are called once each, in the order they stand in."""
+
+    def __init__(self, settings: Settings, origins: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._origins = origins
+
+        self._metrics = Metrics(version("tfs-proxy"), signature_age=self._signature_age)
+        self._refusals = RecentRefusals(settings.refusals)
+        self._call_log = CallLog(access_log=settings.access_log)
+        self._health = Health()
+        self._readiness = Readiness(self._health, settings.upstream, settings.model)
+        self._observer = Fanout(
+            observers=(self._metrics, self._call_log, self._refusals),
+            listeners=(self._metrics, self._call_log, self._readiness),
+            failed=self._observer_failed,
+        )
+
+        self._channel = open_channel(settings.upstream, _tls(settings), http_proxy=settings.use_http_proxy)
+        self._connectivity = ConnectivityWatch(self._channel, self._upstream_changed)
+        self._signatures = SignatureCache(
+            self._channel,
+            configured=(*settings.model, *settings.models),
+            listener=self._observer,
+            limits=freshness.Limits(refresh_after=settings.refresh_seconds),
+        )
+        self._models = ModelWatch(
+            self._channel,
+            self._signatures,
+            configured=settings.model,
+            listener=self._observer,
+            interval=settings.poll_seconds,
+        )
+        self._gate = Gate(self._signatures, settings.policies)
+
+    async def bind(self) -> Addresses:
+        """Open both ports; nothing is answered on the gRPC port yet. Raises OSError or ValueError."""
+        self._edge = self._bind_edge()
+        host, _, port = self._settings.admin_listen.rpartition(":")
+        self._admin = AdminServer(
+            self._metrics.registry,
+            Sources(self._readiness.checks, self._listings, lambda: self._refusals, self._shown_settings),
+            version=version("tfs-proxy"),
+            host=host.strip("[]"),
+            port=int(port),
+        )
+        return Addresses(self._edge.address, f"{host}:{await self._admin.start()}")
+
+    async def ready(self) -> None:
+        """Accept calls and begin to follow the server."""
+        await self._readiness.start(self._connectivity, self._models)
+        await self._connectivity.start()
+        await self._models.start()
+        await self._edge.start()
+
+    async def drain(self, hurry: asyncio.Event) -> None:
+        """Be unready for everyone who watches, and go on serving until they have noticed."""
+        await self._readiness.drain()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(hurry.wait(), self._settings.drain_seconds)
+
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """Accept nothing new, let the calls under way end within the grace, then let go of everything."""
+        self._health.close()
+        ending = asyncio.create_task(self._edge.stop(self._settings.grace_seconds))
+        hurrying = asyncio.create_task(hurry.wait())
+        await asyncio.wait({ending, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        if hurry.is_set():
+            await self._edge.stop(0)
+        hurrying.cancel()
+        await asyncio.gather(ending, hurrying, return_exceptions=True)
+        await self._models.stop()
+        await self._connectivity.stop()
+        await self._signatures.stop()
+        await self._channel.close()
+        await self._admin.stop()
+        self._call_log.close()
+
+    def _bind_edge(self) -> Edge:
+        """The one place that decides which edge there is."""
+        settings = self._settings
+        return GrpcioEdge(
+            settings.listen,
+            gate=self._gate,
+            channel=self._channel,
+            observer=self._observer,
+            version_seen=self._signatures.observe_version,
+            local=self._health.handlers() | (reflection_handlers() if settings.reflection else {}),
+            limits=Limits(
+                default_deadline=settings.default_deadline,
+                allow_admin_methods=settings.allow_admin_methods,
+                max_message_bytes=settings.max_message_bytes,
+                max_inflight_bytes=settings.max_inflight_bytes,
+                max_concurrent_calls=settings.max_concurrent_calls,
+            ),
+            credentials=_listen_credentials(settings),
+        )
+
+    # === what one part needs to know of another ===
+
+    def _upstream_changed(self, up: bool) -> None:
+        if up:
+            self._models.wake()
+        self._observer.upstream_changed(up)
+
+    def _observer_failed(self, observer: object, error: Exception) -> None:
+        self._metrics.observer_failed()
+        self._call_log.observer_failed(observer, error)
+
+    def _signature_age(self) -> float | None:
+        return max((age for _, _, age in self._signatures.ages()), default=None)
+
+    def _listings(self) -> Iterable[ModelListing]:
+        servables: dict[str, dict[int, Any]] = {}
+        for key, servable, _ in self._signatures.ages():
+            servables.setdefault(key.model, {})[servable.version] = servable
+        states = {state.model: state for state in self._models.models()}
+        for name in sorted({*states, *servables}):
+            versions = states[name].versions if name in states else None
+            mode = self._settings.policies.of(name).mode.value
+            yield ModelListing(name, versions or (), tuple(servables.get(name, {}).values()), mode)
+
+    def _shown_settings(self) -> Iterable[Setting]:
+        for name, value in plain(self._settings).items():
+            yield Setting(name, value, self._origins.get(name, "default"))
+
+
+def _tls(settings: Settings) -> Tls | None:
+    if not settings.speaks_tls:
+        return None
+    return Tls(
+        settings.upstream_ca, settings.upstream_cert, settings.upstream_key, settings.upstream_server_name
+    )
+
+
+def _listen_credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    """Checked here, because gRPC reports an unusable file only in its own log. Raises ValueError."""
+    if settings.listen_cert is None or settings.listen_key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    roots = settings.listen_client_ca
+    try:
+        # A password stops OpenSSL from asking at the terminal.
+        context.load_cert_chain(settings.listen_cert, settings.listen_key, password="")
+        if roots is not None:
+            context.load_verify_locations(roots)
+    except OSError as error:  # ssl.SSLError is one
+        raise ValueError(f"cannot use the TLS files of --listen-…: {error.strerror or error}") from error
+    return grpc.ssl_server_credentials(
+        [(settings.listen_key.read_bytes(), settings.listen_cert.read_bytes())],
+        root_certificates=roots.read_bytes() if roots is not None else None,
+        require_client_auth=roots is not None,
+    )

@@ -1,0 +1,61 @@
+"""`tfs-proxy serve`: settings to a running proxy.
+
+Law: parses, starts, says where; what runs is app.py's business, which is imported once the flags are right.
+"""
+
+import os
+import sys
+
+import click
+
+from proxy.cli.settings import CONTEXT, SettingsCommand, effective, takes
+
+_EPILOG = """\
+\b
+Examples:
+  tfs-proxy serve                                  in front of localhost:8500, clients call port 8600
+  tfs-proxy serve --upstream tfs:8500 --mode observe
+                                                   refuse nothing yet, count what would be refused
+  tfs-proxy serve --model detector --severity BATCH_EMPTY=refuse
+  tfs-proxy serve --config proxy.yaml              keys are the names of the flags
+
+Every flag is also an environment variable: --default-deadline is TFS_PROXY_DEFAULT_DEADLINE. A flag wins
+over the environment, that over the file, that over the default; `tfs-proxy config` shows the result.
+
+\b
+Signals: SIGTERM and SIGINT drain and stop with exit code 0; a second one cuts calls short (exit code 1).
+Exit code 2: wrong usage, or an address that cannot be had.
+"""
+
+
+@click.command("serve", cls=SettingsCommand, context_settings=CONTEXT, epilog=_EPILOG)
+@takes()
+def serve(**_: object) -> None:
+    """Run the proxy in front of a tensorflow_model_server.
+
+    Point clients at --listen instead of the server. Good requests go through untouched; a request that does
+    not match the live signature is refused with a status that says what was expected, what came and how to
+    mend it. Health, reflection and every other method are on the same port.
+    """
+    settings, origins = effective()
+    # The core's own log lines say nothing that the proxy does not say better.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from proxy.app import Addresses, StartError, run  # loads grpc
+    from proxy.observe.log import configure
+
+    configure(settings.log_format, settings.log_level)
+
+    def announce(addresses: Addresses) -> None:
+        if sys.stdout.isatty():
+            click.echo(
+                f"Point clients at {addresses.listen} instead of {settings.upstream}. "
+                f"Page and metrics: http://{addresses.admin}/  Ctrl-C stops."
+            )
+
+    try:
+        undisturbed = run(settings, origins, announce)
+    except StartError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    if not undisturbed:
+        sys.exit(1)

@@ -1,0 +1,75 @@
+"""What the steps know of the call they are looking at, and how a step refuses it."""
+
+import time
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+import grpc
+
+from proxy.core.types import RequestView
+from proxy.core.verdict import Verdict
+from proxy.edge.metadata import DETAILS, Pair
+from proxy.observe.outcome import Outcome
+from proxy.wire.status import Status, status_of
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_STATUS_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
+
+
+@dataclass(slots=True)
+class Call:
+    """One call. `began` and `deadline` are on the clock of `time.monotonic` (None: no deadline).
+
+    `ended` says that the outcome's status code is settled.
+    """
+
+    outcome: Outcome
+    metadata: Sequence[Pair]
+    began: float
+    deadline: float | None = None
+    trailing: tuple[Pair, ...] = ()
+    """The proxy's own trailing metadata."""
+    ended: bool = False
+
+    def remaining(self) -> float | None:
+        """Seconds left; None: no limit."""
+        return None if self.deadline is None else self.deadline - time.monotonic()
+
+    def end(self, code: int) -> None:
+        """Settle the status code."""
+        self.outcome.code = code
+        self.ended = True
+
+
+current_call: Final[ContextVar[Call]] = ContextVar("current_call")
+"""grpc.aio runs interceptors and handler of one call in one task, so each call sees its own."""
+
+
+def status_code(number: int) -> grpc.StatusCode:
+    """The name for a code on the wire; numbers that gRPC does not know are UNKNOWN."""
+    return _STATUS_CODES.get(number, grpc.StatusCode.UNKNOWN)
+
+
+async def refuse(
+    context: Context, verdict: Verdict, status: Status | None = None, request: RequestView | None = None
+) -> NoReturn:
+    """End the call with the verdict's status; does not return.
+
+    Aborting costs an exception, but it is the one way by which a unary handler of grpc.aio answers with
+    trailers only; otherwise it sends an empty message first, after which clients do not retry.
+    """
+    status = status or status_of(verdict)
+    call = current_call.get()
+    call.end(status.code)
+    outcome = call.outcome
+    outcome.refusal, outcome.text, outcome.request, outcome.peer = (
+        verdict,
+        status.text,
+        request,
+        context.peer(),
+    )
+    await context.abort(status_code(status.code), status.text, ((DETAILS, status.details),))
+    raise AssertionError("abort raises")

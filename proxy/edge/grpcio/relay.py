@@ -1,0 +1,145 @@
+"""The handler behind the steps: sends the original bytes to the server and brings its answer back.
+
+Law: changes nothing and understands nothing. Messages, initial and trailing metadata, status and details go
+through as they are; cancellation goes both ways; the server gets the time that the client has left.
+
+What grpc.aio cannot do, and this edge therefore does not: it hides the `grpc-encoding` of a message from its
+user, so messages arrive decompressed and travel on uncompressed; the core replaces `user-agent` and consumes
+`grpc-trace-bin`, `grpc-tags-bin` and `grpc-previous-rpc-attempts`; a unary call's initial metadata comes with
+its response, not before.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+import grpc
+
+from proxy.core.verdict import Verdict
+from proxy.edge.admission import Load, expired
+from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_code
+from proxy.edge.grpcio.upstream import InOrder, ending, initial_metadata
+from proxy.edge.local import Handlers
+from proxy.edge.metadata import forwarded
+from proxy.edge.methods import UNARY_METHODS
+
+_TRAILERS_ONLY_SECONDS = 0.005
+"""grpc.aio shows a trailers-only answer as empty initial metadata: when nothing follows for this long, the
+server did send headers, for which the client may be waiting.
+"""
+
+
+class Relay(grpc.GenericRpcHandler):
+    """Handles every method there is: local ones here, all others at the server."""
+
+    def __init__(self, channel: grpc.aio.Channel, load: Load, local: Handlers) -> None:
+        self._channel = channel
+        self._load = load
+        self._unary_calls: dict[str, Any] = {method: channel.unary_unary(method) for method in UNARY_METHODS}
+        self._unary: Any = grpc.unary_unary_rpc_method_handler(self._relay_unary)
+        self._stream: Any = grpc.stream_stream_rpc_method_handler(self._relay_stream)
+        self._handlers = local | dict.fromkeys(UNARY_METHODS, self._unary)
+
+    def service(self, details: Any) -> Any:
+        return self._handlers.get(details.method, self._stream)
+
+    async def _relay_unary(self, message: bytes, context: Context) -> bytes | None:
+        call = current_call.get()
+        outcome = call.outcome
+        outcome.messages_received, outcome.request_bytes = 1, len(message)
+        remaining = call.remaining()
+        if remaining is not None and remaining <= 0:
+            await refuse(context, expired())
+        response: bytes | None = None
+        asked = time.monotonic()
+        upstream = self._unary_calls[outcome.method](
+            message, timeout=remaining, metadata=InOrder(forwarded(call.metadata))
+        )
+        try:
+            response = await upstream
+        except grpc.aio.AioRpcError:
+            pass
+        finally:
+            outcome.upstream_seconds = time.monotonic() - asked
+        headers, end = await initial_metadata(upstream), await ending(upstream)
+        call.end(end.code)
+        if headers:
+            await context.send_initial_metadata(headers)
+        trailing = end.trailing + call.trailing
+        if response is None:
+            await context.abort(status_code(end.code), end.details, trailing)
+        outcome.messages_sent, outcome.response_bytes = 1, len(response)
+        if trailing:
+            context.set_trailing_metadata(trailing)
+        if end.details:
+            context.set_details(end.details)
+        return response
+
+    async def _relay_stream(self, requests: Any, context: Context) -> None:
+        call = current_call.get()
+        outcome = call.outcome
+        asked = time.monotonic()
+        upstream: Any = self._channel.stream_stream(outcome.method)(
+            timeout=call.remaining(), metadata=InOrder(forwarded(call.metadata))
+        )
+        pump = asyncio.create_task(self._pump(call, requests, upstream))
+        try:
+            await self._responses(call, upstream, context)
+        except grpc.aio.AioRpcError:
+            pass
+        except asyncio.CancelledError:
+            full = pump.result() if pump.done() and not pump.cancelled() else None
+            if full is None:
+                raise
+            await refuse(context, full)
+        finally:
+            outcome.upstream_seconds = time.monotonic() - asked
+            pump.cancel()
+            upstream.cancel()
+        end = await ending(upstream)
+        call.end(end.code)
+        context.set_code(status_code(end.code))
+        context.set_details(end.details)
+        context.set_trailing_metadata(end.trailing)
+
+    async def _responses(self, call: Call, upstream: Any, context: Context) -> None:
+        """Server to client: initial metadata as soon as it is known, then one message at a time."""
+        outcome = call.outcome
+        responses = aiter(upstream)
+        headers = await initial_metadata(upstream)
+        if headers:
+            await context.send_initial_metadata(headers)
+        following = asyncio.ensure_future(anext(responses, None))
+        try:
+            if not headers and not (await asyncio.wait({following}, timeout=_TRAILERS_ONLY_SECONDS))[0]:
+                await context.send_initial_metadata(())
+            message = await following
+        finally:
+            following.cancel()
+        while message is not None:
+            outcome.messages_sent += 1
+            outcome.response_bytes += len(message)
+            await context.write(message)
+            message = await anext(responses, None)
+
+    async def _pump(self, call: Call, requests: Any, upstream: Any) -> Verdict | None:
+        """Client to server, one message at a time; the verdict if the proxy cannot take one."""
+        outcome = call.outcome
+        try:
+            async for message in requests:
+                size = len(message)
+                outcome.messages_received += 1
+                outcome.request_bytes += size
+                full = self._load.take(size)
+                if full is not None:
+                    upstream.cancel()
+                    return full
+                try:
+                    await upstream.write(message)
+                finally:
+                    self._load.give_back(size)
+            await upstream.done_writing()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            # The server has ended the call already; its status says why.
+            pass
+        return None

@@ -1,0 +1,91 @@
+"""The grpcio edge: a grpc.aio server whose interceptors are the steps and whose one handler is the relay.
+
+Law: puts together and binds; every decision is in steps.py, every byte in relay.py. It is the reference for
+the native edge: simple and complete.
+"""
+
+import socket
+
+import grpc
+
+from proxy.edge.admission import UNLIMITED, Limits, Load
+from proxy.edge.grpcio.relay import Relay
+from proxy.edge.grpcio.steps import Admission, Deadline, MethodPolicy, Outcomes, SignatureCheck, VersionSeen
+from proxy.edge.interface import AddressInUseError
+from proxy.edge.local import Handlers
+from proxy.gate import Gate
+from proxy.observe.outcome import Observer
+
+
+class GrpcioEdge:
+    """Binds on construction, so that a port that is taken shows before anything is ready.
+
+    `address` is HOST:PORT (port 0: any free one). `local` are the methods answered here. `version_seen` is as
+    in SignatureCheck. Raises AddressInUseError.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        gate: Gate,
+        channel: grpc.aio.Channel,
+        observer: Observer,
+        version_seen: VersionSeen,
+        local: Handlers,
+        limits: Limits,
+        credentials: grpc.ServerCredentials | None = None,
+    ) -> None:
+        load = Load(limits)
+        self._server = grpc.aio.server(
+            interceptors=(
+                Outcomes(observer, local),
+                MethodPolicy(limits),
+                Deadline(limits, local),
+                Admission(load, local),
+                SignatureCheck(gate, version_seen),
+            ),
+            handlers=(Relay(channel, load, local),),
+            options=_options(limits),
+        )
+        host, _, _ = address.rpartition(":")
+        try:
+            if credentials is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            raise AddressInUseError(f"cannot listen on {address}: {_why(address)}") from error
+        self._address = f"{host}:{port}"
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    async def start(self) -> None:
+        await self._server.start()
+
+    async def stop(self, grace: float) -> None:
+        await self._server.stop(grace)
+
+
+def _options(limits: Limits) -> tuple[tuple[str, int], ...]:
+    # Above our own limit, whose refusal says what to do, the core still cuts off what must not even be read.
+    ceiling = UNLIMITED if limits.max_message_bytes == UNLIMITED else 2 * limits.max_message_bytes
+    return (
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", ceiling),
+        ("grpc.max_send_message_length", UNLIMITED),
+    )
+
+
+def _why(address: str) -> str:
+    """The system's reason for not binding, which grpc only logs."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_server(
+            (host.strip("[]"), int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        ).close()
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return "the address is not available"

@@ -1,0 +1,191 @@
+"""The steps a call goes through before it is relayed, in reading order; each is one interceptor.
+
+    Outcomes        one record per call, handed over when it is over
+    MethodPolicy    what changes the server stays out
+    Deadline        what is expired is not sent on; what has no deadline may get one
+    Admission       what the proxy cannot hold is turned away
+    SignatureCheck  what does not match the live signature is refused
+
+Law: a step decides and passes on; it never touches a message. What is answered locally skips them all.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
+
+import grpc
+
+from proxy.edge.admission import Limits, Load, expired, forbidden, time_allowed
+from proxy.edge.grpcio.call import Call, Context, current_call, refuse
+from proxy.edge.metadata import warnings
+from proxy.edge.methods import UNARY_METHODS, changes_state
+from proxy.gate import JUDGED_METHODS, Gate, Refuse
+from proxy.observe.outcome import Observer, Outcome
+from proxy.wire.response import served_version
+
+Handler = Any
+"""grpc.RpcMethodHandler, either unary-unary or stream-stream, over bytes."""
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
+Behaviour = Callable[[Any, Context], Awaitable[bytes | None]]
+
+VersionSeen = Callable[[str, int, str | None], None]
+
+_DEADLINE_EXCEEDED = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+_CANCELLED = grpc.StatusCode.CANCELLED.value[0]
+
+
+def _around(handler: Handler, step: Callable[[Behaviour, Any, Context], Awaitable[bytes | None]]) -> Handler:
+    """`handler` with `step` before it; the step awaits the behaviour it is given, or does not."""
+    behaviour = handler.stream_stream or handler.unary_unary
+
+    async def stepped(request: Any, context: Context) -> bytes | None:
+        return await step(behaviour, request, context)
+
+    if handler.stream_stream:
+        return grpc.stream_stream_rpc_method_handler(stepped)
+    return grpc.unary_unary_rpc_method_handler(stepped)
+
+
+class Outcomes(grpc.aio.ServerInterceptor):
+    """Opens the record of a call on its arrival and hands it over when nothing more can happen."""
+
+    def __init__(self, observer: Observer, local: Collection[str]) -> None:
+        self._observer = observer
+        self._local = local
+
+    async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
+        method = details.method
+        if method in self._local:
+            return await continuation(details)
+        grpc_type = "unary" if method in UNARY_METHODS else "bidi_stream"
+        call = Call(Outcome(method, grpc_type), details.invocation_metadata, time.monotonic())
+        current_call.set(call)
+        self._observer.call_started(method, grpc_type)
+        # Unlike a wrapped handler, the task also ends for calls that are cancelled before their message came.
+        task = asyncio.current_task()
+        assert task is not None
+        task.add_done_callback(lambda _: self._over(call))
+        return await continuation(details)
+
+    def _over(self, call: Call) -> None:
+        outcome = call.outcome
+        now = time.monotonic()
+        outcome.seconds = now - call.began
+        if not call.ended:
+            late = call.deadline is not None and now >= call.deadline
+            outcome.code = _DEADLINE_EXCEEDED if late else _CANCELLED
+        self._observer.call_ended(outcome)
+
+
+class MethodPolicy(grpc.aio.ServerInterceptor):
+    """Refuses methods that change the server, before their request is read."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._allow_all = limits.allow_admin_methods
+
+    async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
+        if self._allow_all or not changes_state(details.method):
+            return await continuation(details)
+        verdict = forbidden(details.method)
+
+        async def forbid(_: object, context: Context) -> None:
+            await refuse(context, verdict)
+
+        return grpc.stream_stream_rpc_method_handler(forbid)
+
+
+class Deadline(grpc.aio.ServerInterceptor):
+    """Settles until when the call may take; an expired one never reaches the server."""
+
+    def __init__(self, limits: Limits, local: Collection[str]) -> None:
+        self._default = limits.default_deadline
+        self._local = local
+
+    async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
+        handler = await continuation(details)
+        return handler if details.method in self._local else _around(handler, self._limit)
+
+    async def _limit(self, proceed: Behaviour, request: Any, context: Context) -> bytes | None:
+        seconds = time_allowed(context.time_remaining(), self._default)
+        if seconds is not None:
+            if seconds <= 0:
+                await refuse(context, expired())
+            current_call.get().deadline = time.monotonic() + seconds
+        return await proceed(request, context)
+
+
+class Admission(grpc.aio.ServerInterceptor):
+    """Holds the proxy to its limits: calls and request bytes at a time, bytes of a message.
+
+    The messages of a stream are counted where they are relayed, one at a time.
+    """
+
+    def __init__(self, load: Load, local: Collection[str]) -> None:
+        self._load = load
+        self._local = local
+
+    async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
+        handler = await continuation(details)
+        return handler if details.method in self._local else _around(handler, self._hold)
+
+    async def _hold(self, proceed: Behaviour, request: Any, context: Context) -> bytes | None:
+        load = self._load
+        full = load.enter()
+        if full is not None:
+            await refuse(context, full)
+        size = len(request) if isinstance(request, bytes) else 0
+        try:
+            full = load.take(size)
+            if full is not None:
+                size = 0
+                await refuse(context, full)
+            return await proceed(request, context)
+        finally:
+            load.give_back(size)
+            load.leave()
+
+
+class SignatureCheck(grpc.aio.ServerInterceptor):
+    """Asks the gate about every request that has a signature.
+
+    `version_seen` is told the model, the version that answered and the label asked for (None: the latest),
+    when it is another version than the request was judged against.
+    """
+
+    def __init__(self, gate: Gate, version_seen: VersionSeen) -> None:
+        self._gate = gate
+        self._version_seen = version_seen
+
+    async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
+        handler = await continuation(details)
+        return _around(handler, self._judge) if details.method in JUDGED_METHODS else handler
+
+    async def _judge(self, proceed: Behaviour, message: bytes, context: Context) -> bytes | None:
+        call = current_call.get()
+        outcome = call.outcome
+        decision = self._gate.judge_now(outcome.method, message)
+        if decision is None:
+            decision = await self._gate.judge(outcome.method, message, call.remaining())
+        verdict = decision.verdict
+        if verdict is not None:
+            outcome.model, outcome.version, outcome.signature = (
+                verdict.model,
+                verdict.version,
+                verdict.signature,
+            )
+        if isinstance(decision, Refuse):
+            await refuse(context, decision.verdict, decision.status, decision.view)
+        outcome.batch_size = decision.batch_size
+        outcome.would_refuse = decision.would_refuse
+        outcome.judge_failed = decision.failed
+        if verdict is not None and verdict.warnings:
+            outcome.warnings = verdict.warnings
+            call.trailing = warnings(verdict.warnings)
+        response = await proceed(message, context)
+        key = decision.view.key if decision.view is not None else None
+        if response is not None and verdict is not None and key is not None and key.version is None:
+            version = served_version(response)
+            if version is not None and version != verdict.version:
+                self._version_seen(key.model, version, key.label)
+        return response

@@ -1,0 +1,21 @@
+"""What the composition root knows of an edge, whichever it is."""
+
+from typing import Protocol
+
+
+class Edge(Protocol):
+    """A data plane: accepts calls, asks the gate, relays."""
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT as bound (port 0 has become a real one)."""
+
+    async def start(self) -> None:
+        """Begin to accept calls."""
+
+    async def stop(self, grace: float) -> None:
+        """Accept no more calls, give those under way `grace` seconds, then cancel what is left."""
+
+
+class AddressInUseError(OSError):
+    """The listening address cannot be had; the text says which and why."""

@@ -1,0 +1,52 @@
+"""Which metadata travels on, and how the proxy's own is written.
+
+Law: pure functions over (key, value) pairs; order, duplicates and `-bin` values stay as they came.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from proxy.core.verdict import Violation
+from proxy.wire.status import sentence_of
+
+Pair = tuple[str, str | bytes]
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        # Connection-specific fields (RFC 9113, 8.2.2) and what HTTP/2 carries as pseudo-header fields.
+        "connection",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+        # What each hop of gRPC states for itself (gRPC over HTTP/2, Request-Headers).
+        "content-type",
+        "grpc-accept-encoding",
+        "grpc-encoding",
+        "grpc-message-type",
+        "grpc-timeout",
+        "user-agent",
+    }
+)
+"""Request metadata that ends at the proxy; the next hop gets its own."""
+
+DETAILS: Final = "grpc-status-details-bin"
+WARNING: Final = "tfs-proxy-warning"
+
+_WARNINGS_SHOWN = 4
+_WARNING_BYTES = 512
+
+
+def forwarded(metadata: Iterable[Pair]) -> tuple[Pair, ...]:
+    """The request metadata for the next hop."""
+    return tuple(pair for pair in metadata if pair[0] not in HOP_BY_HOP)
+
+
+def warnings(violations: Sequence[Violation]) -> tuple[Pair, ...]:
+    """Trailing metadata that tells the client of warnings: at most four, each one line of ASCII."""
+    return tuple(
+        (WARNING, f"{violation.reason}: {sentence_of(violation)}"[:_WARNING_BYTES])
+        for violation in violations[:_WARNINGS_SHOWN]
+    )

@@ -1,0 +1,30 @@
+"""Which methods there are, and which may pass: knowledge that every edge shares.
+
+Law: decides by the method's full path alone (`/package.Service/Method`); knows nothing of how calls arrive.
+"""
+
+from typing import Final
+
+from proxy.wire import protos
+
+UNARY_METHODS: Final[frozenset[str]] = frozenset(
+    f"/{service.full_name}/{method.name}"
+    for file in (protos.prediction_service_pb2, protos.model_service_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+    if not method.client_streaming and not method.server_streaming
+)
+"""TF Serving's own methods with one request and one response; every other method is relayed as a stream."""
+
+STATE_CHANGING_METHODS: Final = frozenset({"/tensorflow.serving.ModelService/HandleReloadConfigRequest"})
+"""What unloads models and, with one absent path, blocks the server's threads for ever (measured)."""
+
+STATE_CHANGING_SERVICES: Final = ("/tensorflow.ProfilerService/",)
+"""tensorflow_model_server registers TensorFlow's profiler on the same port (`server.cc`): it slows the server
+down and writes files to a path that the caller chooses.
+"""
+
+
+def changes_state(method: str) -> bool:
+    """Whether a method changes the server, so that only an operator needs it."""
+    return method in STATE_CHANGING_METHODS or method.startswith(STATE_CHANGING_SERVICES)

@@ -1,0 +1,103 @@
+"""Whether the proxy is ready, and who is told: /readyz and the health service say the same.
+
+Law: ready means that the server can be reached, that it serves every model it is expected to, and that the
+proxy is not draining. Liveness never depends on the server.
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence
+
+from proxy.core.availability import VersionStatus
+from proxy.core.drift import Drift
+from proxy.core.types import ModelKey
+from proxy.edge.local import PREDICTION_SERVICE, Health, model_service
+from proxy.observe.admin.views import Check
+from proxy.upstream.channel import ConnectivityWatch
+from proxy.upstream.models import ModelState, ModelWatch
+
+
+class Readiness:
+    """Judges readiness from both watches; a `Listener` that keeps `health` up to date.
+
+    `expected` are the models without which the proxy is not ready.
+    """
+
+    def __init__(self, health: Health, upstream: str, expected: Collection[str]) -> None:
+        self._health = health
+        self._upstream = upstream
+        self._expected = tuple(expected)
+        self._connectivity: ConnectivityWatch | None = None
+        self._models: ModelWatch | None = None
+        self._draining = False
+        self._changed = asyncio.Event()
+        self._told: dict[str, bool] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, connectivity: ConnectivityWatch, models: ModelWatch) -> None:
+        """Begin to follow what the watches say."""
+        self._connectivity, self._models = connectivity, models
+        await self._tell()
+        self._task = asyncio.create_task(self._follow(), name="health")
+
+    async def drain(self) -> None:
+        """Not ready any more, for good."""
+        self._draining = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._health.drain()
+
+    def checks(self) -> Sequence[Check]:
+        """The conditions of readiness as /readyz shows them."""
+        up = self._up()
+        seen = {True: "reachable", False: "unreachable", None: "not connected yet"}[up]
+        return (
+            Check("serving", not self._draining, "draining" if self._draining else ""),
+            Check("upstream", up is True, f"{self._upstream} {seen}"),
+            *(Check(model_service(model), *self._model(model)) for model in self._expected),
+        )
+
+    # === what upstream/ tells its listener ===
+
+    def signature_fetched(self, key: ModelKey, result: str, seconds: float) -> None: ...
+
+    def signature_drifted(self, drift: Drift) -> None: ...
+
+    def upstream_changed(self, up: bool) -> None:  # noqa: ARG002  the watch knows it too
+        self._changed.set()
+
+    def versions_changed(self, model: str, versions: tuple[VersionStatus, ...]) -> None:  # noqa: ARG002
+        self._changed.set()
+
+    def _up(self) -> bool | None:
+        return self._connectivity.up if self._connectivity is not None else None
+
+    def _model(self, name: str) -> tuple[bool, str]:
+        state = self._models.model(name) if self._models is not None else None
+        if state is None or (state.versions is None and not state.error):
+            return False, "not asked yet"
+        if state.versions is None:
+            return False, state.error
+        return bool(state.available), _text(state)
+
+    async def _follow(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._tell()
+
+    async def _tell(self) -> None:
+        up = self._up() is True
+        names = {*self._expected, *(state.model for state in self._models.models())} if self._models else ()
+        now = {model_service(name): up and self._model(name)[0] for name in names}
+        now[PREDICTION_SERVICE] = all(check.ok for check in self.checks())
+        for service, serving in now.items():
+            if self._told.get(service) is not serving:
+                self._told[service] = serving
+                await self._health.tell(service, serving)
+
+
+def _text(state: ModelState) -> str:
+    if not state.versions:
+        return "the server does not know it"
+    return ", ".join(f"version {each.version} {each.state}" for each in state.versions[:8])
