@@ -28,7 +28,6 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", -1),
     # A status text of TF Serving may hold a whole signature; the default of 16 KiB turns it into another error.
     ("grpc.max_metadata_size", 1 << 20),
-    ("grpc.absolute_max_metadata_size", 1 << 20),
     # Servers of gRPC's core answer pings more frequent than 5 minutes with GOAWAY too_many_pings
     # (grpc/doc/keepalive.md). Setting it also bounds, with TCP_USER_TIMEOUT, how long a silent peer is believed.
     ("grpc.keepalive_time_ms", 5 * _MINUTE_MS + 10_000),
