@@ -1,13 +1,16 @@
 """Raw calls to a dev server: bytes out, what the server answered back."""
 
-from collections.abc import Callable
+import re
+import struct
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 import pytest
 from google.protobuf.message import Message
 
-from proxy.wire.protos import get_model_status_pb2, model_pb2, predict_pb2, tensor_pb2, types_pb2
+from proxy.devserver.protos import prediction_log_pb2
+from proxy.wire.protos import get_model_status_pb2, model_pb2
 
 PREDICTION = "/tensorflow.serving.PredictionService"
 MODEL = "/tensorflow.serving.ModelService"
@@ -18,9 +21,6 @@ class Answer:
     code: str
     details: str
     body: bytes = b""
-
-
-Call = Callable[..., Answer]
 
 
 class Client:
@@ -74,23 +74,28 @@ def connect():
         one.channel.close()
 
 
-def floats(values=(), *, shape=None) -> tensor_pb2.TensorProto:
-    """A float tensor; without a shape a vector of the values, without values zeros."""
-    proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=values)
-    proto.tensor_shape.SetInParent()
-    for size in [len(values)] if shape is None else shape:
-        proto.tensor_shape.dim.add(size=size)
-    return proto
+@pytest.fixture(scope="session")
+def unnumbered():
+    """Take the numbers of an export out of a text: `__inference_ssd_54` may be `_61` in the next one."""
+    return lambda details: re.sub(r"(__inference_\w+?|map_while_body)_\d+", r"\1_N", details)
 
 
-def predict_request(model, version=None, label=None, signature="", **inputs) -> predict_pb2.PredictRequest:
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = model
-    request.model_spec.signature_name = signature
-    if version is not None:
-        request.model_spec.version.value = version
-    if label is not None:
-        request.model_spec.version_label = label
-    for alias, proto in inputs.items():
-        request.inputs[alias].CopyFrom(proto)
-    return request
+@pytest.fixture
+def warm_up_with():
+    """Write warm-up records into a version directory: PredictRequests, or whole PredictionLogs."""
+
+    def write(version: Path, *requests: Message) -> Path:
+        file = version / "assets.extra" / "tf_serving_warmup_requests"
+        file.parent.mkdir()
+        with file.open("wb") as out:
+            for request in requests:
+                log = request
+                if not isinstance(request, prediction_log_pb2.PredictionLog):
+                    log = prediction_log_pb2.PredictionLog()
+                    log.predict_log.request.CopyFrom(request)
+                record = log.SerializeToString()
+                # TFRecord: length, its checksum, record, its checksum; nobody looks at the checksums.
+                out.write(struct.pack("<QI", len(record), 0) + record + struct.pack("<I", 0))
+        return file
+
+    return write
