@@ -218,6 +218,8 @@ class Proxy:
 
     def _upstream_changed(self, up: bool) -> None:
         if up:
+            # Another server, or the same one after a restart: nothing it said before need hold, failures least.
+            self._signatures.invalidate()
             self._models.wake()
         self._observer.upstream_changed(up)
 
