@@ -9,8 +9,8 @@ from proxy.diagnosis.request_faults import REQUEST_FAULTS
 from proxy.diagnosis.server_faults import SERVER_FAULTS
 from proxy.diagnosis.transport_faults import TRANSPORT_FAULTS
 
-_TEXT_READ: Final = 2048
-"""Characters of a text that are matched; TF Serving cuts its own at 1024."""
+_TEXT_READ: Final = 1024
+"""Characters of a text that are matched: where TF Serving cuts its own, and a bound on what a text can cost."""
 
 _IN_GRAPH: Final[tuple[Row, ...]] = (
     row(

@@ -36,7 +36,7 @@ TRANSPORT_FAULTS: Final[tuple[Row, ...]] = (
         append=True,
     ),
     row(
-        r"\b413\b|Request Entity Too Large|Payload Too Large",
+        r": 413|413 Request|Request Entity Too Large|Payload Too Large",
         Reason.UPSTREAM_MESSAGE_TOO_LARGE,
         "an HTTP front refuses the size of the message (413)",
         "F70",

@@ -1,7 +1,5 @@
 """Faults of an export are told as such: no request mends them."""
 
-import pytest
-
 from proxy.core.reasons import Reason
 from proxy.diagnosis import diagnose
 from proxy.diagnosis.export_faults import EXPORT_FAULTS
@@ -12,8 +10,5 @@ def test_all_rows_blame_the_export_and_go_into_the_text():
     assert all(row.diagnosis.append for row in EXPORT_FAULTS)
 
 
-@pytest.mark.parametrize(
-    "text", ["TABLE NOT INITIALIZED", "prefix: Table not initialized (suffix of another version)"]
-)
-def test_rewording_around_a_fragment_does_no_harm(text):
-    assert diagnose(9, text).failures == ("F57",)
+def test_rewording_around_a_fragment_does_no_harm():
+    assert diagnose(9, "prefix: Table not initialized (suffix of another version)").failures == ("F57",)
