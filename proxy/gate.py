@@ -141,15 +141,18 @@ class Gate:
             return self._malformed(str(error))
         except Exception:  # noqa: BLE001  a fault of ours must not break traffic
             return Admit(failed=True)
-        decision: Decision = Admit()
+        admitted = Admit()
         for view, task in parts:
             try:
                 decision = await self._judge_part(view, task, patience, arrived)
             except Exception:  # noqa: BLE001  a fault of ours must not break traffic
                 decision = Admit(failed=True)
             if isinstance(decision, Refuse):
-                break
-        return decision
+                return decision
+            # Of several tasks the first with something to tell speaks for all.
+            if not (admitted.would_refuse or admitted.failed):
+                admitted = decision
+        return admitted
 
     async def _judge_part(
         self, view: RequestView, task: str | None, patience: float, arrived: float

@@ -5,6 +5,7 @@ What a client sent is quoted in ASCII, cut, and without control characters, beca
 """
 
 import difflib
+import re
 from collections.abc import Collection, Iterable, Mapping
 
 from proxy.core.types import (
@@ -17,25 +18,38 @@ from proxy.core.types import (
     TensorSpec,
     TensorView,
     dtype_name,
+    element_count,
     shape_text,
 )
 
 _NAMES_SHOWN = 6
 _CLOSE_ENOUGH = 0.6
 
-_IMAGE_HEADS = (
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"\x89PNG", "a PNG image"),
-    (b"GIF8", "a GIF image"),
-    (b"BM", "a BMP image"),
-    (b"RIFF", "a WebP image"),
+_STRING_KINDS = (
+    (re.compile(rb"\xff\xd8\xff"), "a JPEG image"),
+    (re.compile(rb"\x89PNG"), "a PNG image"),
+    (re.compile(rb"GIF8"), "a GIF image"),
+    # The size of the file, then four reserved bytes of zero.
+    (re.compile(rb"BM....\0\0\0\0", re.DOTALL), "a BMP image"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "a WebP image"),
+    # Field 1 (Features), in it field 1 (a map entry), in it field 1 (the key); a length after each tag.
+    (re.compile(rb"(\n[\x80-\xff]{0,4}[\x00-\x7f]){2}\n"), "a serialised tf.train.Example"),
 )
+"""What the leading bytes of a string tell; 16 of them are enough."""
+
+_COLOURS = {1: "grayscale", 3: "RGB", 4: "RGBA (it has an alpha channel)"}
+
+_NOT_IN_NUMPY = ("q", "bfloat", "float8", "float4", "int4", "uint4", "int2", "uint2")
 
 
 def escape(text: str, limit: int = 80) -> str:
-    """`text` as printable ASCII, cut to about `limit` characters."""
-    shown = text[:limit].encode("unicode_escape").decode("ascii")
-    return shown if len(text) <= limit else f"{shown}..."
+    """`text` as printable ASCII, cut to `limit` characters and three dots."""
+    shown = text[: limit + 1].encode("unicode_escape").decode("ascii")
+    if len(shown) <= limit:
+        return shown
+    # Never half an escape, which would read as something else.
+    whole = re.match(r"(?:[^\\]|\\(?:x..|u....|U.{8}|[^xuU]))*", shown[:limit])
+    return f"{whole.group() if whole else ''}..."
 
 
 def quote(text: str, limit: int = 80) -> str:
@@ -53,44 +67,44 @@ def listing(names: Collection[str]) -> str:
 def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` most probably means: other case, else small edit distance."""
     names = [each for each in known if each != name]
-    folded = name.casefold()
-    for each in names:
-        if each.casefold() == folded:
-            return each
     # difflib is quadratic: bound what a client can make it chew on.
-    found = difflib.get_close_matches(name[:100], names[:1000], n=1, cutoff=_CLOSE_ENOUGH)
-    return found[0] if found else None
+    found = difflib.get_close_matches(name[:100], names[:200], n=1, cutoff=_CLOSE_ENOUGH)
+    return _other_case(name, names) or (found[0] if found else None)
+
+
+def _other_case(name: str, known: Iterable[str]) -> str | None:
+    folded = name.casefold()
+    return next((each for each in known if each.casefold() == folded), None)
 
 
 def alias_hint(
     alias: str,
-    signature: Signature,
     specs: Mapping[str, TensorSpec],
-    others: Iterable[Signature] = (),
-    missing: Collection[str] = (),
-    *,
-    output: bool = False,
+    absent: Collection[str],
+    elsewhere: Collection[str] = (),
 ) -> str:
     """What an unknown alias was probably meant to be.
 
-    `specs` are the signature's inputs or outputs, `others` the other signatures of the servable, `missing`
-    the aliases of `specs` that the request lacks.
+    `specs` are the signature's inputs or outputs, `absent` those aliases of `specs` that the request does not
+    have yet, `elsewhere` the other signatures that know the alias.
     """
-    bare = alias.removesuffix(":0")
+    if not specs:
+        return "this signature takes none"
     for spec in specs.values():
         if spec.graph_name and alias in (spec.graph_name, spec.graph_name.removesuffix(":0")):
             return f"that is the graph name; the alias is {quote(spec.alias)}"
+    bare = alias.removesuffix(":0")
     if bare != alias and bare in specs:
         return f"drop the ':0': the alias is {quote(bare)}"
-    suggestion = closest(bare, specs)
+    suggestion = _other_case(bare, absent)
+    if suggestion is None and elsewhere:
+        return f"that alias exists in signature {quote(min(elsewhere))}: set model_spec.signature_name"
+    suggestion = suggestion or closest(bare, absent)
+    if suggestion is None and len(absent) == 1:
+        (suggestion,) = absent
     if suggestion is not None:
         return f"did you mean {quote(suggestion)}?"
-    for other in others:
-        if other.name != signature.name and alias in (other.outputs if output else other.inputs):
-            return f"that alias exists in signature {quote(other.name)}: set model_spec.signature_name"
-    if len(missing) == 1 and not output:
-        return f"did you mean {quote(next(iter(missing)))}?"
-    return ""
+    return "" if absent else "leave it out"
 
 
 def signature_hint(name: str, signatures: Mapping[str, Signature]) -> str:
@@ -114,22 +128,9 @@ def fits(dims: Shape, shape: Shape | None) -> bool:
     )
 
 
-def _product(dims: Shape) -> int:
-    total = 1
-    for dim in dims:
-        total *= dim
-    return total
-
-
 def string_kind(head: bytes) -> str:
     """What a string with these leading bytes holds, or "" when nothing is recognised."""
-    for magic, name in _IMAGE_HEADS:
-        if head.startswith(magic):
-            return name
-    # tf.train.Example: field 1 (Features), then field 1 (a map entry) inside it.
-    if len(head) > 3 and head[0] == 0x0A and 0x0A in head[2:4]:
-        return "a serialised tf.train.Example"
-    return ""
+    return next((name for pattern, name in _STRING_KINDS if pattern.match(head)), "")
 
 
 def dtype_hint(view: TensorView, spec: TensorSpec) -> str:
@@ -146,21 +147,21 @@ def dtype_hint(view: TensorView, spec: TensorSpec) -> str:
         return f"send an array of {want.name}, not bytes"
     if spec.dtype == DT_STRING:
         return "this input wants bytes, such as an encoded image, text or a serialised tf.train.Example, one string per element in string_val"
-    if view.content_length and want.size and view.content_length == _product(view.dims) * want.size:
+    content = view.content_length
+    if content and want.size != got.size and content == (element_count(view.dims) or 0) * want.size:
         return f"tensor_content already has the length of {want.name}: only the dtype field is wrong"
+    if not want.size or not got.size:
+        return ""
     cast = (
-        f"cast with dtype=np.{want.name}"
-        if not want.name.startswith(("q", "float8"))
-        else f"cast to {want.name}"
+        f"cast to {want.name}" if want.name.startswith(_NOT_IN_NUMPY) else f"cast with dtype=np.{want.name}"
     )
-    if (got.name, want.name) in (
-        ("float64", "float32"),
-        ("int64", "int32"),
-        ("int32", "int64"),
-        ("int32", "float32"),
-    ):
-        return f"{cast} (Python and NumPy default to {got.name})"
-    if got.name in ("float32", "float64") and want.name == "uint8":
+    if got.name in ("float64", "int64"):
+        return f"{cast} (NumPy defaults to {got.name})"
+    if got.name == "int32" and want.name in ("int64", "float32"):
+        return f"{cast} (TensorFlow makes int32 of Python integers)"
+    if got.name == "float32" and want.name == "float64":
+        return f"{cast} (TensorFlow makes float32 of Python floats)"
+    if got.name == "float32" and want.name == "uint8":
         return f"{cast}, after scaling back to 0..255 if the values were normalised"
     if got.name == "uint8" and want.name.startswith("float"):
         return f"{cast}, and normalise as in training"
@@ -169,44 +170,48 @@ def dtype_hint(view: TensorView, spec: TensorSpec) -> str:
 
 def shape_hint(dims: Shape, shape: Shape) -> str:
     """How to mend dimensions that a spec of `shape` does not allow; "" when no cause is recognised."""
-    if len(dims) == len(shape) - 1 and fits((1, *dims), shape):
-        return f"the batch dimension is missing: send {shape_text((1, *dims))} (np.expand_dims(x, 0))"
-    if len(dims) == len(shape) + 1 and dims[0] == 1 and fits(dims[1:], shape):
-        return f"one dimension too many: send {shape_text(dims[1:])} (np.squeeze(x, 0))"
-    channels_last = _channels_last(dims, shape)
-    if channels_last is not None:
-        return channels_last
-    if len(shape) == 0:
+    if not shape:
         return "the input is a scalar: send one value with an empty shape"
-    if len(dims) == len(shape):
-        return _same_rank_hint(dims, shape)
-    known = [dim for dim in shape[1:] if dim != UNKNOWN_DIM]
-    if len(known) == len(shape) - 1 and known and len(dims) < len(shape):
-        per_example = _product(tuple(known))
-        total = _product(dims)
-        if (
-            per_example
-            and total
-            and total % per_example == 0
-            and shape[0] in (UNKNOWN_DIM, total // per_example)
-        ):
-            return f"the array was flattened: reshape to {shape_text((total // per_example, *shape[1:]))}"
-    if len(dims) == 0:
+    if fits((1, *dims), shape):
+        return f"the batch dimension is missing: send {shape_text((1, *dims))} (np.expand_dims(x, 0))"
+    if not dims:
         return "the shape was not set: fill tensor_shape"
+    if dims[0] == 1 and fits(dims[1:], shape):
+        return f"one dimension too many: send {shape_text(dims[1:])} (np.squeeze(x, 0))"
+    if dims[-1] == 1 and fits(dims[:-1], shape):
+        return f"one dimension too many: send {shape_text(dims[:-1])} (np.squeeze(x, -1))"
+    if fits((*dims, 1), shape):
+        return f"the last dimension is missing: send {shape_text((*dims, 1))} (np.expand_dims(x, -1))"
+    channels = _channels_hint(dims, shape)
+    if channels:
+        return channels
+    return _same_rank_hint(dims, shape) if len(dims) == len(shape) else _reshape_hint(dims, shape)
+
+
+def _channels_hint(dims: Shape, shape: Shape) -> str:
+    """Images whose channels come first where the signature has them last, or the reverse."""
+    image = dims if len(dims) == 4 else (1, *dims)
+    if len(shape) != 4 or len(image) != 4:
+        return ""
+    last, first = (0, 2, 3, 1), (0, 3, 1, 2)
+    for axis, order, inner, where in ((3, last, (1, 2, 0), "first"), (1, first, (2, 0, 1), "last")):
+        moved = tuple(image[each] for each in order)
+        if shape[axis] in (1, 3, 4) and image[axis] != shape[axis] and fits(moved, shape):
+            how = f"np.transpose(x, {order})" if image is dims else f"np.transpose(x, {inner})[None]"
+            return f"channels come {where}: transpose to {shape_text(moved)} ({how})"
     return ""
 
 
-def _channels_last(dims: Shape, shape: Shape) -> str | None:
-    if len(shape) != 4 or shape[3] not in (1, 3, 4):
-        return None
-    image = dims if len(dims) == 4 else (1, *dims) if len(dims) == 3 else None
-    if image is None or image[1] != shape[3] or image[3] == shape[3]:
-        return None
-    moved = (image[0], image[2], image[3], image[1])
-    if not fits(moved, shape):
-        return None
-    how = "np.transpose(x, (0, 2, 3, 1))" if len(dims) == 4 else "np.transpose(x, (1, 2, 0))[None]"
-    return f"channels come first: transpose to {shape_text(moved)} ({how})"
+def _reshape_hint(dims: Shape, shape: Shape) -> str:
+    """Arrays of another rank that hold a whole number of the signature's examples."""
+    per_example, total = element_count(shape[1:]), element_count(dims)
+    if not per_example or not total or total % per_example:
+        return ""
+    wanted = (total // per_example, *shape[1:])
+    if not fits(wanted, shape):
+        return ""
+    what = "the array was flattened: " if dims[-1] in (total, per_example) else ""
+    return f"{what}reshape to {shape_text(wanted)}"
 
 
 def _same_rank_hint(dims: Shape, shape: Shape) -> str:
@@ -215,11 +220,8 @@ def _same_rank_hint(dims: Shape, shape: Shape) -> str:
         return "the model was exported with a fixed batch of 1: send examples one by one, or export it with a free batch dimension"
     if wrong == [0]:
         return f"the model was exported with a fixed batch of {shape[0]}"
-    if len(shape) == 4 and wrong == [3] and shape[3] in (1, 3):
-        if dims[3] == 4:
-            return "the image has an alpha channel: convert it to RGB"
-        if dims[3] in (1, 3):
-            return "convert the image to RGB" if shape[3] == 3 else "convert the image to grayscale"
+    if len(shape) == 4 and wrong == [3] and dims[3] in _COLOURS and shape[3] in _COLOURS:
+        return f"the image is {_COLOURS[dims[3]]}: convert it to {_COLOURS[shape[3]]}"
     if len(shape) == 4 and wrong == [1, 2]:
         swapped = (dims[0], dims[2], dims[1], dims[3])
         if fits(swapped, shape):
@@ -234,13 +236,13 @@ def _same_rank_hint(dims: Shape, shape: Shape) -> str:
 def length_hint(view: TensorView, kind: DType, count: int) -> str:
     """Why `tensor_content` may have another length than `count` elements of `kind` need."""
     length = view.content_length
+    if not view.dims and length % kind.size == 0:
+        return "the shape was not set: fill tensor_shape"
     if length % count == 0:
         usual = ("float32", "float64", "uint8", "int32", "int64", "float16")
         names = [each.name for each in DTYPES.values() if each.size == length // count and each.name in usual]
         if names and kind.name not in names:
             return f"the bytes look like {' or '.join(names)}: make dtype and array agree"
-    if not view.dims and length % kind.size == 0:
-        return "the shape was not set: fill tensor_shape"
     return (
         ""
         if length % kind.size == 0
@@ -273,4 +275,10 @@ def swap_hint(
 
 def tensor_text(view: TensorView) -> str:
     """`uint8[1,300,300,3]`: what was sent, without values."""
-    return f"{dtype_name(view.dtype)}{shape_text(view.dims)}"
+    return f"{dtype_name(view.dtype)}{sent_shape(view.dims)}"
+
+
+def sent_shape(dims: Shape) -> str:
+    """The dimensions of a tensor as sent, of which there can be a great many."""
+    shown = ",".join(map(str, dims[:10]))
+    return f"[{shown},...] ({len(dims)} dimensions)" if len(dims) > 10 else f"[{shown}]"

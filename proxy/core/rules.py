@@ -5,10 +5,10 @@ does not know severities, modes or codes. What is legal for TensorFlow is never 
 -1 accept anything in their place, rank 0 is a rank, one value fills a tensor, zero dimensions are legal.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from proxy.core import explain
-from proxy.core.explain import quote
+from proxy.core.explain import quote, sent_shape
 from proxy.core.reasons import Reason
 from proxy.core.types import (
     CLASSIFY_METHOD,
@@ -16,11 +16,11 @@ from proxy.core.types import (
     DT_STRING,
     DT_VARIANT,
     DTYPES,
+    MAX_RANK,
     REGRESS_METHOD,
     UNKNOWN_DIM,
     DType,
     Servable,
-    Shape,
     Signature,
     TensorSpec,
     TensorView,
@@ -28,12 +28,6 @@ from proxy.core.types import (
     shape_text,
 )
 from proxy.core.verdict import Violation
-
-MAX_RANK = 254
-"""`TensorShape::MaxDimensions()`; measured: 254 dimensions pass, 255 are a parsing error."""
-
-MAX_ELEMENTS = 2**63 - 1
-"""TensorFlow counts elements in int64 and refuses a shape whose count overflows (measured: [2^62,4])."""
 
 MAX_FILLED_BYTES = 2**31 - 1
 """What one value may fill: as much as the largest protobuf message could carry. A shape beyond it is a fault
@@ -46,26 +40,12 @@ def _of_input(reason: Reason, alias: str, path: str, expected: str, got: str, hi
     return Violation(reason, field, f"input {quote(alias)}", expected, got, hint, alias)
 
 
-def element_count(dims: Shape) -> int | None:
-    """The number of elements, or None when the shape is impossible."""
-    count = 1
-    if len(dims) > MAX_RANK:
-        return None
-    for dim in dims:
-        if dim < 0:
-            return None
-        count *= dim
-        if count > MAX_ELEMENTS:
-            return None
-    return count
-
-
-def input_unknown(alias: str, signature: Signature, servable: Servable, missing: list[str]) -> Violation:
-    """An input that the signature does not have."""
-    hint = explain.alias_hint(alias, signature, signature.inputs, servable.signatures.values(), missing)
-    return _of_input(
-        Reason.INPUT_UNKNOWN, alias, "", explain.listing(signature.inputs), "an unknown alias", hint
-    )
+def input_unknown(alias: str, signature: Signature, servable: Servable, absent: Collection[str]) -> Violation:
+    """An input that the signature does not have; `absent` are those of its inputs that were not sent."""
+    elsewhere = [other.name for other in servable.signatures.values() if alias in other.inputs]
+    hint = explain.alias_hint(alias, signature.inputs, absent, elsewhere)
+    expected = explain.listing(signature.inputs)
+    return _of_input(Reason.INPUT_UNKNOWN, alias, "", expected, "an unknown alias", hint)
 
 
 def input_missing(spec: TensorSpec) -> Violation:
@@ -74,40 +54,25 @@ def input_missing(spec: TensorSpec) -> Violation:
     return _of_input(Reason.INPUT_MISSING, spec.alias, "", expected, "nothing")
 
 
-def output_filter(outputs: Iterable[str], signature: Signature, servable: Servable) -> list[Violation]:
+def output_filter(outputs: Iterable[str], signature: Signature, servable: Servable) -> Iterator[Violation]:
     """Unknown and repeated names in `output_filter`."""
-    found: list[Violation] = []
     seen: set[str] = set()
     for index, alias in enumerate(outputs):
-        field = f"output_filter[{index}]"
+        field, where = f"output_filter[{index}]", f"output {quote(alias)}"
         if alias not in signature.outputs:
-            hint = explain.alias_hint(
-                alias, signature, signature.outputs, servable.signatures.values(), output=True
-            )
+            elsewhere = [other.name for other in servable.signatures.values() if alias in other.outputs]
+            hint = explain.alias_hint(alias, signature.outputs, signature.outputs, elsewhere)
             expected = explain.listing(signature.outputs)
-            found.append(
-                Violation(
-                    Reason.OUTPUT_UNKNOWN, field, f"output {quote(alias)}", expected, "an unknown alias", hint
-                )
-            )
+            yield Violation(Reason.OUTPUT_UNKNOWN, field, where, expected, "an unknown alias", hint)
         elif alias in seen:
-            found.append(
-                Violation(
-                    Reason.OUTPUT_DUPLICATE,
-                    field,
-                    f"output {quote(alias)}",
-                    "each output once",
-                    "a repetition",
-                )
-            )
+            yield Violation(Reason.OUTPUT_DUPLICATE, field, where, "each output once", "a repetition")
         seen.add(alias)
-    return found
 
 
 def dtype(view: TensorView, spec: TensorSpec) -> Violation | None:
     """DTYPE_INVALID or DTYPE_MISMATCH. A spec without a dtype (composite tensors, F17) accepts any."""
     sent, wanted = view.dtype, spec.dtype
-    if sent == wanted:
+    if sent == wanted != 0:
         return None
     got = dtype_name(sent)
     if sent not in DTYPES:
@@ -130,12 +95,7 @@ def shape_invalid(view: TensorView) -> Violation:
         expected = "dimensions of 0 or more"
         if view.dims[negative[0]] == UNKNOWN_DIM:
             hint = "send the actual size; only a signature may say -1"
-    return _of_input(Reason.SHAPE_INVALID, view.alias, path, expected, _sent_shape(view.dims), hint)
-
-
-def _sent_shape(dims: Shape) -> str:
-    shown = ",".join(map(str, dims[:10]))
-    return f"[{shown},...] ({len(dims)} dimensions)" if len(dims) > 10 else f"[{shown}]"
+    return _of_input(Reason.SHAPE_INVALID, view.alias, path, expected, sent_shape(view.dims), hint)
 
 
 def shape(view: TensorView, spec: TensorSpec) -> Violation | None:
@@ -145,13 +105,13 @@ def shape(view: TensorView, spec: TensorSpec) -> Violation | None:
         return None
     hint = explain.shape_hint(dims, wanted)
     if len(dims) != len(wanted):
-        expected, got = f"rank {len(wanted)} {shape_text(wanted)}", f"rank {len(dims)} {_sent_shape(dims)}"
+        expected, got = f"rank {len(wanted)} {shape_text(wanted)}", f"rank {len(dims)} {sent_shape(dims)}"
         return _of_input(Reason.RANK_MISMATCH, view.alias, ".tensor_shape", expected, got, hint)
     wrong = [axis for axis, size in enumerate(wanted) if size not in (dims[axis], UNKNOWN_DIM)]
     if all(dims[axis] < 0 for axis in wrong):
         return None  # SHAPE_INVALID says it already
     path = f".tensor_shape.dim[{wrong[0]}]" if len(wrong) == 1 else ".tensor_shape"
-    return _of_input(Reason.SHAPE_MISMATCH, view.alias, path, shape_text(wanted), _sent_shape(dims), hint)
+    return _of_input(Reason.SHAPE_MISMATCH, view.alias, path, shape_text(wanted), sent_shape(dims), hint)
 
 
 def payload(view: TensorView, count: int) -> Violation | None:

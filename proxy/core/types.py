@@ -114,6 +114,27 @@ def shape_text(shape: Shape | None) -> str:
     return "[" + ",".join("?" if dim == UNKNOWN_DIM else str(dim) for dim in shape) + "]"
 
 
+MAX_RANK = 254
+"""`TensorShape::MaxDimensions()`; measured: 254 dimensions pass, 255 are a parsing error."""
+
+MAX_ELEMENTS = 2**63 - 1
+"""TensorFlow counts elements in int64 and refuses a shape whose count overflows (measured: [2^62,4])."""
+
+
+def element_count(dims: Shape) -> int | None:
+    """The number of elements, or None when the shape is impossible (`TensorShape::IsValid`)."""
+    count = 1
+    if len(dims) > MAX_RANK:
+        return None
+    for dim in dims:
+        if dim < 0:
+            return None
+        count *= dim
+        if count > MAX_ELEMENTS:
+            return None
+    return count
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """What a signature says of one tensor: its alias, dtype number, shape (None: unknown rank), graph name."""

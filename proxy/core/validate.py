@@ -5,13 +5,17 @@ modes, caches or wires. A request that fits costs one pass over its inputs.
 """
 
 from dataclasses import replace
+from itertools import islice
 
 from proxy.core import explain, rules
 from proxy.core.explain import quote
 from proxy.core.policy import Policy
 from proxy.core.reasons import Code, Reason, Severity
-from proxy.core.types import DEFAULT_SIGNATURE, RequestView, Servable, Signature, TensorView
+from proxy.core.types import DEFAULT_SIGNATURE, RequestView, Servable, Signature, TensorView, element_count
 from proxy.core.verdict import Verdict, Violation
+
+MAX_UNKNOWN = 50
+"""So many unknown inputs, and as many unknown outputs, are told: a client can send any number of them."""
 
 _TENSOR_REASONS = frozenset({Reason.DTYPE_MISMATCH, Reason.RANK_MISMATCH, Reason.SHAPE_MISMATCH})
 
@@ -23,7 +27,7 @@ def judge(request: RequestView, servable: Servable, policy: Policy) -> Verdict:
         return _sorted_out([_signature_not_found(request, servable)], policy, servable, None)
     found = _inputs(request, signature, servable, policy)
     if request.outputs:
-        found += rules.output_filter(request.outputs, signature, servable)
+        found += islice(rules.output_filter(request.outputs, signature, servable), MAX_UNKNOWN)
     return _sorted_out(found, policy, servable, signature)
 
 
@@ -84,30 +88,31 @@ def _inputs(
             continue
         pairs.append((view, spec))
         found += filter(None, (rules.dtype(view, spec), rules.shape(view, spec), _elements(view)))
-    if unknown or len(pairs) != len(specs):
-        found = _aliases(request, unknown, signature, servable) + found
     if len(found) > 1:
         found = _with_swaps(found, request, signature)
+    if unknown or len(pairs) != len(specs):
+        found = _aliases(request, unknown, signature, servable) + found
     return found + rules.batch(pairs, policy.max_batch)
 
 
 def _elements(view: TensorView) -> Violation | None:
-    count = rules.element_count(view.dims)
+    count = element_count(view.dims)
     return rules.shape_invalid(view) if count is None else rules.payload(view, count)
 
 
 def _aliases(
     request: RequestView, unknown: list[str], signature: Signature, servable: Servable
 ) -> list[Violation]:
-    sent = {view.alias for view in request.inputs}
-    missing = [
-        alias for alias in sorted(signature.inputs) if alias not in sent and alias not in signature.defaults
+    absent = sorted(signature.inputs.keys() - {view.alias for view in request.inputs})
+    missing = [alias for alias in absent if alias not in signature.defaults]
+    found = [
+        rules.input_unknown(alias, signature, servable, absent) for alias in sorted(unknown)[:MAX_UNKNOWN]
     ]
-    found = [rules.input_unknown(alias, signature, servable, missing) for alias in unknown]
     return found + [rules.input_missing(signature.inputs[alias]) for alias in missing]
 
 
 def _with_swaps(found: list[Violation], request: RequestView, signature: Signature) -> list[Violation]:
+    """In order of alias, because a map on the wire has none; with the hint that tensors were swapped."""
     wrong = sorted({each.alias for each in found if each.reason in _TENSOR_REASONS})
     views = {view.alias: view for view in request.inputs}
     moves = explain.swap_hint(views, signature.inputs, wrong)
@@ -115,7 +120,7 @@ def _with_swaps(found: list[Violation], request: RequestView, signature: Signatu
         replace(each, hint=f"tensors are swapped: this one belongs under {quote(moves[each.alias])}")
         if each.alias in moves and each.reason in _TENSOR_REASONS
         else each
-        for each in found
+        for each in sorted(found, key=lambda each: each.alias)
     ]
 
 

@@ -23,6 +23,7 @@ from proxy.core.types import (
     RequestView,
     Shape,
     TensorView,
+    element_count,
 )
 from proxy.wire.protos import (
     classification_pb2,
@@ -379,10 +380,8 @@ def _holds_strings(content: bytes, dims: Shape) -> bool:
 
     That is (`port::DecodeStringList`): the lengths as varints of at most five bytes, then all the bytes.
     """
-    count = 1
-    for dim in dims:
-        count *= dim
-    if not 0 < count <= len(content):
+    count = element_count(dims)
+    if not count or count > len(content):
         return count == 0
     lengths = content[:count]
     if len(lengths.translate(None, _CONTINUATION)) != count:

@@ -10,6 +10,7 @@ from google.protobuf.any_pb2 import Any as AnyProto
 from google.rpc import error_details_pb2, status_pb2
 
 from proxy.core.explain import escape
+from proxy.core.validate import MAX_UNKNOWN
 from proxy.core.verdict import Verdict, Violation
 
 DOMAIN: Final = "tfs-proxy"
@@ -55,26 +56,26 @@ def status_of(verdict: Verdict) -> Status:
         description=first.reason.about.remedy, url=f"docs/reasons.md#{first.reason.value.lower()}"
     )
     _pack(status, error_details_pb2.Help(links=[link]))
-    _pack(status, _bad_request(verdict.violations, DETAILS_BUDGET - status.ByteSize() - 80))
+    bad_request = _bad_request(verdict.violations, DETAILS_BUDGET - status.ByteSize() - 80)
+    if bad_request.field_violations:
+        _pack(status, bad_request)
     return Status(code, text, status.SerializeToString())
 
 
 def text_of(verdict: Verdict) -> str:
     """One line of printable ASCII: how many problems, each of them, and what the signature accepts."""
-    sentences = [sentence_of(violation) for violation in verdict.violations]
-    tail = ""
+    violations, tail = verdict.violations, ""
     if verdict.accepts:
         version = f" version {verdict.version}" if verdict.version is not None else ""
         tail = f" Model '{escape(verdict.model or '')}'{version} accepts {escape(verdict.accepts, _SIGNATURE_BUDGET)}"
     room = TEXT_BUDGET - len(tail)
-    if len(sentences) == 1:
-        return _cut(sentences[0] + ".", room) + tail
-    text = f"{len(sentences)} problems:"
-    for number, sentence in enumerate(sentences, 1):
-        part = f" ({number}) {sentence}."
-        rest = len(sentences) - number + 1
+    if len(violations) == 1:
+        return _cut(f"{sentence_of(violations[0])}.", room) + tail
+    text = f"{len(violations)}{' or more' if len(violations) >= MAX_UNKNOWN else ''} problems:"
+    for number, violation in enumerate(violations, 1):
+        part = f" ({number}) {sentence_of(violation)}."
         if len(text) + len(part) > room - 20 and number > 1:
-            text += f" and {rest} more."
+            text += f" and {len(violations) - number + 1} more."
             break
         text += part
     return _cut(text, room) + tail
@@ -94,6 +95,8 @@ def _cut(text: str, room: int) -> str:
 def _bad_request(violations: tuple[Violation, ...], room: int) -> error_details_pb2.BadRequest:
     bad_request = error_details_pb2.BadRequest()
     for violation in violations:
+        if not violation.field:
+            continue
         entry = bad_request.field_violations.add(
             field=violation.field, description=sentence_of(violation), reason=violation.reason.value
         )
