@@ -1,0 +1,92 @@
+"""The proxy as users run it: a process of its own, on free ports, stopped by a signal."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = 20.0
+
+
+class ProxyProcess:
+    """A running `tfs-proxy serve`. `target` is where clients call, `admin` where HTTP is."""
+
+    def __init__(self, *flags: str, env: dict[str, str] | None = None) -> None:
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "proxy", "serve"),
+                *("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"),
+                *("--drain-seconds", "0", "--log-format", "json", *flags),
+            ],
+            cwd=ROOT,
+            env=os.environ | (env or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.log: list[dict[str, Any]] = []
+        self.noise: list[str] = []
+        self._told = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        serving = self.wait_for("serving")
+        self.ready_after = time.monotonic() - self.started
+        self.target: str = serving["listen"]
+        self.admin: str = serving["admin"]
+
+    def wait_for(self, event: str) -> dict[str, Any]:
+        """The first log line with this event."""
+
+        def found() -> list[dict[str, Any]]:
+            return [line for line in self.log if line["event"] == event]
+
+        with self._told:
+            self._told.wait_for(lambda: found() or not self._reader.is_alive(), PATIENCE)
+            assert found(), f"no {event!r} in {self.log} {self.noise}"
+            return found()[0]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return code
+
+    def _read(self) -> None:
+        for line in self.process.stderr:
+            with self._told:
+                try:
+                    self.log.append(json.loads(line))
+                except ValueError:
+                    self.noise.append(line)
+                self._told.notify_all()
+        with self._told:
+            self._told.notify_all()
+
+
+@contextlib.contextmanager
+def running_proxy(*flags: str, env: dict[str, str] | None = None) -> Iterator[ProxyProcess]:
+    """A proxy for the length of a block. Leaving it, the proxy must have ended well and said nothing odd."""
+    proxy = ProxyProcess(*flags, env=env)
+    try:
+        yield proxy
+    except BaseException:
+        proxy.process.kill()
+        proxy.stop()
+        raise
+    ended_by_test = proxy.process.poll() is not None
+    code = proxy.stop()
+    assert ended_by_test or code == 0, (code, proxy.log, proxy.noise)
+    assert not proxy.noise, proxy.noise
