@@ -8,13 +8,12 @@ The door to an HTTP/2 connection, in either role.
 Law: roles and the life of the connection as a whole; frames are read in `inbound` and written in `outbound`.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import PeerFault
 from proxy.edge.native.http2.inbound import ConnectionHandler, Inbound
 from proxy.edge.native.http2.limits import Limits
-from proxy.edge.native.http2.outbound import Outbound
 from proxy.edge.native.http2.stream import Stream, StreamSink
 
 _HTTP_1_METHODS: Final = (b"GET ", b"POST", b"PUT ", b"HEAD", b"DELE", b"OPTI", b"PATC", b"CONN")
@@ -34,7 +33,7 @@ class Connection(Inbound):
         limits: Limits,
         *,
         server: bool,
-        ready: list[Outbound] | None = None,
+        ready: list[Any] | None = None,
     ) -> None:
         super().__init__(handler, limits, [] if ready is None else ready, server=server)
         if not server:

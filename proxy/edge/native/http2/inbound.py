@@ -6,7 +6,7 @@ carry nothing. A frame of DATA is passed on piece by piece as it arrives; every 
 is whole.
 """
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import FieldDecoder, PeerFault
@@ -68,9 +68,7 @@ class ConnectionHandler(Protocol):
 class Inbound(Outbound):
     """The receiving side; see `connection` for the whole."""
 
-    def __init__(
-        self, handler: ConnectionHandler, limits: Limits, ready: list[Outbound], *, server: bool
-    ) -> None:
+    def __init__(self, handler: ConnectionHandler, limits: Limits, ready: list[Any], *, server: bool) -> None:
         super().__init__(limits, ready, server=server)
         self.handler = handler
         self.now = 0.0
@@ -622,7 +620,7 @@ class Inbound(Outbound):
                     FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE takes a stream's window above 2^31-1"
                 )
             if stream.queue and stream.send_window > 0:
-                self._waiting[stream.id] = stream
+                self.waiting[stream.id] = stream
 
     def _read_push_promise(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
         raise PeerFault(PROTOCOL_ERROR, "PUSH_PROMISE, which was never allowed")
@@ -681,7 +679,7 @@ class Inbound(Outbound):
         else:
             stream.send_window += increment
             if stream.queue:
-                self._waiting[stream_id] = stream
+                self.waiting[stream_id] = stream
                 self.pump()
 
 

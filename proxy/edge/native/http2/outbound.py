@@ -8,7 +8,7 @@ peer send more.
 """
 
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import EMPTY_TABLE
@@ -26,7 +26,7 @@ _pack_head = frames.pack_head
 class Outbound:
     """The sending side; see `connection` for the whole."""
 
-    def __init__(self, limits: Limits, ready: list["Outbound"], *, server: bool) -> None:
+    def __init__(self, limits: Limits, ready: list[Any], *, server: bool) -> None:
         self.limits = limits
         self.server = server
         # Whoever has something to write is in `ready`, once; it may be shared by many connections.
@@ -48,7 +48,7 @@ class Outbound:
         self.last_accepted = frames.LARGEST_STREAM_ID
         self._block_prefix = b""
         # Streams that have something to send and a window of their own to send it.
-        self._waiting: dict[int, Stream] = {}
+        self.waiting: dict[int, Stream] = {}
         # Useful work, which the budgets of `inbound` credit to the peer.
         self.sent_frames = 0
         self.completed = 0
@@ -148,7 +148,7 @@ class Outbound:
 
     def pump(self) -> None:
         """Send what waits, as far as windows and room allow, each stream in its turn."""
-        waiting = self._waiting
+        waiting = self.waiting
         while waiting and self.room > 0 and not self.closed:
             stream = next(iter(waiting.values()))
             del waiting[stream.id]
@@ -250,7 +250,7 @@ class Outbound:
                 return total
         if queue:
             if stream.send_window > 0:
-                self._waiting[stream.id] = stream
+                self.waiting[stream.id] = stream
             return total
         stream.queue = None
         tail = stream.tail
@@ -292,7 +292,7 @@ class Outbound:
 
     def _forget(self, stream: Stream) -> None:
         self.streams.pop(stream.id, None)
-        self._waiting.pop(stream.id, None)
+        self.waiting.pop(stream.id, None)
         stream.local_ended = stream.remote_ended = True
         stream.queue = None
 

@@ -1,0 +1,510 @@
+"""
+One call: the client's stream, the server's stream, and what stands between them.
+
+Law: frames flow on as they come, in both directions; only a message that is judged waits until it is whole. The
+rules (who may call, how much, how long) are those of `edge.admission`; the words are those of `wire.status`.
+"""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+from proxy.core.verdict import Verdict
+from proxy.edge.admission import UNLIMITED, expired, forbidden, time_allowed
+from proxy.edge.metadata import warnings
+from proxy.edge.methods import changes_state
+from proxy.edge.native import rpc
+from proxy.edge.native.http2 import frames
+from proxy.edge.native.http2.connection import Connection
+from proxy.edge.native.http2.fields import HeaderBlock
+from proxy.edge.native.http2.stream import Buffer, Stream, keep
+from proxy.edge.native.rpc import PREFIX, Messages, RequestHead, response_head
+from proxy.gate import Decision, Refuse
+from proxy.observe.outcome import Outcome
+from proxy.wire.response import served_version
+from proxy.wire.status import Status, status_of
+
+if TYPE_CHECKING:
+    from proxy.edge.native.plane import Plane
+    from proxy.edge.native.upstream import Pool
+
+_ATTEMPTS: Final = 3
+# What is kept of a request that is relayed, in case the server refuses the stream without looking at it.
+_REPLAY_OCTETS: Final = 64 << 10
+# Within this time of its arrival a deadline is passed on as the client wrote it.
+_FRESH: Final = 0.001
+_LARGEST_JUDGED: Final = 2**31 - 1
+
+
+class Call:
+    """The client's half: what it sends, and what becomes of the call. A `StreamSink` of the client's stream."""
+
+    __slots__ = (
+        "answer",
+        "attempts",
+        "began",
+        "deadline",
+        "down",
+        "down_stream",
+        "due",
+        "entered",
+        "head",
+        "head_sent",
+        "held",
+        "model",
+        "need",
+        "observed",
+        "outcome",
+        "over",
+        "pieces",
+        "plane",
+        "pool",
+        "received",
+        "replay",
+        "request_ended",
+        "sent_at",
+        "size",
+        "task",
+        "trailing",
+        "up",
+        "up_stream",
+        "version",
+        "waiting",
+    )
+
+    def __init__(
+        self, plane: "Plane", pool: "Pool", down: Connection, stream: Stream, head: RequestHead
+    ) -> None:
+        self.plane = plane
+        self.pool = pool
+        self.down = down
+        self.down_stream = stream
+        self.head = head
+        self.up: Connection | None = None
+        self.up_stream: Stream | None = None
+        self.began = time.monotonic()
+        self.deadline: float | None = None
+        self.due = 0
+        self.observed = pool is plane.pool
+        self.outcome = Outcome(head.method, "unary" if head.unary else "bidi_stream")
+        self.received = Messages()
+        self.answer = Answer(self)
+        # The message being collected for judgement, with the octets it will have and has.
+        self.pieces: list[Buffer] | None = None
+        self.need = 0
+        self.size = 0
+        # The request so far, as long as it could be sent again.
+        self.replay: list[Buffer] | None = []
+        self.held = 0
+        self.attempts = 0
+        self.entered = False
+        self.request_ended = False
+        self.head_sent = False
+        self.over = False
+        self.waiting = False
+        self.sent_at = 0.0
+        self.trailing = b""
+        self.model: str | None = None
+        self.version: int | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Call {self.head.method} {self.down_stream!r} → {self.up_stream!r}>"
+
+    # Arrival.
+
+    def begin(self, *, ended: bool) -> None:
+        """Take the call in, or refuse it before anything of it is read."""
+        plane = self.plane
+        self.request_ended = ended
+        if self.observed:
+            plane.observer.call_started(self.head.method, self.outcome.grpc_type)
+            if changes_state(self.head.method) and not plane.limits.allow_admin_methods:
+                self.refuse(forbidden(self.head.method))
+                return
+            seconds = time_allowed(self.head.timeout, plane.limits.default_deadline)
+            if seconds is not None:
+                if seconds <= 0:
+                    self.refuse(expired())
+                    return
+                self.deadline = self.began + seconds
+                plane.deadlines.add(self, self.deadline)
+            full = plane.load.enter()
+            if full is not None:
+                self.refuse(full)
+                return
+            self.entered = True
+        if self.head.judged and self.observed and not ended:
+            self.pieces = []
+        else:
+            self.open()
+
+    def on_data(self, stream: Stream, payload: Buffer, ended: bool) -> None:
+        if ended:
+            self.request_ended = True
+        if self.pieces is not None:
+            self._collect(stream, payload, ended=ended)
+            return
+        if self.over:
+            self.down.consume(stream, len(payload))
+            return
+        if self.observed:
+            limit = self.plane.limits.max_message_bytes
+            largest = self.received.feed(payload)
+            if limit != UNLIMITED and largest > limit:
+                self.down.consume(stream, len(payload))
+                full = self.plane.load.take(largest)
+                if full is not None:
+                    self.refuse(full)
+                    return
+                self.plane.load.give_back(largest)
+        self._remember(payload)
+        if self.up is not None and self.up_stream is not None:
+            self.down.consume(stream, self.up.send_data(self.up_stream, payload, ended))
+
+    def on_trailers(self, _stream: Stream, block: HeaderBlock) -> None:
+        # gRPC clients send none; they end the request.
+        self.request_ended = True
+        if self.pieces is not None:
+            self._judge()
+        elif self.up is not None and self.up_stream is not None:
+            self.replay = None
+            self.up.send_trailers(self.up_stream, response_head(block).block)
+
+    def on_reset(self, _stream: Stream, _code: int, _reason: str, _unprocessed: bool) -> None:
+        self._drop_upstream()
+        if not self.over:
+            late = self.deadline is not None and time.monotonic() >= self.deadline
+            self.finish(rpc.DEADLINE_EXCEEDED if late else rpc.CANCELLED)
+
+    def on_sent(self, _stream: Stream, count: int) -> None:
+        if self.up is not None and self.up_stream is not None:
+            self.up.consume(self.up_stream, count)
+
+    def on_head(self, stream: Stream, block: HeaderBlock, ended: bool) -> None:
+        """Never called: clients send requests."""
+
+    def on_informational(self, stream: Stream, block: HeaderBlock) -> None:
+        """Never called: clients send requests."""
+
+    # Judgement.
+
+    def _collect(self, stream: Stream, payload: Buffer, *, ended: bool) -> None:
+        """Gather the message. Room for all of it is taken at its first octets, so no call waits half-read."""
+        pieces = self.pieces
+        assert pieces is not None
+        size = len(payload)
+        self.down.consume(stream, size)
+        self.size += size
+        if size:
+            if pieces:
+                keep(pieces, payload)
+            else:
+                pieces.append(payload)
+        if not self.need and self.size >= PREFIX:
+            start = pieces[0] if len(pieces[0]) >= PREFIX else b"".join(pieces)
+            length = int.from_bytes(start[1:PREFIX], "big")
+            full = self.plane.load.take(length)
+            if full is not None:
+                self.pieces = None
+                self.refuse(full)
+                return
+            self.held = length
+            self.need = PREFIX + length
+        if ended or (self.need and self.size >= self.need):
+            self._judge()
+
+    def _judge(self) -> None:
+        pieces = self.pieces
+        assert pieces is not None
+        self.pieces = None
+        self.replay = pieces
+        for piece in pieces:
+            self.received.feed(piece)
+        if not self.need or self.size < self.need:
+            # Not a whole message: the server says so in its own words.
+            self.open()
+            return
+        start = pieces[0]
+        whole = bytes(start) if len(pieces) == 1 else b"".join(pieces)
+        message: bytes | None = whole[PREFIX : self.need]
+        if whole[0] & 1:
+            limit = self.plane.limits.max_message_bytes
+            limit = _LARGEST_JUDGED if limit == UNLIMITED else limit
+            message = rpc.inflate(whole[PREFIX : self.need], self.head.encoding, limit)
+        if message is None:
+            self.outcome.judge_failed = True
+            self.open()
+            return
+        decision = self.plane.gate.judge_now(self.head.method, message)
+        if decision is None:
+            self.task = self.plane.spawn(self._judge_later(message))
+        else:
+            self._decided(decision)
+
+    async def _judge_later(self, message: bytes) -> None:
+        remaining = None if self.deadline is None else self.deadline - time.monotonic()
+        decision = await self.plane.gate.judge(self.head.method, message, remaining)
+        self.task = None
+        if not self.over:
+            self._decided(decision)
+        self.plane.flush()
+
+    def _decided(self, decision: Decision) -> None:
+        outcome = self.outcome
+        verdict = decision.verdict
+        if verdict is not None:
+            self.model, self.version = verdict.model, verdict.version
+            outcome.model, outcome.version, outcome.signature = (
+                verdict.model,
+                verdict.version,
+                verdict.signature,
+            )
+        if isinstance(decision, Refuse):
+            outcome.request = decision.view
+            self.refuse(decision.verdict, decision.status)
+            return
+        outcome.batch_size = decision.batch_size
+        outcome.would_refuse = decision.would_refuse
+        outcome.judge_failed = decision.failed
+        if verdict is not None and verdict.warnings:
+            outcome.warnings = verdict.warnings
+            self.trailing = rpc.encode_metadata(warnings(verdict.warnings))
+        self.open()
+
+    # To the server.
+
+    def open(self) -> None:
+        """Send the request on, from the start."""
+        connection = self.pool.pick()
+        if connection is None:
+            self.waiting = True
+            self.pool.wait(self)
+        else:
+            self.connected(connection)
+
+    def connected(self, connection: Connection) -> None:
+        self.waiting = False
+        self.attempts += 1
+        now = time.monotonic()
+        if not self.sent_at:
+            self.sent_at = now
+        head = self.head
+        deadline = self.deadline
+        if deadline is None or (head.timeout is not None and now - self.began < _FRESH):
+            block = head.timed_block
+        elif deadline <= now:
+            self.expire()
+            return
+        else:
+            block = head.block + rpc.timeout_field(rpc.format_timeout(deadline - now))
+        pieces = self.replay or ()
+        ended = self.request_ended
+        self.up = connection
+        self.up_stream = stream = connection.open(self.answer, block, end=ended and not pieces)
+        last = len(pieces) - 1
+        consumed = 0
+        for number, piece in enumerate(pieces):
+            # What is replayed may grow while it waits to be written: such a piece is sent as a copy.
+            sent = bytes(piece) if type(piece) is bytearray else piece
+            consumed += connection.send_data(stream, sent, ended and number == last)
+        self.down.consume(self.down_stream, consumed)
+
+    def unreachable(self, reason: str) -> None:
+        self.waiting = False
+        self.fail(rpc.UNAVAILABLE, f"tfs-proxy: {reason}")
+
+    def _remember(self, payload: Buffer) -> None:
+        replay = self.replay
+        if replay is not None:
+            self.size += len(payload)
+            if self.size > _REPLAY_OCTETS and self.up_stream is not None:
+                self.replay = None
+            elif payload:
+                keep(replay, payload)
+
+    def try_again(self) -> bool:
+        """Send the request once more: the server guarantees that it has not looked at it."""
+        late = self.deadline is not None and time.monotonic() >= self.deadline
+        if self.over or self.head_sent or self.replay is None or self.attempts >= _ATTEMPTS or late:
+            return False
+        self.up = self.up_stream = None
+        self.open()
+        return True
+
+    def _drop_upstream(self) -> None:
+        if self.up is not None and self.up_stream is not None:
+            self.up.reset(self.up_stream, frames.CANCEL)
+
+    # The end.
+
+    def expire(self) -> None:
+        """Answer for a call whose deadline has passed; the client may have given up already."""
+        self._drop_upstream()
+        if self.sent_at:
+            text = "tfs-proxy: the deadline passed before the server had answered"
+        elif self.waiting:
+            text = f"tfs-proxy: the deadline passed before a connection to {self.pool.target} was free"
+        else:
+            text = "tfs-proxy: the deadline passed before the request had arrived in full"
+        self.fail(rpc.DEADLINE_EXCEEDED, text)
+
+    def cut_off(self) -> None:
+        """End the call because the proxy stops."""
+        self._drop_upstream()
+        self.fail(rpc.UNAVAILABLE, "tfs-proxy: the proxy is stopping; the call may be tried again elsewhere")
+
+    def refuse(self, verdict: Verdict, status: Status | None = None) -> None:
+        """Answer with the verdict's status; nothing of the request goes on."""
+        status = status or status_of(verdict)
+        outcome = self.outcome
+        outcome.refusal, outcome.text, outcome.peer = verdict, status.text, self.plane.peer_of(self.down)
+        self._drop_upstream()
+        self._answer_status(status.code, status.text, status.details)
+
+    def fail(self, code: int, text: str) -> None:
+        """End the call with a status of the proxy's own."""
+        if not self.over:
+            self._answer_status(code, text)
+
+    def _answer_status(self, code: int, text: str, details: bytes = b"") -> None:
+        block = rpc.status_block(code, text, details, alone=not self.head_sent)
+        if not self.head_sent:
+            self.down.send_head(self.down_stream, block, end=True)
+        elif self.down_stream.queue:
+            # The client does not take what it was sent already: it would wait for the status too.
+            self.down.reset(self.down_stream, frames.CANCEL)
+        else:
+            self.down.send_trailers(self.down_stream, block)
+        self.finish(code)
+
+    def finish(self, code: int) -> None:
+        """Close the books, once."""
+        if self.over:
+            return
+        self.over = True
+        self.pieces = self.replay = None
+        if self.waiting:
+            self.waiting = False
+            self.pool.forget(self)
+        if self.task is not None:
+            self.task.cancel()
+            self.task = None
+        if self.up is not None:
+            self.pool.freed(self.up)
+        if not self.observed:
+            return
+        plane = self.plane
+        if self.due:
+            plane.deadlines.remove(self)
+        self.release()
+        if self.entered:
+            plane.load.leave()
+        now = time.monotonic()
+        outcome = self.outcome
+        outcome.code = code
+        outcome.seconds = now - self.began
+        if self.sent_at:
+            outcome.upstream_seconds = now - self.sent_at
+        received, sent = self.received, self.answer.messages
+        outcome.messages_received, outcome.request_bytes = received.count, received.octets
+        outcome.messages_sent, outcome.response_bytes = sent.count, sent.octets
+        plane.observer.call_ended(outcome)
+
+    def release(self) -> None:
+        """Give back the room that the request took."""
+        if self.held:
+            self.plane.load.give_back(self.held)
+            self.held = 0
+
+
+class Answer:
+    """The server's half of a call. A `StreamSink` of the server's stream."""
+
+    __slots__ = ("call", "messages")
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.messages = Messages()
+
+    def on_head(self, _stream: Stream, block: HeaderBlock, ended: bool) -> None:
+        call = self.call
+        head = response_head(block)
+        call.head_sent = True
+        call.replay = None
+        call.release()
+        if ended:
+            call.down.send_head(call.down_stream, head.block + call.trailing, end=True)
+            call.finish(rpc.UNKNOWN if head.code is None else head.code)
+        else:
+            call.down.send_head(call.down_stream, head.block)
+
+    def on_informational(self, _stream: Stream, block: HeaderBlock) -> None:
+        self.call.down.send_head(self.call.down_stream, response_head(block).block)
+
+    def on_data(self, stream: Stream, payload: Buffer, ended: bool) -> None:
+        call = self.call
+        sent = call.down.send_data(call.down_stream, payload, ended)
+        if call.up is not None:
+            call.up.consume(stream, sent)
+        length = self.messages.feed(payload)
+        if call.model is not None and length and length + PREFIX == len(payload):
+            version = served_version(bytes(payload[PREFIX:]))
+            if version is not None and version != call.version:
+                call.plane.version_seen(call.model, version)
+        if ended:
+            # No trailers: not gRPC, or not to the end.
+            call.finish(rpc.UNKNOWN)
+
+    def on_trailers(self, _stream: Stream, block: HeaderBlock) -> None:
+        call = self.call
+        head = response_head(block)
+        call.down.send_trailers(call.down_stream, head.block + call.trailing)
+        call.finish(rpc.UNKNOWN if head.code is None else head.code)
+
+    def on_reset(self, _stream: Stream, code: int, reason: str, unprocessed: bool) -> None:
+        call = self.call
+        if call.over or (unprocessed and call.try_again()):
+            return
+        status = rpc.UNAVAILABLE if unprocessed else rpc.status_of_reset(code)
+        call.fail(status, f"tfs-proxy: the server {call.pool.target} did not answer in full: {reason}")
+
+    def on_sent(self, _stream: Stream, count: int) -> None:
+        self.call.down.consume(self.call.down_stream, count)
+
+
+class NotGrpc:
+    """Hears a request out that is not gRPC and says so (gRPC over HTTP/2: 415)."""
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def begin(self, stream: Stream, *, ended: bool) -> None:
+        if ended:
+            self._answer(stream)
+
+    def on_data(self, stream: Stream, payload: Buffer, ended: bool) -> None:
+        self.connection.consume(stream, len(payload))
+        if ended:
+            self._answer(stream)
+
+    def on_trailers(self, stream: Stream, _block: HeaderBlock) -> None:
+        self._answer(stream)
+
+    def on_reset(self, stream: Stream, code: int, reason: str, unprocessed: bool) -> None:
+        """Nothing to undo."""
+
+    def on_sent(self, stream: Stream, count: int) -> None:
+        """Nothing to open again."""
+
+    def on_head(self, stream: Stream, block: HeaderBlock, ended: bool) -> None:
+        """Never called: clients send requests."""
+
+    def on_informational(self, stream: Stream, block: HeaderBlock) -> None:
+        """Never called: clients send requests."""
+
+    def _answer(self, stream: Stream) -> None:
+        self.connection.send_head(stream, rpc.NOT_GRPC_HEAD)
+        self.connection.send_data(stream, rpc.NOT_GRPC_TEXT, True)

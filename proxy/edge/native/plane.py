@@ -1,0 +1,72 @@
+"""
+What all calls of the native edge share: the gate, the limits, the observer, the pools, the clock work.
+
+Law: holds, does not decide.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any
+
+from proxy.edge.admission import Limits, Load
+from proxy.edge.native.deadlines import Deadlines
+from proxy.edge.native.http2.connection import Connection
+from proxy.edge.native.shell import flush
+from proxy.edge.native.upstream import Pool
+from proxy.gate import Gate
+from proxy.observe.outcome import Observer
+
+
+class Plane:
+    """One per edge."""
+
+    def __init__(
+        self,
+        ready: list[Any],
+        *,
+        gate: Gate,
+        observer: Observer,
+        limits: Limits,
+        version_seen: Callable[[str, int], None],
+        pool: Pool,
+        local_pool: Pool | None,
+        local_methods: Collection[str],
+    ) -> None:
+        self.ready = ready
+        self.gate = gate
+        self.observer = observer
+        self.limits = limits
+        self.load = Load(limits)
+        self.version_seen = version_seen
+        self.pool = pool
+        self.deadlines = Deadlines(self.flush)
+        self._local_pool = local_pool
+        self._local_methods = local_methods
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def pool_for(self, method: str) -> Pool:
+        """Find who answers a method."""
+        if self._local_pool is not None and method in self._local_methods:
+            return self._local_pool
+        return self.pool
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task that is kept until it is done."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def flush(self) -> None:
+        """Write what every connection has."""
+        flush(self.ready)
+
+    @staticmethod
+    def peer_of(connection: Connection) -> str:
+        """Name the client as gRPC does: `ipv4:192.0.2.1:5`, `ipv6:[::1]:5` or `unix:`."""
+        transport = getattr(connection.handler, "transport", None)
+        peer = None if transport is None else transport.get_extra_info("peername")
+        if not isinstance(peer, tuple):
+            return "unix:"
+        host, port = peer[:2]
+        return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"

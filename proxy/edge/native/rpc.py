@@ -1,0 +1,229 @@
+"""
+gRPC over HTTP/2 in pure functions: heads, deadlines, statuses, and where one message ends.
+
+Law: knows `PROTOCOL-HTTP2.md` of gRPC and nothing of connections, calls or clocks. What it derives from a header
+block is kept in the block's `memo`, since blocks repeat.
+"""
+
+import base64
+import re
+import zlib
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote
+
+from proxy.edge.metadata import DETAILS, Pair
+from proxy.edge.methods import UNARY_METHODS
+from proxy.edge.native.http2 import frames
+from proxy.edge.native.http2.compression import encode_fields
+from proxy.edge.native.http2.fields import HeaderBlock
+from proxy.edge.native.http2.stream import Buffer
+from proxy.gate import JUDGED_METHODS
+
+OK: Final = 0
+CANCELLED: Final = 1
+UNKNOWN: Final = 2
+DEADLINE_EXCEEDED: Final = 4
+PERMISSION_DENIED: Final = 7
+RESOURCE_EXHAUSTED: Final = 8
+UNIMPLEMENTED: Final = 12
+INTERNAL: Final = 13
+UNAVAILABLE: Final = 14
+UNAUTHENTICATED: Final = 16
+
+PREFIX: Final = 5
+"""Octets before each message: a flag and the length."""
+
+_TIMEOUT: Final = re.compile(rb"([0-9]{1,8})([HMSmun])").fullmatch
+_UNITS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+_PRINTABLE: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+_GRPC_TYPE: Final = b"application/grpc"
+_GRPC_STATUS: Final = re.compile(rb"[0-9]{1,3}").fullmatch
+
+# gRPC over HTTP/2, "Errors": what a client would make of a reset.
+_OF_RESET: Final = {
+    frames.REFUSED_STREAM: UNAVAILABLE,
+    frames.CANCEL: CANCELLED,
+    frames.ENHANCE_YOUR_CALM: RESOURCE_EXHAUSTED,
+    frames.INADEQUATE_SECURITY: PERMISSION_DENIED,
+    frames.CONNECTION_LOST: UNAVAILABLE,
+}
+# doc/http-grpc-status-mapping.md of gRPC.
+_OF_HTTP: Final = {
+    400: INTERNAL,
+    401: UNAUTHENTICATED,
+    403: PERMISSION_DENIED,
+    404: UNIMPLEMENTED,
+    429: UNAVAILABLE,
+    502: UNAVAILABLE,
+    503: UNAVAILABLE,
+    504: UNAVAILABLE,
+}
+
+
+class RequestHead:
+    """What the proxy needs to know of a request's head, and the block that the next hop gets."""
+
+    __slots__ = ("block", "encoding", "is_grpc", "judged", "method", "timed_block", "timeout", "unary")
+
+    def __init__(self, block: HeaderBlock, scheme: bytes, authority: bytes) -> None:
+        own = {b":scheme": scheme, b":authority": authority}
+        fields = [
+            (name, own.get(name, value)) if name in own else (name, value)
+            for name, value in block.fields
+            if name not in {b"host", b"grpc-timeout"}
+        ]
+        if block.get(b":authority") is None:
+            fields.insert(0, (b":authority", authority))
+        self.method = (block.get(b":path") or b"").decode("latin-1")
+        self.judged = self.method in JUDGED_METHODS
+        self.unary = self.method in UNARY_METHODS
+        self.is_grpc = block.get(b":method") == b"POST" and (block.get(b"content-type") or b"").startswith(
+            _GRPC_TYPE
+        )
+        self.encoding = block.get(b"grpc-encoding")
+        timeout = block.get(b"grpc-timeout")
+        self.timeout = parse_timeout(timeout)
+        self.block = encode_fields(tuple(fields))
+        self.timed_block = self.block if timeout is None else self.block + timeout_field(timeout)
+
+
+class ResponseHead:
+    """A response's head or trailers: the block for the client, and the status if it is in there."""
+
+    __slots__ = ("block", "code")
+
+    def __init__(self, block: HeaderBlock) -> None:
+        self.block = encode_fields(block.fields)
+        status = block.get(b"grpc-status")
+        if status is not None and _GRPC_STATUS(status):
+            self.code: int | None = int(status)
+        else:
+            self.code = None if block.status in {0, 200} else _OF_HTTP.get(block.status, UNKNOWN)
+
+
+def response_head(block: HeaderBlock) -> ResponseHead:
+    """Derive the head once for every block that repeats."""
+    head: ResponseHead | None = block.memo
+    if head is None:
+        head = block.memo = ResponseHead(block)
+    return head
+
+
+def parse_timeout(value: bytes | None) -> float | None:
+    """Read `grpc-timeout` as seconds; None for no or no readable timeout."""
+    match = _TIMEOUT(value) if value else None
+    return None if match is None else int(match[1]) * _UNITS[match[2]]
+
+
+def format_timeout(seconds: float) -> bytes:
+    """Write seconds as `grpc-timeout`, rounded up in the finest unit that fits eight digits."""
+    for unit, scale in ((b"u", 1e6), (b"m", 1e3), (b"S", 1.0)):
+        count = int(seconds * scale) + 1
+        if count < 100_000_000:
+            return b"%d%s" % (count, unit)
+    return b"99999999S"
+
+
+def timeout_field(value: bytes) -> bytes:
+    """Encode `grpc-timeout` as a literal that is not indexed: it is different in every call."""
+    return b"\x00\x0cgrpc-timeout" + bytes((len(value),)) + value
+
+
+def encode_message(text: str) -> bytes:
+    """Percent-encode a status text as gRPC's `Percent-Encoded`."""
+    return quote(text, safe=_PRINTABLE).encode()
+
+
+def encode_metadata(pairs: Sequence[Pair]) -> bytes:
+    """Encode metadata; values of `-bin` keys in base64."""
+    return encode_fields(
+        tuple(
+            (
+                key.encode(),
+                base64.b64encode(value).rstrip(b"=") if isinstance(value, bytes) else value.encode(),
+            )
+            for key, value in pairs
+        )
+    )
+
+
+def status_block(code: int, text: str, details: bytes = b"", *, alone: bool) -> bytes:
+    """Encode trailers that carry a status; `alone`: there was no head before them (Trailers-Only)."""
+    block = encode_fields(((b":status", b"200"), (b"content-type", _GRPC_TYPE))) if alone else b""
+    fields = [(b"grpc-status", b"%d" % code)]
+    if text:
+        fields.append((b"grpc-message", encode_message(text)))
+    block += encode_fields(tuple(fields))
+    return block + encode_metadata(((DETAILS, details),)) if details else block
+
+
+def status_of_reset(code: int) -> int:
+    """Map an HTTP/2 error code to the gRPC status a client would see."""
+    return _OF_RESET.get(code, INTERNAL)
+
+
+class Messages:
+    """Counts the messages in a direction, from DATA cut anywhere."""
+
+    __slots__ = ("_head", "_rest", "count", "octets")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.octets = 0
+        self._rest = 0
+        self._head = b""
+
+    def feed(self, payload: Buffer) -> int:
+        """Take a piece; return the length of the largest message that begins in it."""
+        size = len(payload)
+        if not self._rest and not self._head and size >= PREFIX:
+            length = int.from_bytes(payload[1:PREFIX], "big")
+            if size == PREFIX + length:
+                self.count += 1
+                self.octets += length
+                return length
+        return self._walk(payload, size)
+
+    def _walk(self, payload: Buffer, size: int) -> int:
+        position = largest = 0
+        while position < size:
+            if self._rest:
+                step = min(self._rest, size - position)
+                self._rest -= step
+                position += step
+                continue
+            missing = PREFIX - len(self._head)
+            self._head += bytes(payload[position : position + missing])
+            position += missing
+            if len(self._head) == PREFIX:
+                self._rest = int.from_bytes(self._head[1:], "big")
+                self._head = b""
+                self.count += 1
+                self.octets += self._rest
+                largest = max(largest, self._rest)
+        return largest
+
+
+def inflate(message: bytes, encoding: bytes | None, limit: int) -> bytes | None:
+    """Decompress a message for judging; None when it cannot be or is longer than `limit`."""
+    wbits = {b"gzip": 31, b"deflate": 15}.get(encoding or b"")
+    if wbits is None:
+        return None
+    inflater = zlib.decompressobj(wbits)
+    try:
+        plain = inflater.decompress(message, limit)
+    except zlib.error:
+        return None
+    return plain if inflater.eof else None
+
+
+NOT_GRPC_TEXT: Final = b"This port speaks gRPC: POST with content-type application/grpc.\n"
+NOT_GRPC_HEAD: Final = encode_fields(
+    (
+        (b":status", b"415"),
+        (b"content-type", b"text/plain"),
+        (b"content-length", b"%d" % len(NOT_GRPC_TEXT)),
+        (b"grpc-status", b"%d" % UNKNOWN),
+    )
+)

@@ -1,0 +1,157 @@
+"""
+The native edge: binds, connects the pools, serves the local services, and stops in order.
+
+Law: puts together; every decision is in `call`, every octet in `shell` and `http2`. Health and reflection stay
+grpc.aio handlers behind a Unix socket, reached like any other server.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import ssl
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from proxy.edge.admission import Limits
+from proxy.edge.interface import AddressInUseError
+from proxy.edge.local import Handlers
+from proxy.edge.native.downstream import Clients
+from proxy.edge.native.http2.limits import Limits as Http2Limits
+from proxy.edge.native.plane import Plane
+from proxy.edge.native.upstream import Pool, PoolOptions
+from proxy.gate import Gate
+from proxy.observe.outcome import Observer
+
+_BACKLOG = 1024
+_MAX_CONNECTIONS = 10_000
+
+
+class NativeEdge:
+    """
+    Binds on construction, so that a port that is taken shows before anything is ready.
+
+    `address` is HOST:PORT (port 0: any free one) or unix:PATH. `target` is the server's, as `parse_target` returns
+    it. `tls` and `upstream_tls` are contexts with ALPN `h2`. The rest is as for the grpcio edge. Raises
+    AddressInUseError.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        gate: Gate,
+        target: str,
+        observer: Observer,
+        version_seen: Callable[[str, int], None],
+        local: Handlers,
+        limits: Limits,
+        tls: ssl.SSLContext | None = None,
+        upstream_tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
+        pool_options: PoolOptions | None = None,
+        http2_limits: Http2Limits | None = None,
+    ) -> None:
+        self._socket, self._address = _bind(address)
+        self._tls = tls
+        ready: list[Any] = []
+        self._pool = Pool(target, ready, options=pool_options, tls=upstream_tls, server_name=server_name)
+        self._local = _Local(local) if local else None
+        self._local_pool = None if self._local is None else Pool(self._local.target, ready)
+        self._plane = Plane(
+            ready,
+            gate=gate,
+            observer=observer,
+            limits=limits,
+            version_seen=version_seen,
+            pool=self._pool,
+            local_pool=self._local_pool,
+            local_methods=local,
+        )
+        self._clients = Clients(self._plane, http2_limits or Http2Limits(), _MAX_CONNECTIONS)
+        self._server: asyncio.Server | None = None
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    async def start(self) -> None:
+        await self._pool.start()
+        if self._local is not None and self._local_pool is not None:
+            await self._local.start()
+            await self._local_pool.start()
+        loop = asyncio.get_running_loop()
+        if self._socket.family == socket.AF_UNIX:
+            self._server = await loop.create_unix_server(
+                self._clients, sock=self._socket, ssl=self._tls, backlog=_BACKLOG
+            )
+        else:
+            self._server = await loop.create_server(
+                self._clients, sock=self._socket, ssl=self._tls, backlog=_BACKLOG
+            )
+
+    async def stop(self, grace: float) -> None:
+        if self._server is None:
+            self._socket.close()
+        else:
+            self._server.close()
+        await self._clients.drain(grace)
+        await self._pool.stop()
+        if self._local is not None and self._local_pool is not None:
+            await self._local_pool.stop()
+            await self._local.stop()
+        self._plane.deadlines.stop()
+
+
+class _Local(grpc.GenericRpcHandler):
+    """A grpc.aio server on a socket that nobody else can open."""
+
+    def __init__(self, handlers: Handlers) -> None:
+        self._handlers = handlers
+        self._folder = Path(tempfile.mkdtemp(prefix="tfs-proxy-"))
+        self.target = f"unix:{self._folder / 'local.sock'}"
+        self._server: grpc.aio.Server | None = None
+
+    def service(self, details: Any) -> Any:
+        return self._handlers.get(details.method)
+
+    async def start(self) -> None:
+        self._server = grpc.aio.server(handlers=(self,))
+        self._server.add_insecure_port(self.target)
+        await self._server.start()
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop(0)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _bind(address: str) -> tuple[socket.socket, str]:
+    """Bind and return the socket with the address as bound."""
+    try:
+        if address.startswith("unix:"):
+            path = Path(address.removeprefix("unix:"))
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_socket() and not _is_alive(path):
+                    path.unlink()
+            sock.bind(str(path))
+            return sock, address
+        host, _, port = address.rpartition(":")
+        name = host.strip("[]")
+        family = socket.AF_INET6 if ":" in name else socket.AF_INET
+        sock = socket.create_server((name, int(port)), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise AddressInUseError(f"cannot listen on {address}: {why}") from error
+    return sock, f"{host}:{sock.getsockname()[1]}"
+
+
+def _is_alive(path: Path) -> bool:
+    """Whether someone listens on a Unix socket; one left behind by a process that died may go."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0

@@ -1,0 +1,128 @@
+"""
+One HTTP/2 connection on one socket: octets between an asyncio transport and `http2.Connection`.
+
+Law: moves octets and says when the transport is full; decides nothing about calls. Connections that have something
+to write are collected in one list and written once per event, when everything that the event caused has been done.
+"""
+
+import asyncio
+import socket
+import time
+from typing import Any, Final, cast
+
+from proxy.edge.native.http2 import frames
+from proxy.edge.native.http2.compression import PeerFault
+from proxy.edge.native.http2.connection import Connection
+from proxy.edge.native.http2.fields import HeaderBlock
+from proxy.edge.native.http2.limits import Limits
+from proxy.edge.native.http2.stream import Stream
+
+_HIGH_WATER: Final = 256 << 10
+_CLOSING_SECONDS: Final = 2.0
+
+
+def flush(ready: list[Any]) -> None:
+    """Write what every connection has; called at the end of each event."""
+    for connection in ready:
+        connection.handler.write()
+    ready.clear()
+
+
+class Shell(asyncio.Protocol):
+    """The common half of both roles; see `downstream` and `upstream`."""
+
+    def __init__(self, ready: list[Any], limits: Limits, *, server: bool) -> None:
+        self.ready = ready
+        self.loop = asyncio.get_running_loop()
+        self.transport: asyncio.Transport | None = None
+        self.connection = Connection(self, limits, server=server, ready=ready)
+        self.heard = 0.0
+        self.closing = False
+        self.lost_because = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are not subclasses of asyncio's.
+        self.transport = transport = cast("asyncio.Transport", transport)
+        transport.set_write_buffer_limits(_HIGH_WATER)
+        keep_alive(transport.get_extra_info("socket"))
+        self.write()
+        flush(self.ready)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = now = time.monotonic()
+        self.connection.receive(data, now)
+        flush(self.ready)
+
+    def eof_received(self) -> bool:
+        # HTTP/2 has no half-closed connections.
+        return False
+
+    def pause_writing(self) -> None:
+        self.connection.pause()
+
+    def resume_writing(self) -> None:
+        self.connection.resume()
+        flush(self.ready)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.transport = None
+        because = self.lost_because or "the connection was closed" + (f": {error}" if error else "")
+        self.connection.lost(because)
+        self.on_closed(because)
+        flush(self.ready)
+
+    def write(self) -> None:
+        """Give the transport what the connection has."""
+        transport = self.transport
+        if transport is None:
+            # Not connected yet: the preface waits for `connection_made`.
+            return
+        connection = self.connection
+        out = connection.take()
+        if out:
+            transport.writelines(out)
+            if connection.waiting:
+                connection.pump()
+
+    def close(self, because: str) -> None:
+        """Close once everything has been written; a peer that does not read is cut off."""
+        if self.closing:
+            return
+        self.closing = True
+        self.lost_because = because
+        if self.transport is not None:
+            self.write()
+            self.transport.close()
+            self.loop.call_later(_CLOSING_SECONDS, self._abort)
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    def on_closed(self, because: str) -> None:
+        """Learn that the connection is no more; its streams have been told."""
+
+    def on_request(self, stream: Stream, block: HeaderBlock, ended: bool) -> None:
+        raise NotImplementedError
+
+    def on_settings(self) -> None:
+        pass
+
+    def on_ping_ack(self, payload: bytes) -> None:
+        pass
+
+    def on_goaway(self, last_stream: int, code: int, debug: bytes) -> None:
+        pass
+
+    def on_fault(self, fault: PeerFault) -> None:
+        self.close(f"{frames.error_name(fault.code)}: {fault.text}")
+
+
+def keep_alive(sock: socket.socket | None) -> None:
+    """Have the kernel notice peers that vanished, without a frame of ours: some count pings as abuse."""
+    if sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_USER_TIMEOUT", 30_000)):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

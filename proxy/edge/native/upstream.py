@@ -1,0 +1,403 @@
+"""
+The client side: connections to the server's addresses, and which of them takes the next call.
+
+Law: knows addresses, connections and their limits; a call is only "someone who wants a stream". One task keeps
+the pool as it should be: a connection to every address, one more where all are full, new ones after a loss.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import random
+import socket
+import ssl
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from proxy.edge.native.http2 import frames
+from proxy.edge.native.http2.compression import PeerFault
+from proxy.edge.native.http2.connection import Connection
+from proxy.edge.native.http2.limits import Limits
+from proxy.edge.native.shell import Shell, flush
+
+_PING: Final = b"tfsproxy"
+_SHOWN_ADDRESSES: Final = 4
+_SHOWN_DEBUG: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """How a pool behaves. Times in seconds."""
+
+    max_addresses: int = 16
+    """Addresses of a name that are connected to."""
+    connections_per_address: int = 8
+    """Connections to one address, opened only when the server's MAX_CONCURRENT_STREAMS is reached on all."""
+    connect_timeout: float = 5.0
+    """For TCP, TLS and the server's first SETTINGS together."""
+    first_backoff: float = 0.2
+    longest_backoff: float = 3.0
+    resolve_every: float = 30.0
+    """Servers that join or leave a name are noticed within this time."""
+    keepalive: float = 310.0
+    """Silence on a connection with calls after which it is pinged: servers of gRPC's core answer pings more
+    frequent than 5 minutes with GOAWAY (grpc/doc/keepalive.md)."""
+    keepalive_timeout: float = 20.0
+    limits: Limits = field(default_factory=Limits)
+
+
+class Wanting(Protocol):
+    """Who waits for a connection."""
+
+    def connected(self, connection: Connection) -> None:
+        """Open the stream now: the connection takes one."""
+
+    def unreachable(self, reason: str) -> None:
+        """Give up: no connection can be had."""
+
+
+Address = tuple[str, int] | str
+"""Host and port, or the path of a Unix socket."""
+
+
+def parse_address(target: str) -> Address:
+    """Read a target that `proxy.upstream.channel.parse_target` has accepted."""
+    if target.startswith("unix-abstract:"):
+        return "\0" + target.removeprefix("unix-abstract:")
+    if target.startswith("unix:"):
+        path = target.removeprefix("unix:")
+        return path.removeprefix("//") if path.startswith("//") else path
+    address = target
+    for scheme in ("dns:", "ipv4:", "ipv6:"):
+        address = address.removeprefix(scheme)
+    if address.startswith("//"):
+        address = address[2:].partition("/")[2]
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+class UpstreamShell(Shell):
+    """A connection to the server."""
+
+    def __init__(self, pool: "Pool", address: Any) -> None:
+        super().__init__(pool.ready, pool.options.limits, server=False)
+        self.pool = pool
+        self.address = address
+        self.usable = False
+        self.settled: asyncio.Future[None] = self.loop.create_future()
+        self._pinged = 0.0
+        self._watch: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<UpstreamShell {self.address} {self.connection!r}>"
+
+    def on_settings(self) -> None:
+        if not self.settled.done():
+            self.settled.set_result(None)
+            self.usable = True
+            self._watch = self.loop.call_later(self.pool.options.keepalive, self._check_silence)
+        self.pool.serve_waiting()
+
+    def on_goaway(self, last_stream: int, code: int, debug: bytes) -> None:  # noqa: ARG002
+        if code != frames.NO_ERROR:
+            text = debug[:_SHOWN_DEBUG].decode("utf-8", "replace")
+            self.lost_because = f"the server ended the connection with {frames.error_name(code)}: {text!r}"
+        if self.usable:
+            self.usable = False
+            self.pool.retired(self)
+        self.close_when_idle()
+
+    def on_fault(self, fault: PeerFault) -> None:
+        super().on_fault(fault)
+        self._failed(fault.text)
+
+    def on_closed(self, because: str) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._failed(because)
+        if self.usable:
+            self.usable = False
+        self.pool.retired(self)
+
+    def close_when_idle(self) -> None:
+        """Close a connection that takes no more calls once its last one is over."""
+        if not self.usable and not self.connection.streams and self.settled.done():
+            self.close("the server asked to go")
+
+    def _failed(self, because: str) -> None:
+        if not self.settled.done():
+            self.settled.set_exception(ConnectionError(because))
+
+    def _check_silence(self) -> None:
+        """Ping a connection that has calls and was silent for long; close it when nothing comes back."""
+        options = self.pool.options
+        now = time.monotonic()
+        silent = now - self.heard
+        wait = options.keepalive - silent
+        if self._pinged > self.heard:
+            wait = options.keepalive_timeout - (now - self._pinged)
+            if wait <= 0:
+                self.close("the server does not answer pings")
+                self._abort()
+                return
+        elif wait <= 0:
+            wait = options.keepalive
+            if self.connection.streams:
+                self._pinged = now
+                wait = options.keepalive_timeout
+                self.connection.send_ping(_PING)
+                flush(self.ready)
+        self._watch = self.loop.call_later(max(wait, 0.01), self._check_silence)
+
+
+class Pool:
+    """
+    Connections to one target.
+
+    `target` is as `parse_target` returns it. `on_change` hears whether any connection stands. Use: `start`, then
+    `pick` for a connection, or `wait` when there is none at the moment; `stop` at the end.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        ready: list[Any],
+        *,
+        options: PoolOptions | None = None,
+        tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
+        on_change: Callable[[bool], None] | None = None,
+    ) -> None:
+        self.ready = ready
+        self.options = options or PoolOptions()
+        self.target = target
+        self._address = parse_address(target)
+        self._tls = tls
+        name = "localhost" if isinstance(self._address, str) else self._address[0]
+        self._server_name = server_name or name
+        self.scheme = b"http" if tls is None else b"https"
+        self.authority = b"localhost" if isinstance(self._address, str) else _authority(*self._address)
+        self._shells: list[UpstreamShell] = []
+        self._turns = itertools.count()
+        self._waiting: OrderedDict[int, Wanting] = OrderedDict()
+        self._addresses: list[Any] = []
+        self._resolved_at = 0.0
+        self._errors: dict[Any, str] = {}
+        self._changed = asyncio.Event()
+        self._failing = ""
+        self._more = False
+        self._on_change = on_change
+        self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        calls = sum(len(shell.connection.streams) for shell in self._shells)
+        up = len(self._shells)
+        return f"<Pool {self.target}: {up} connections, {calls} calls, {len(self._waiting)} waiting>"
+
+    async def start(self) -> None:
+        """Begin to connect; calls may already wait."""
+        self._task = asyncio.create_task(self._keep(), name=f"connections to {self.target}")
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for shell in list(self._shells):
+            shell.close("the proxy is stopping")
+        self._give_up("the proxy is stopping")
+
+    def pick(self) -> Connection | None:
+        """Return a connection that takes one more call, each in its turn; None when there is none."""
+        shells = self._shells
+        count = len(shells)
+        if self._waiting or not count:
+            return None
+        if count == 1:
+            connection = shells[0].connection
+            return connection if connection.can_open() else None
+        turn = next(self._turns)
+        for step in range(count):
+            connection = shells[(turn + step) % count].connection
+            if connection.can_open():
+                return connection
+        return None
+
+    def wait(self, call: Wanting) -> None:
+        """Tell the call when there is a connection, or why there is none."""
+        if self._failing and not self._shells:
+            call.unreachable(self._failing)
+            return
+        self._waiting[id(call)] = call
+        if self._shells and len(self._shells) < len(self._addresses) * self.options.connections_per_address:
+            self._more = True
+            self._changed.set()
+
+    def forget(self, call: Wanting) -> None:
+        """Let a call that waits go."""
+        self._waiting.pop(id(call), None)
+
+    def freed(self, connection: Connection) -> None:
+        """Learn that a call on the connection is over."""
+        if self._waiting:
+            self.serve_waiting()
+        if connection.going_away is not None:
+            connection.handler.close_when_idle()  # type: ignore[attr-defined]
+
+    def serve_waiting(self) -> None:
+        """Hand out what can be had."""
+        while self._waiting:
+            connection = next((s.connection for s in self._shells if s.connection.can_open()), None)
+            if connection is None:
+                return
+            _, call = self._waiting.popitem(last=False)
+            call.connected(connection)
+
+    def retired(self, shell: UpstreamShell) -> None:
+        """Learn that a connection takes no more calls."""
+        if shell in self._shells:
+            self._shells.remove(shell)
+            self._changed.set()
+
+    async def _keep(self) -> None:
+        backoff = first = self.options.first_backoff
+        while True:
+            self._changed.clear()
+            began = time.monotonic()
+            await self._connect_missing()
+            if self._shells:
+                self._tell(up=True)
+                backoff = first
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self.options.resolve_every):
+                        await self._changed.wait()
+                # A server that takes connections and drops them is not hammered.
+                await asyncio.sleep(max(0.0, first / 4 - (time.monotonic() - began)))
+            else:
+                self._tell(up=False)
+                self._failing = self._why()
+                self._give_up(self._failing)
+                await asyncio.sleep(backoff * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+                backoff = min(backoff * 1.6, self.options.longest_backoff)
+
+    async def _connect_missing(self) -> None:
+        """Connect to each address that has no connection, and once more where all are full."""
+        now = time.monotonic()
+        if not self._shells or now - self._resolved_at >= self.options.resolve_every:
+            try:
+                self._addresses = await self._resolve()
+            except OSError as error:
+                # What stands goes on; a name server that is away is no reason to drop connections.
+                self._errors = {self.target: f"the name cannot be resolved: {error.strerror or error}"}
+                return
+            self._resolved_at = now
+        addresses = self._addresses
+        self._errors.clear()
+        connected = [shell.address for shell in self._shells]
+        missing = [address for address in addresses if address not in connected]
+        if self._more and not missing:
+            allowed = self.options.connections_per_address
+            missing = [address for address in addresses if connected.count(address) < allowed][:1]
+        self._more = False
+        for shell in list(self._shells):
+            if shell.address not in addresses:
+                shell.usable = False
+                self.retired(shell)
+                shell.close_when_idle()
+        if missing:
+            await asyncio.gather(*(self._connect(address) for address in missing))
+        flush(self.ready)
+
+    async def _resolve(self) -> list[Any]:
+        if isinstance(self._address, str):
+            return [self._address]
+        host, port = self._address
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(entry[4][:2] for entry in found))
+        if host == "localhost":
+            # The same machine twice; often only one of them is listened on.
+            working = [each for each in addresses if any(each == shell.address for shell in self._shells)]
+            return working or addresses
+        return addresses[: self.options.max_addresses]
+
+    async def _connect(self, address: Any) -> None:
+        loop = asyncio.get_running_loop()
+        shell: UpstreamShell | None = None
+        extra: dict[str, Any] = {}
+        if self._tls is not None:
+            extra = {"ssl": self._tls, "server_hostname": self._server_name}
+        try:
+            async with asyncio.timeout(self.options.connect_timeout):
+                if isinstance(address, str):
+                    _, shell = await loop.create_unix_connection(
+                        lambda: UpstreamShell(self, address), address, **extra
+                    )
+                else:
+                    _, shell = await loop.create_connection(
+                        lambda: UpstreamShell(self, address), *address, **extra
+                    )
+                _check_alpn(shell)
+                await shell.settled
+        except (OSError, TimeoutError, ssl.SSLError) as error:
+            self._errors[address] = _sentence(error, shell)
+            if shell is not None:
+                shell.close("could not be used")
+            return
+        if not self._admit(shell):
+            return
+        self.serve_waiting()
+        flush(self.ready)
+
+    def _admit(self, shell: UpstreamShell) -> bool:
+        if shell.transport is None or not shell.usable:
+            return False
+        host_is_localhost = not isinstance(self._address, str) and self._address[0] == "localhost"
+        if host_is_localhost and any(other.address != shell.address for other in self._shells):
+            shell.usable = False
+            shell.close_when_idle()
+            return False
+        self._shells.append(shell)
+        self._failing = ""
+        return True
+
+    def _why(self) -> str:
+        told = [f"{_shown(address)}: {text}" for address, text in self._errors.items()]
+        more = f" and {len(told) - _SHOWN_ADDRESSES} more" if len(told) > _SHOWN_ADDRESSES else ""
+        return f"cannot reach {self.target} ({'; '.join(told[:_SHOWN_ADDRESSES]) or 'no address'}{more})"
+
+    def _give_up(self, reason: str) -> None:
+        waiting, self._waiting = self._waiting, OrderedDict()
+        for call in waiting.values():
+            call.unreachable(reason)
+        flush(self.ready)
+
+    def _tell(self, *, up: bool) -> None:
+        if self._on_change is not None:
+            self._on_change(up)
+
+
+def _authority(host: str, port: int) -> bytes:
+    return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
+
+
+def _shown(address: Any) -> str:
+    return address.replace("\0", "@") if isinstance(address, str) else _authority(*address[:2]).decode()
+
+
+def _check_alpn(shell: UpstreamShell) -> None:
+    assert shell.transport is not None
+    tls = shell.transport.get_extra_info("ssl_object")
+    if tls is not None and tls.selected_alpn_protocol() not in {None, "h2"}:
+        raise ConnectionError(f"the server chose {tls.selected_alpn_protocol()!r} instead of HTTP/2")
+
+
+def _sentence(error: Exception, shell: UpstreamShell | None) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time" if shell is None else "connected, but no HTTP/2 SETTINGS in time"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {getattr(error, 'verify_message', '') or error.reason or error}"
+    return str(getattr(error, "strerror", None) or error)
