@@ -37,10 +37,10 @@ class ModelListing:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One effective setting; `origin` is where it comes from (flag, environment variable, file, default)."""
+    """One effective setting. `value` is what JSON can say, `origin` where it comes from (flag, file, ...)."""
 
     name: str
-    value: str | int | float | bool | Sequence[str] | None
+    value: Any
     origin: str
 
 

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from proxy.config import DECLARED
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = COMPOSE["services"]
+
+each_service = pytest.mark.parametrize("name", SERVICES)
+
+
+@each_service
+def test_what_a_service_mounts_exists(name):
+    for volume in SERVICES[name].get("volumes", []):
+        source, target, *mode = volume.split(":")
+        assert target.startswith("/")
+        if source.startswith("./"):
+            assert (ROOT / source).is_dir(), f"{source} does not exist"
+            assert mode == ["ro"], f"{volume}: a container could write into the checkout"
+        else:
+            assert source in COMPOSE["volumes"]
+
+
+@each_service
+def test_what_a_service_waits_for_can_come_true(name):
+    for other, wait in SERVICES[name].get("depends_on", {}).items():
+        if wait["condition"] == "service_healthy":
+            assert "test" in SERVICES[other]["healthcheck"]
+        else:
+            assert wait["condition"] == "service_completed_successfully"
+
+
+@each_service
+def test_published_ports_are_on_loopback(name):
+    for port in SERVICES[name].get("ports", []):
+        assert port.startswith("127.0.0.1:"), port
+
+
+@each_service
+def test_an_image_is_built_here_or_pinned_to_a_version(name):
+    service = SERVICES[name]
+    if "build" in service:
+        assert (ROOT / service["build"]["dockerfile"]).is_file()
+    else:
+        tag = service["image"].rpartition(":")[2]
+        assert tag.lstrip("v").replace(".", "").isdigit(), service["image"]
+
+
+@each_service
+def test_the_files_in_a_command_are_mounted(name):
+    service = SERVICES[name]
+    mounts = {volume.split(":")[1]: volume.split(":")[0] for volume in service.get("volumes", [])}
+    words = [*service.get("entrypoint", []), *service.get("command", [])]
+    for word in words:
+        path = word.partition("=")[2] or word
+        if path.startswith("/compose/"):
+            assert (ROOT / mounts["/compose"] / path.removeprefix("/compose/")).is_file(), path
+
+
+def test_the_proxy_is_configured_by_variables_that_exist():
+    known = {f"TFS_PROXY_{setting.name.upper()}" for setting in DECLARED}
+    assert set(SERVICES["proxy"]["environment"]) <= known
+
+
+def test_prometheus_scrapes_the_admin_port_of_the_proxy():
+    config = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    (target,) = config["scrape_configs"][0]["static_configs"][0]["targets"]
+    host, _, port = target.partition(":")
+    assert SERVICES[host]["environment"]["TFS_PROXY_ADMIN_LISTEN"].endswith(f":{port}")
+
+
+def test_the_proxy_may_take_as_long_to_stop_as_it_was_told_to():
+    defaults = {setting.name: setting.default for setting in DECLARED}
+    grace = int(SERVICES["proxy"]["stop_grace_period"].removesuffix("s"))
+    assert grace > defaults["drain_seconds"] + defaults["grace_seconds"]
