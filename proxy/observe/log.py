@@ -63,6 +63,7 @@ def configure(log_format: Format = "auto", level: str = "info", stream: TextIO |
             structlog.processors.ExceptionRenderer(
                 structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
             ),
+            _what_first,
             structlog.processors.JSONRenderer(),
         ]
     )
@@ -87,6 +88,13 @@ def configure(log_format: Format = "auto", level: str = "info", stream: TextIO |
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+def _what_first(
+    _logger: structlog.typing.WrappedLogger, _method: str, line: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """When, how bad and what at the beginning, for whoever reads the JSON with bare eyes."""
+    return {key: line.pop(key) for key in ("timestamp", "level", "event")} | dict(line)
 
 
 class RateLimit:

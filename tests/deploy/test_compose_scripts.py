@@ -33,10 +33,9 @@ def test_the_models_load_and_good_requests_get_their_answers(tmp_path, start_dev
     )
     out = run("traffic.py", server.target, "200")
     assert "a good request" not in out
-    counts = dict(
-        part.split(": ") for part in out.splitlines()[-1].removeprefix("sent {").removesuffix("}").split(", ")
-    )
-    assert int(counts["'OK'"]) >= 140
+    good = int(out.rpartition("'OK': ")[2].partition(",")[0].rstrip("}\n"))
+    # One in ten is wrong, and some mistakes the server takes in silence.
+    assert 180 <= good < 200
     assert "misspelt model: NOT_FOUND" in out
 
 

@@ -20,8 +20,9 @@ PINNED = dict(re.findall(r"^([a-z0-9._-]+)==([^ \\]+)", LOCK, re.MULTILINE))
 LOAD_ALL = """
 import importlib, pkgutil, sys
 import proxy
+WITH_TENSORFLOW = ("proxy.devserver", "proxy.demo", "proxy.cli.dev_server", "proxy.cli.demo")
 for module in pkgutil.walk_packages(proxy.__path__, "proxy."):
-    if not module.name.startswith(("proxy.devserver", "proxy.cli.dev_server")) and not module.name.endswith("__main__"):
+    if not module.name.startswith(WITH_TENSORFLOW) and not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 from proxy.wire.protos import predict_pb2, saved_model_pb2
 request = predict_pb2.PredictRequest()

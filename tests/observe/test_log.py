@@ -65,6 +65,7 @@ def refused(reason: Reason = Reason.DTYPE_MISMATCH, **fields) -> Outcome:
 def test_a_refusal_is_one_line_that_says_who_what_and_why(stream):
     CallLog().call_ended(refused())
     (line,) = lines(stream)
+    assert list(line)[:3] == ["timestamp", "level", "event"]
     assert line.pop("timestamp").endswith("Z")
     assert line == {
         "event": "request_refused",
