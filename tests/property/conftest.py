@@ -10,7 +10,7 @@ settings.register_profile(
     "tfs-proxy",
     deadline=None,
     derandomize=not EXPLORE,
-    max_examples=200 * max(1, EXPLORE),
+    max_examples=80 * max(1, EXPLORE),
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("tfs-proxy")
