@@ -39,38 +39,28 @@ _LARGEST_JUDGED: Final = 2**31 - 1
 class Call:
     """The client's half: what it sends, and what becomes of the call. A `StreamSink` of the client's stream."""
 
-    __slots__ = (
-        "answer",
-        "attempts",
-        "began",
-        "deadline",
-        "down",
-        "down_stream",
-        "due",
-        "entered",
-        "head",
-        "head_sent",
-        "held",
-        "model",
-        "need",
-        "observed",
-        "outcome",
-        "over",
-        "pieces",
-        "plane",
-        "pool",
-        "received",
-        "replay",
-        "request_ended",
-        "sent_at",
-        "size",
-        "task",
-        "trailing",
-        "up",
-        "up_stream",
-        "version",
-        "waiting",
-    )
+    # Defaults live in the class: most calls never set most of them.
+    up: Connection | None = None
+    up_stream: Stream | None = None
+    deadline: float | None = None
+    due = 0
+    # The message being collected for judgement, with the octets it will have and has.
+    pieces: list[Buffer] | None = None
+    need = 0
+    size = 0
+    # What the request has taken of the load.
+    held = 0
+    attempts = 0
+    entered = False
+    request_ended = False
+    head_sent = False
+    over = False
+    waiting = False
+    sent_at = 0.0
+    trailing = b""
+    model: str | None = None
+    version: int | None = None
+    task: asyncio.Task[None] | None = None
 
     def __init__(
         self, plane: "Plane", pool: "Pool", down: Connection, stream: Stream, head: RequestHead
@@ -80,33 +70,13 @@ class Call:
         self.down = down
         self.down_stream = stream
         self.head = head
-        self.up: Connection | None = None
-        self.up_stream: Stream | None = None
         self.began = time.monotonic()
-        self.deadline: float | None = None
-        self.due = 0
         self.observed = pool is plane.pool
         self.outcome = Outcome(head.method, "unary" if head.unary else "bidi_stream")
         self.received = Messages()
         self.answer = Answer(self)
-        # The message being collected for judgement, with the octets it will have and has.
-        self.pieces: list[Buffer] | None = None
-        self.need = 0
-        self.size = 0
         # The request so far, as long as it could be sent again.
         self.replay: list[Buffer] | None = []
-        self.held = 0
-        self.attempts = 0
-        self.entered = False
-        self.request_ended = False
-        self.head_sent = False
-        self.over = False
-        self.waiting = False
-        self.sent_at = 0.0
-        self.trailing = b""
-        self.model: str | None = None
-        self.version: int | None = None
-        self.task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Call {self.head.method} {self.down_stream!r} → {self.up_stream!r}>"
@@ -219,19 +189,20 @@ class Call:
         assert pieces is not None
         self.pieces = None
         self.replay = pieces
-        for piece in pieces:
-            self.received.feed(piece)
+        if self.size == self.need:
+            self.received.count, self.received.octets = 1, self.held
+        else:
+            for piece in pieces:
+                self.received.feed(piece)
         if not self.need or self.size < self.need:
             # Not a whole message: the server says so in its own words.
             self.open()
             return
-        start = pieces[0]
-        whole = bytes(start) if len(pieces) == 1 else b"".join(pieces)
-        message: bytes | None = whole[PREFIX : self.need]
-        if whole[0] & 1:
+        message: bytes | None = _message_in(pieces, self.need)
+        if pieces[0][0] & 1:
             limit = self.plane.limits.max_message_bytes
             limit = _LARGEST_JUDGED if limit == UNLIMITED else limit
-            message = rpc.inflate(whole[PREFIX : self.need], self.head.encoding, limit)
+            message = rpc.inflate(message or b"", self.head.encoding, limit)
         if message is None:
             self.outcome.judge_failed = True
             self.open()
@@ -416,6 +387,16 @@ class Call:
         if self.held:
             self.plane.load.give_back(self.held)
             self.held = 0
+
+
+def _message_in(pieces: list[Buffer], end: int) -> bytes:
+    """The first message as one string of octets: the one copy, which judging needs and forwarding does not."""
+    if len(pieces) == 1:
+        return bytes(pieces[0][PREFIX:end])
+    if len(pieces[0]) < PREFIX:
+        return b"".join(pieces)[PREFIX:end]
+    whole = b"".join((memoryview(pieces[0])[PREFIX:], *pieces[1:]))
+    return whole if len(whole) == end - PREFIX else whole[: end - PREFIX]
 
 
 class Answer:

@@ -31,7 +31,7 @@ from proxy.edge.native.http2.frames import (
 )
 from proxy.edge.native.http2.limits import Budget, Limits
 from proxy.edge.native.http2.outbound import Outbound
-from proxy.edge.native.http2.stream import Stream
+from proxy.edge.native.http2.stream import UNPROMISED, Stream
 
 _unpack_head = frames.unpack_head
 
@@ -40,6 +40,14 @@ _COPIED: Final = 1024
 # One useful frame that we sent entitles the peer to this many frames that carry nothing (it acknowledges,
 # measures and widens windows because of what we send).
 _NUISANCE_CREDIT: Final = 8
+
+
+_NOT_AS_PROMISED: Final = "DATA differs from content-length"
+
+
+def _is_short(stream: Stream) -> bool:
+    """Whether content-length promised more than has come."""
+    return 0 < stream.expected < UNPROMISED >> 1
 
 
 class ConnectionHandler(Protocol):
@@ -138,7 +146,7 @@ class Inbound(Outbound):
                     and 0 < length <= stream.recv_window
                     and length <= self.recv_window
                     and not flags & PADDED
-                    and stream.expected < 0
+                    and length <= stream.expected
                     and length <= largest
                     and not stream.remote_ended
                     and stream.head_seen
@@ -147,6 +155,7 @@ class Inbound(Outbound):
                     stream.recv_window -= length
                     self.recv_window -= length
                     stream.held += length
+                    stream.expected -= length
                     payload: bytes | memoryview
                     if length < _COPIED:
                         payload = data[start:stop]
@@ -156,6 +165,9 @@ class Inbound(Outbound):
                         payload = view[start:stop]
                     position = stop
                     if flags & END_STREAM:
+                        if _is_short(stream):
+                            self._stream_fault(stream, PROTOCOL_ERROR, _NOT_AS_PROMISED)
+                            continue
                         self._end_remote(stream)
                         stream.sink.on_data(stream, payload, True)  # type: ignore[union-attr]
                     else:
@@ -355,10 +367,13 @@ class Inbound(Outbound):
         elif length > stream.recv_window:
             self._stream_fault(stream, FLOW_CONTROL_ERROR, "more DATA than the stream's window allows")
             stream = None
-        elif stream.expected >= 0:
+        elif payload > stream.expected:
+            self._stream_fault(stream, PROTOCOL_ERROR, _NOT_AS_PROMISED)
+            stream = None
+        else:
             stream.expected -= payload
-            if stream.expected < 0 or (stream.expected and flags & END_STREAM):
-                self._stream_fault(stream, PROTOCOL_ERROR, "DATA differs from content-length")
+            if flags & END_STREAM and _is_short(stream):
+                self._stream_fault(stream, PROTOCOL_ERROR, _NOT_AS_PROMISED)
                 stream = None
         if stream is None:
             self._consume_connection(length)
@@ -515,7 +530,8 @@ class Inbound(Outbound):
                 stream.sink.on_informational(stream, block)
             return
         stream.head_seen = True
-        stream.expected = block.content_length
+        if block.content_length >= 0:
+            stream.expected = block.content_length
         if ended:
             self._end_remote(stream)
         if stream.sink is not None:
@@ -524,8 +540,8 @@ class Inbound(Outbound):
     def _end_with_trailers(self, stream: Stream, block: HeaderBlock, *, ended: bool) -> None:
         if not ended:
             self._stream_fault(stream, PROTOCOL_ERROR, "trailers that do not end their stream")
-        elif stream.expected > 0:
-            self._stream_fault(stream, PROTOCOL_ERROR, "DATA differs from content-length")
+        elif _is_short(stream):
+            self._stream_fault(stream, PROTOCOL_ERROR, _NOT_AS_PROMISED)
         else:
             self._end_remote(stream)
             if stream.sink is not None:

@@ -14,7 +14,8 @@ Buffer = bytes | bytearray | memoryview
 # A view keeps the whole chunk alive that it was cut from, and costs more than a short copy.
 _SHORT = 512
 _COALESCED = 16_384
-_PINNED_RATIO = 4
+_PINNED_RATIO = 16
+UNPROMISED = 1 << 62
 
 
 class StreamSink(Protocol):
@@ -72,8 +73,8 @@ class Stream:
         # peer.
         self.held = 0
         self.owed = 0
-        # Octets of DATA that content-length still promises; negative when nothing was promised.
-        self.expected = -1
+        # Octets of DATA that content-length still promises; UNPROMISED or little less when there is none.
+        self.expected = UNPROMISED
         self.head_seen = False
         self.remote_ended = False
         self.local_ended = False
