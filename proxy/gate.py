@@ -178,7 +178,11 @@ class Gate:
 
     def _malformed(self, text: str) -> Decision:
         violation = Violation(
-            Reason.REQUEST_MALFORMED, "", "message", "a serialised request of the method's type", text
+            Reason.REQUEST_MALFORMED,
+            "",
+            "message",
+            "a serialised request of the method's type",
+            f"bytes that are {text}",
         )
         policy = self._policies.default
         if policy.mode is Mode.OFF or policy.severities[Reason.REQUEST_MALFORMED] is not Severity.REFUSE:

@@ -135,10 +135,9 @@ def payload(view: TensorView, count: int) -> Violation | None:
         got = f"{values} for {explain.tensor_text(view)}"
         hint = "the values or the shape are lost: TensorFlow would try to fill more memory than any message can hold"
         return _of_input(Reason.PAYLOAD_MISSING, view.alias, "", f"{wanted} values", got, hint)
-    expected = f"{wanted} values in {kind.field}"
+    expected = f"{wanted} values in {kind.field} for {explain.tensor_text(view)}"
     if values:
-        effect = "cut the rest" if values > wanted else "repeat the last one"
-        hint = f"for {explain.tensor_text(view)}; TensorFlow would {effect}"
+        hint = f"TensorFlow would {'cut the rest' if values > wanted else 'repeat the last one'}"
         path = f".{kind.field}"
         return _of_input(Reason.PAYLOAD_COUNT_MISMATCH, view.alias, path, expected, f"{values}", hint)
     if view.counts:

@@ -58,7 +58,12 @@ def judge_spec(request: RequestView, policy: Policy) -> Verdict | None:
         )
     elif not request.key.model:
         violation = Violation(
-            Reason.MODEL_NAME_MISSING, "model_spec.name", "model_spec.name", "a model name", "nothing"
+            Reason.MODEL_NAME_MISSING,
+            "model_spec.name",
+            "model_spec.name",
+            "a model name",
+            "nothing",
+            "set model_spec.name",
         )
     else:
         return None
@@ -116,12 +121,16 @@ def _with_swaps(found: list[Violation], request: RequestView, signature: Signatu
     wrong = sorted({each.alias for each in found if each.reason in _TENSOR_REASONS})
     views = {view.alias: view for view in request.inputs}
     moves = explain.swap_hint(views, signature.inputs, wrong)
-    return [
-        replace(each, hint=f"tensors are swapped: this one belongs under {quote(moves[each.alias])}")
-        if each.alias in moves and each.reason in _TENSOR_REASONS
-        else each
-        for each in sorted(found, key=lambda each: each.alias)
-    ]
+    told = []
+    for each in sorted(found, key=lambda each: each.alias):
+        if each.alias in moves and each.reason in _TENSOR_REASONS:
+            # Once for each tensor; what would mend the tensor where it is would mislead.
+            first = each.alias not in {before.alias for before in told}
+            hint = f"tensors are swapped: this one belongs under {quote(moves[each.alias])}" if first else ""
+            told.append(replace(each, hint=hint))
+        else:
+            told.append(each)
+    return told
 
 
 def _signature_not_found(request: RequestView, servable: Servable) -> Violation:

@@ -70,10 +70,10 @@ def text_of(verdict: Verdict) -> str:
         tail = f" Model '{escape(verdict.model or '')}'{version} accepts {escape(verdict.accepts, _SIGNATURE_BUDGET)}"
     room = TEXT_BUDGET - len(tail)
     if len(violations) == 1:
-        return _cut(f"{sentence_of(violations[0])}.", room) + tail
+        return _cut(_ended(violations[0]), room) + tail
     text = f"{len(violations)}{' or more' if len(violations) >= MAX_UNKNOWN else ''} problems:"
     for number, violation in enumerate(violations, 1):
-        part = f" ({number}) {sentence_of(violation)}."
+        part = f" ({number}) {_ended(violation)}"
         if len(text) + len(part) > room - 20 and number > 1:
             text += f" and {len(violations) - number + 1} more."
             break
@@ -86,6 +86,11 @@ def sentence_of(violation: Violation) -> str:
     hint = f"; {violation.hint}" if violation.hint else ""
     sentence = f"{violation.where}: expected {violation.expected}, got {violation.got}{hint}"
     return escape(sentence, TEXT_BUDGET).replace("\\\\", "\\")
+
+
+def _ended(violation: Violation) -> str:
+    sentence = sentence_of(violation)
+    return sentence if sentence.endswith("?") else f"{sentence}."
 
 
 def _cut(text: str, room: int) -> str:

@@ -1,0 +1,292 @@
+"""One request or more for every reason, and the status that its client sees.
+
+Law: statuses come from the product's own path (gate, admission, diagnosis), never written by hand.
+"""
+
+from dataclasses import replace
+
+from proxy.core.availability import VersionStatus
+from proxy.core.policy import Policies, Policy
+from proxy.core.reasons import Reason, Severity
+from proxy.core.types import ModelKey, RequestView
+from proxy.core.verdict import Verdict
+from proxy.diagnosis import Call, diagnose
+from proxy.edge import admission
+from proxy.gate import JUDGED_METHODS, PREDICT, Gate, Refuse
+from proxy.wire.diagnosis import annotate
+from proxy.wire.protos import classification_pb2
+from proxy.wire.status import Status, status_of
+from tests.judging import Held, decide, predict, servable, signature, tensor
+
+CLASSIFY = next(method for method in JUDGED_METHODS if method.endswith("/Classify"))
+
+DETECTOR = servable(
+    signature(
+        {"image_tensor": ("uint8", (-1, -1, -1, 3))},
+        {"detection_boxes": ("float32", (-1, 100, 4)), "detection_scores": ("float32", (-1, 100))},
+    ),
+    signature(
+        {"encoded_image": ("string", (-1,))}, {"detection_boxes": ("float32", (-1, 100, 4))}, name="encoded"
+    ),
+    model="ssd",
+    version=3,
+)
+CLASSIFIER = servable(
+    signature({"images": ("float32", (-1, 300, 300, 3))}, {"scores": ("float32", (-1, 5))}), model="cnn"
+)
+TEXTS = servable(signature({"text": ("string", (-1,)), "ids": ("int64", (-1, 4))}), model="two")
+FIXED = servable(signature({"x": ("float32", (1, 4))}), model="fixed")
+EXAMPLES = servable(signature({"examples": ("string", (-1,))}), model="examples")
+HALF = servable(signature({"x": ("float16", (-1, 4))}), model="half")
+EVERYTHING = (DETECTOR, CLASSIFIER, TEXTS, FIXED, EXAMPLES, HALF)
+
+STRICT = Policies(
+    Policy.of(
+        severities={Reason.BATCH_MISMATCH: Severity.REFUSE, Reason.BATCH_EMPTY: Severity.REFUSE}, max_batch=32
+    )
+)
+
+IMAGE = tensor("float32", (1, 300, 300, 3))
+PIXELS = tensor("uint8", (1, 4, 5, 3))
+IDS = tensor("int64", (1, 4))
+TEXT = tensor("string", (1,), string_val=[b"hello"])
+JPEG = tensor("string", (1,), string_val=[b"\xff\xd8\xff\xe0\x00\x10JFIF"])
+EXAMPLE = tensor("string", (1,), string_val=[b"\n\x10\n\x0e\n\x01x\x12\t\x12\x07\n\x05\x00\x00\x80?"])
+
+
+def refused(message, *, policies=None, versions=(), method=PREDICT) -> Status:
+    """What the gate answers to a request."""
+    data = message if isinstance(message, bytes) else message.SerializeToString()
+    decision = decide(Gate(Held(*EVERYTHING, versions=versions), policies or Policies()), data, method)
+    assert isinstance(decision, Refuse), decision
+    return decision.status
+
+
+def labelled(label: str):
+    request = predict("ssd", image_tensor=PIXELS)
+    request.model_spec.version_label = label
+    return request
+
+
+def versioned(number: int, model: str = "ssd"):
+    request = predict(model, image_tensor=PIXELS)
+    request.model_spec.version.value = number
+    return request
+
+
+def without(proto, *fields: str):
+    bare = type(proto)()
+    bare.CopyFrom(proto)
+    for each in fields:
+        bare.ClearField(each)
+    return bare
+
+
+def admitted(verdict: Verdict) -> Status:
+    return status_of(verdict)
+
+
+def answered(code: int, text: str, call: Call | None = None) -> Status:
+    """An upstream's error answer with what the proxy adds."""
+    found = diagnose(code, text, call)
+    assert found is not None
+    words = annotate(code, text, b"", found)
+    return Status(code, words.text, words.details)
+
+
+def cases() -> dict[Reason, dict[str, Status]]:
+    """Reason → what is wrong → the status."""
+    loading = (VersionStatus(2, "LOADING"),)
+    failed = (VersionStatus(1, "END", 11, "Read less bytes than requested"),)
+    classify = classification_pb2.ClassificationRequest()
+    classify.model_spec.name = "ssd"
+    nameless = predict("", image_tensor=PIXELS)
+    unspecified = without(nameless, "model_spec")
+    negative = tensor("uint8", (1, 4, 5, 3))
+    negative.tensor_shape.dim[0].size = -1
+    latest = RequestView(ModelKey("m"))
+    available = replace(Call(PREDICT, latest), versions=(VersionStatus(1, "AVAILABLE"),))
+    return {
+        Reason.REQUEST_MALFORMED: {"JSON instead of protobuf": refused(b'{"instances": [1, 2]}')},
+        Reason.MODEL_SPEC_MISSING: {"no model_spec": refused(unspecified)},
+        Reason.MODEL_NAME_MISSING: {"a model_spec without a name": refused(nameless)},
+        Reason.MODEL_NOT_FOUND: {
+            "wrong case": refused(predict("SSD", image_tensor=PIXELS)),
+            "nothing like it is known": refused(predict("recommender", image_tensor=PIXELS)),
+        },
+        Reason.VERSION_NOT_FOUND: {"a version that is not loaded": refused(versioned(2))},
+        Reason.MODEL_LOADING: {"a model that still loads": refused(versioned(2), versions=loading)},
+        Reason.MODEL_LOAD_FAILED: {"a model that cannot be loaded": refused(versioned(1), versions=failed)},
+        Reason.VERSION_LABEL_NOT_FOUND: {
+            "a label that is not assigned": refused(labelled("stable")),
+            "an empty label": refused(labelled("")),
+        },
+        Reason.SIGNATURE_NOT_FOUND: {"wrong case": refused(predict("ssd", "Encoded", encoded_image=JPEG))},
+        Reason.METHOD_MISMATCH: {
+            "Classify on a signature for Predict": refused(classify, method=CLASSIFY),
+        },
+        Reason.INPUT_UNKNOWN: {
+            "a wrong name": refused(predict("ssd", image=PIXELS)),
+            "wrong case": refused(predict("ssd", Image_Tensor=PIXELS)),
+            "the ':0' of a graph": refused(predict("ssd", **{"image_tensor:0": PIXELS})),
+            "the name in the graph": refused(predict("ssd", **{"serving_default_image_tensor:0": PIXELS})),
+            "an alias of another signature": refused(predict("ssd", encoded_image=JPEG)),
+            "one input too many": refused(predict("ssd", image_tensor=PIXELS, phase_train=PIXELS)),
+        },
+        Reason.INPUT_MISSING: {"one of two inputs": refused(predict("two", text=TEXT))},
+        Reason.OUTPUT_UNKNOWN: {
+            "one letter": refused(predict("ssd", outputs=["detection_score"], image_tensor=PIXELS)),
+        },
+        Reason.OUTPUT_DUPLICATE: {
+            "named twice": refused(predict("ssd", outputs=["detection_boxes"] * 2, image_tensor=PIXELS)),
+        },
+        Reason.DTYPE_MISMATCH: {
+            "the default of NumPy": refused(predict("cnn", images=tensor("float64", (1, 300, 300, 3)))),
+            "the default of TensorFlow": refused(predict("two", text=TEXT, ids=tensor("int32", (1, 4)))),
+            "normalised pixels": refused(predict("ssd", image_tensor=tensor("float32", (1, 4, 5, 3)))),
+            "a JPEG where pixels are wanted": refused(predict("ssd", image_tensor=JPEG)),
+            "an Example where an array is wanted": refused(predict("cnn", images=EXAMPLE)),
+            "pixels where a string is wanted": refused(
+                predict("ssd", "encoded", encoded_image=tensor("uint8", (60,)))
+            ),
+            "two tensors swapped": refused(predict("two", text=IDS, ids=TEXT)),
+        },
+        Reason.DTYPE_INVALID: {
+            "dtype not set": refused(predict("ssd", image_tensor=without(PIXELS, "dtype")))
+        },
+        Reason.RANK_MISMATCH: {
+            "no batch dimension": refused(predict("cnn", images=tensor("float32", (300, 300, 3)))),
+            "flattened": refused(predict("cnn", images=tensor("float32", (270000,)))),
+            "one dimension too many": refused(predict("cnn", images=tensor("float32", (1, 1, 300, 300, 3)))),
+            "no shape": refused(predict("cnn", images=without(IMAGE, "tensor_shape"))),
+        },
+        Reason.SHAPE_MISMATCH: {
+            "another size": refused(predict("cnn", images=tensor("float32", (1, 224, 224, 3)))),
+            "channels first": refused(predict("cnn", images=tensor("float32", (1, 3, 300, 300)))),
+            "an alpha channel": refused(predict("ssd", image_tensor=tensor("uint8", (1, 4, 5, 4)))),
+            "a batch of an export with a fixed batch of 1": refused(
+                predict("fixed", x=tensor("float32", (8, 4)))
+            ),
+        },
+        Reason.SHAPE_INVALID: {"-1 as in a signature": refused(predict("ssd", image_tensor=negative))},
+        Reason.PAYLOAD_LENGTH_MISMATCH: {
+            "the bytes of another dtype": refused(
+                predict("cnn", images=tensor("float32", (1, 300, 300, 3), tensor_content=bytes(270000)))
+            ),
+            "one byte lost": refused(
+                predict("ssd", image_tensor=tensor("uint8", (1, 4, 5, 3), tensor_content=bytes(59)))
+            ),
+        },
+        Reason.PAYLOAD_FIELD_MISMATCH: {
+            "pixels in float_val": refused(
+                predict("ssd", image_tensor=tensor("uint8", (1, 4, 5, 3), float_val=[0.5] * 60))
+            ),
+        },
+        Reason.PAYLOAD_COUNT_MISMATCH: {
+            "values lost": refused(
+                predict("two", text=TEXT, ids=tensor("int64", (1, 4), int64_val=[1, 2, 3]))
+            ),
+        },
+        Reason.PAYLOAD_MISSING: {
+            "no values": refused(predict("cnn", images=without(IMAGE, "tensor_content")))
+        },
+        Reason.VALUE_OUT_OF_RANGE: {
+            "300 in a uint8": refused(
+                predict("ssd", image_tensor=tensor("uint8", (1, 4, 5, 3), int_val=[300] * 60))
+            ),
+        },
+        Reason.BATCH_MISMATCH: {
+            "two texts, one row of ids (severity raised to refuse)": refused(
+                predict("two", text=tensor("string", (2,), string_val=[b"a", b"b"]), ids=IDS), policies=STRICT
+            ),
+        },
+        Reason.BATCH_EMPTY: {
+            "no examples (severity raised to refuse)": refused(
+                predict("ssd", image_tensor=tensor("uint8", (0, 4, 5, 3))), policies=STRICT
+            ),
+        },
+        Reason.BATCH_TOO_LARGE: {
+            "64 where 32 are allowed": refused(
+                predict("ssd", image_tensor=tensor("uint8", (64, 1, 1, 3))), policies=STRICT
+            ),
+        },
+        Reason.METHOD_FORBIDDEN: {
+            "a reload": admitted(
+                admission.forbidden("/tensorflow.serving.ModelService/HandleReloadConfigRequest")
+            ),
+        },
+        Reason.DEADLINE_EXPIRED: {"no time left": admitted(admission.expired())},
+        Reason.OVERLOADED: {
+            "too many bytes": admitted(admission.too_many_bytes(1_080_000, 268_000_000, 268_435_456)),
+            "too many calls": admitted(admission.too_many_calls(1000)),
+        },
+        Reason.MESSAGE_TOO_LARGE: {
+            "more than the limit": admitted(admission.too_large(300_000_000, 268_435_456))
+        },
+        Reason.UPSTREAM_UNREACHABLE: {
+            "nothing listens": answered(
+                14,
+                "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:8500: Failed to connect to remote host: Connection refused",
+            ),
+        },
+        Reason.UPSTREAM_NAME_UNRESOLVED: {
+            "a name nobody knows": answered(
+                14, "DNS resolution failed for tf-serving:8500: Domain name not found"
+            ),
+        },
+        Reason.UPSTREAM_NOT_GRPC: {
+            "the REST port": answered(14, "Trying to connect an http1.x server"),
+            "an ingress": answered(12, "Received http2 header with status: 404"),
+        },
+        Reason.UPSTREAM_TLS_MISMATCH: {
+            "plaintext met TLS": answered(14, "Ssl handshake failed: SSL_ERROR_SSL: WRONG_VERSION_NUMBER"),
+        },
+        Reason.UPSTREAM_RESET: {"a connection lost": answered(14, "Stream removed (Socket closed)")},
+        Reason.UPSTREAM_KEEPALIVE: {"too many pings": answered(14, "Too many pings: ENHANCE_YOUR_CALM")},
+        Reason.UPSTREAM_DEADLINE_EXCEEDED: {"no answer in time": answered(4, "Deadline Exceeded")},
+        Reason.UPSTREAM_METHOD_UNKNOWN: {
+            "a method in lower case": answered(12, "", Call("/tensorflow.serving.PredictionService/predict")),
+        },
+        Reason.UPSTREAM_MESSAGE_TOO_LARGE: {
+            "4 MiB": answered(8, "Received message larger than max (6000080 vs. 4194304)"),
+        },
+        Reason.UPSTREAM_THREADS_EXHAUSTED: {"all threads busy": answered(8, "Server Threadpool Exhausted")},
+        Reason.UPSTREAM_QUEUE_FULL: {
+            "the batch queue": answered(
+                14, "The batch scheduling queue to which this task was submitted is full"
+            ),
+        },
+        Reason.UPSTREAM_OUT_OF_MEMORY: {
+            "a large tensor": answered(
+                8, "OOM when allocating tensor with shape[64,300,300,64] and type float"
+            ),
+        },
+        Reason.UPSTREAM_BATCHING: {
+            "two dtypes in one batch": answered(
+                13,
+                "Tensor concat operation failed: INVALID_ARGUMENT: Cannot concatenate tensors that have different data types. Got int64 and int32.",
+            ),
+        },
+        Reason.UPSTREAM_CONTRADICTORY: {
+            "NOT_FOUND of an available model": answered(
+                5, "Servable not found for request: Latest(m)", available
+            ),
+        },
+        Reason.UPSTREAM_CONFIG_FAULT: {
+            "a relative path": answered(
+                3, "Expected model rel to have an absolute path or URI; got base_path()=rel/x"
+            ),
+        },
+        Reason.UPSTREAM_EXPORT_FAULT: {
+            "a placeholder outside of the signature": answered(
+                3,
+                "You must feed a value for placeholder tensor 'input_1' with dtype float and shape [?,300,300,3]",
+            ),
+        },
+        Reason.UPSTREAM_REQUEST_FAULT: {
+            "bytes that are no image": answered(
+                3,
+                "Unknown image file format. One of JPEG, PNG, GIF, BMP required.\n\t [[{{function_node map_while_body_285}}{{node map/while/decode_image/DecodeImage}}]]",
+            ),
+        },
+    }
