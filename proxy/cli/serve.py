@@ -10,6 +10,9 @@ import click
 
 from proxy.cli.settings import CONTEXT, SettingsCommand, effective, takes
 
+# Before anything loads grpc: its core's own log lines say nothing that the proxy does not say better.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 _EPILOG = """\
 \b
 Examples:
@@ -38,8 +41,6 @@ def serve(**_: object) -> None:
     mend it. Health, reflection and every other method are on the same port.
     """
     settings, origins = effective()
-    # The core's own log lines say nothing that the proxy does not say better.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from proxy.app import Addresses, StartError, run  # loads grpc
     from proxy.observe.log import configure
 

@@ -6,7 +6,7 @@ import pytest
 from tests.proxy_process import ProxyProcess, running_proxy
 from tests.transparency.scripted import Script, ScriptedServer, channel_to
 
-EDGES: dict[str, tuple[str, ...]] = {"grpcio": ()}
+EDGES: dict[str, tuple[str, ...]] = {"grpcio": ("--edge", "grpcio"), "native": ("--edge", "native")}
 """The flags that choose each edge."""
 
 

@@ -121,6 +121,16 @@ def test_a_server_that_ends_early_ends_an_open_request_stream(proxied: grpc.Chan
     assert (answer.code, answer.details) == (grpc.StatusCode.ABORTED, "enough")
 
 
+@every_method
+def test_a_server_that_ends_at_once_keeps_its_word(
+    server: ScriptedServer, proxied: grpc.Channel, method: str, kind: str
+):
+    server.script = Script(hang_up=True, code=grpc.StatusCode.UNIMPLEMENTED, details="never heard of it")
+    for _ in range(50):
+        answer = ask(proxied, kind, method, (b"x",))
+        assert (answer.code, answer.details) == (grpc.StatusCode.UNIMPLEMENTED, "never heard of it")
+
+
 RETRIES = """{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 3, "initialBackoff": "0.01s",
 "maxBackoff": "0.01s", "backoffMultiplier": 1, "retryableStatusCodes": ["UNAVAILABLE"]}}]}"""
 

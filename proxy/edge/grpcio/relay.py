@@ -18,7 +18,7 @@ import grpc
 from proxy.core.verdict import Verdict
 from proxy.edge.admission import Load, expired
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_code
-from proxy.edge.grpcio.upstream import InOrder, ending, initial_metadata
+from proxy.edge.grpcio.upstream import InOrder, ending, initial_metadata, write
 from proxy.edge.local import Handlers
 from proxy.edge.metadata import forwarded
 from proxy.edge.methods import UNARY_METHODS
@@ -128,6 +128,7 @@ class Relay(grpc.GenericRpcHandler):
         """Client to server, one message at a time; the verdict if the proxy cannot take one."""
         outcome = call.outcome
         try:
+            await upstream.wait_for_connection()
             async for message in requests:
                 size = len(message)
                 outcome.messages_received += 1
@@ -137,12 +138,12 @@ class Relay(grpc.GenericRpcHandler):
                     upstream.cancel()
                     return full
                 try:
-                    await upstream.write(message)
+                    await write(upstream, message)
                 finally:
                     self._load.give_back(size)
             await asyncio.sleep(_SETTLING_SECONDS)
             await upstream.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError):
             # The server has ended the call already; its status says why.
             pass
         return None

@@ -1,7 +1,8 @@
-"""What the server sent with a call's end, exactly as it came.
+"""A call to the server, without what grpc.aio's public calls do to it.
 
-Law: the one place that looks below grpc.aio's public calls. Its Metadata groups the values of a key, so the
-order between keys survives only in the tuples underneath; where those cannot be had the grouped form serves.
+Law: the one place that looks below them, and goes by the public way where there is nothing below. Their
+Metadata groups the values of a key, so the order between keys survives only in the tuples underneath; their
+`write` replaces the server's status by INTERNAL when the server ends the call before it has read everything.
 """
 
 from collections.abc import Iterator, Sequence
@@ -47,3 +48,12 @@ async def ending(call: Any) -> Ending:
         return Ending(code.value[0], await call.details() or "", tuple(await call.trailing_metadata() or ()))
     status = await below.status()
     return Ending(status.code(), status.details() or "", tuple(status.trailing_metadata() or ()))
+
+
+async def write(call: Any, message: bytes) -> None:
+    """Send one message of a stream that `wait_for_connection` has seen connected.
+
+    Raises grpc.aio.InternalError or asyncio.InvalidStateError when the server takes no more.
+    """
+    below = getattr(call, "_cython_call", None)
+    await (call.write(message) if below is None else below.send_serialized_message(message))

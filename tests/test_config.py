@@ -1,0 +1,212 @@
+"""Settings: what they accept, what the file may say, and the sentence for everything else."""
+
+from pathlib import Path
+
+import pytest
+
+from proxy.config import DECLARED, ModelSettings, Settings, SettingsError, about, plain, read_file
+from proxy.core.policy import Mode
+from proxy.core.reasons import Reason, Severity
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write(text: str) -> Path:
+        path = tmp_path / "proxy.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def parse(name: str, value):
+    return next(about(setting).parse for setting in DECLARED if setting.name == name)(value)
+
+
+def test_the_defaults_are_those_promised():
+    settings = Settings()
+    assert (settings.upstream, settings.listen, settings.admin_listen) == (
+        "localhost:8500",
+        "0.0.0.0:8600",
+        "127.0.0.1:8601",
+    )
+    assert settings.mode is Mode.ENFORCE
+    assert settings.max_message_bytes == -1
+    assert not settings.allow_admin_methods
+
+
+@pytest.mark.parametrize("setting", DECLARED, ids=lambda setting: setting.name)
+def test_every_setting_is_explained_and_accepts_its_own_default(setting):
+    declared = about(setting)
+    assert declared.help.endswith((".", "Repeatable."))
+    default = getattr(Settings(), setting.name)
+    if default not in (None, (), {}):
+        assert declared.parse(default) == default
+        assert declared.parse(str(default)) == default
+    assert declared.shown == "" or declared.parse(declared.shown) == default
+
+
+def test_no_setting_collides_with_the_variables_that_kubernetes_makes_of_a_service_name():
+    names = {setting.name for setting in DECLARED}
+    assert not any(name == "port" or name.startswith(("port_", "service_")) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1000", 1000),
+        ("64MiB", 64 << 20),
+        ("1GB", 10**9),
+        ("1.5k", 1500),
+        ("0", -1),
+        ("-1", -1),
+        (5, 5),
+        ("3B", 3),
+    ],
+)
+def test_sizes_have_units(text, size):
+    assert parse("max_message_bytes", text) == size
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("listen", "8600", "'8600' is not HOST:PORT"),
+        ("listen", "::1:8600", "an IPv6 address stands in brackets"),
+        ("listen", "host:99999", "is not HOST:PORT"),
+        ("upstream", "http://tfs:8500", "must not have a scheme"),
+        ("max_message_bytes", "many", "'many' is not a size"),
+        ("max_message_bytes", "-5", "is not a size"),
+        ("max_batch", "1.5", "is not a whole number"),
+        ("default_deadline", "soon", "'soon' is not a number of seconds"),
+        ("default_deadline", "nan", "at least 0"),
+        ("poll_seconds", "0", "at least 0.05"),
+        ("mode", "strict", "'strict' is none of enforce, observe, off"),
+        ("log_level", "loud", "none of debug"),
+        ("severities", "SHAPE_MISMACH=warn", "did you mean SHAPE_MISMATCH?"),
+        ("severities", "SHAPE_MISMATCH", "write for example SHAPE_MISMATCH=warn"),
+        ("severities", "SHAPE_MISMATCH=maybe", "none of refuse, warn, off"),
+        ("listen_cert", "/nowhere/cert.pem", "cannot read /nowhere/cert.pem: no such file or directory"),
+        ("reflection", "perhaps", "neither true nor false"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_a_sentence(name, value, sentence):
+    with pytest.raises(SettingsError) as caught:
+        parse(name, value)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ("upstream_cert", "--upstream-key"),
+        ("listen_key", "--listen-cert"),
+        ("listen_client_ca", "--listen-cert"),
+    ],
+)
+def test_halves_of_a_pair_are_refused(given, missing):
+    with pytest.raises(SettingsError) as caught:
+        Settings(**{given: Path("x.pem")})
+    assert f"needs {missing}" in str(caught.value)
+
+
+def test_any_tls_file_means_tls():
+    assert not Settings().speaks_tls
+    assert Settings(upstream_tls=True).speaks_tls
+    assert Settings(upstream_ca=Path("ca.pem")).speaks_tls
+
+
+def test_a_file_may_say_everything(write):
+    found = read_file(
+        write(
+            """
+            upstream: tfs:8500
+            admin-listen: 127.0.0.1:0   # dashes as in the flag
+            model: [detector, text]
+            mode: off
+            severities: {INPUT_MISSING: warn, BATCH_EMPTY: off}
+            max_message_bytes: 64MiB
+            reflection: no
+            models:
+              detector: {mode: observe, max_batch: 8}
+              text:
+                severities: {BATCH_EMPTY: refuse}
+              plain:
+            """
+        )
+    )
+    assert found == {
+        "upstream": "tfs:8500",
+        "admin_listen": "127.0.0.1:0",
+        "model": ("detector", "text"),
+        "mode": Mode.OFF,
+        "severities": {Reason.INPUT_MISSING: Severity.WARN, Reason.BATCH_EMPTY: Severity.OFF},
+        "max_message_bytes": 64 << 20,
+        "reflection": False,
+        "models": {
+            "detector": ModelSettings(Mode.OBSERVE, {}, 8),
+            "text": ModelSettings(None, {Reason.BATCH_EMPTY: Severity.REFUSE}, None),
+            "plain": ModelSettings(),
+        },
+    }
+
+
+def test_an_empty_file_says_nothing(write):
+    assert read_file(write("")) == {}
+    assert read_file(write("# upstream: tfs:8500")) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("upstraem: x:1", "unknown key 'upstraem'; did you mean 'upstream'?"),
+        ("zzz: 1", "unknown key 'zzz'; known are access_log,"),
+        ("models: {m: {mod: off}}", "models: m: unknown key 'mod'; did you mean 'mode'?"),
+        ("models: {m: {mode: loud}}", "models: m: 'loud' is none of"),
+        ("models: [m]", "models must map names to settings"),
+        ("models: {m: {severities: {BATCH_EMTY: off}}}", "did you mean BATCH_EMPTY?"),
+        ("severities: [BATCH_EMPTY]", "must be a mapping, such as `INPUT_MISSING: warn`"),
+        ("listen: 8600", "listen: 8600 is not HOST:PORT"),
+        ("- upstream", "must be a mapping of settings"),
+        ("a: b: c", "is not YAML"),
+        ("max_batch: true", "max_batch: True is not a number"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named_with_the_file(write, text, sentence):
+    path = write(text)
+    with pytest.raises(SettingsError) as caught:
+        read_file(path)
+    assert str(caught.value).startswith(str(path))
+    assert sentence in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SettingsError, match=r"cannot read .*absent.yaml: no such file"):
+        read_file(tmp_path / "absent.yaml")
+
+
+def test_what_the_file_says_of_a_model_adds_to_what_holds_for_all():
+    policies = Settings(
+        mode=Mode.OBSERVE,
+        severities={Reason.BATCH_EMPTY: Severity.OFF, Reason.INPUT_MISSING: Severity.WARN},
+        max_batch=16,
+        models={
+            "own": ModelSettings(Mode.ENFORCE, {Reason.BATCH_EMPTY: Severity.REFUSE}, 4),
+            "free": ModelSettings(max_batch=-1),
+        },
+    ).policies
+    own, free, other = policies.of("own"), policies.of("free"), policies.of("other")
+    assert (own.mode, own.max_batch) == (Mode.ENFORCE, 4)
+    assert own.severities[Reason.BATCH_EMPTY] is Severity.REFUSE
+    assert own.severities[Reason.INPUT_MISSING] is Severity.WARN
+    assert (free.mode, free.max_batch) == (Mode.OBSERVE, None)
+    assert (other.mode, other.max_batch) == (Mode.OBSERVE, 16)
+    assert other.severities[Reason.BATCH_EMPTY] is Severity.OFF
+
+
+def test_settings_are_shown_as_plain_values():
+    shown = plain(Settings(severities={Reason.BATCH_EMPTY: Severity.OFF}, model=("a",), listen_cert=None))
+    assert shown["severities"] == ["BATCH_EMPTY=off"]
+    assert shown["model"] == ["a"]
+    assert shown["mode"] == "enforce"
+    assert shown["listen_cert"] is None

@@ -1,0 +1,58 @@
+"""Which version answered, read from a response without its tensors."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.wire.protos import classification_pb2, predict_pb2, regression_pb2
+from proxy.wire.response import served_version
+
+
+def response(version: int | None = None, kind=predict_pb2.PredictResponse):
+    message = kind()
+    message.model_spec.name = "m"
+    message.model_spec.signature_name = "s"
+    if version is not None:
+        message.model_spec.version.value = version
+    return message
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        predict_pb2.PredictResponse,
+        classification_pb2.ClassificationResponse,
+        regression_pb2.RegressionResponse,
+    ],
+)
+@pytest.mark.parametrize("version", [0, 1, 127, 128, 1_700_000_000, 2**63 - 1])
+def test_the_version_is_found(kind, version):
+    assert served_version(response(version, kind).SerializeToString()) == version
+
+
+def test_outputs_before_it_are_skipped():
+    message = response(7)
+    message.outputs["y"].tensor_content = bytes(1_000_000)
+    message.outputs["z"].string_val.append(b"\x12\x02\x08\x01")
+    assert served_version(message.SerializeToString()) == 7
+
+
+def test_the_last_model_spec_counts_as_in_protobuf():
+    assert served_version(response(1).SerializeToString() + response(2).SerializeToString()) == 2
+
+
+def test_a_response_without_a_version_has_none():
+    assert served_version(response().SerializeToString()) is None
+    assert served_version(b"") is None
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_it_raise(data):
+    assert served_version(data) is None or served_version(data) >= 0
+
+
+@given(st.integers(0, 2**63 - 1), st.data())
+def test_a_cut_response_is_no_other_version(version, data):
+    whole = response(version).SerializeToString()
+    cut = whole[: data.draw(st.integers(0, len(whole)))]
+    assert served_version(cut) in {None, version}
