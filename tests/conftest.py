@@ -106,11 +106,18 @@ def start_dev_server(tmp_path: Path) -> Iterator[StartDevServer]:
 
 
 @pytest.fixture(scope="session")
-def dev_server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
-    """One dev server with every model, for tests that only ask: it must not be crashed or reconfigured."""
-    folder = tmp_path_factory.mktemp("dev-server")
-    config = folder / "models.config"
+def start_shared_dev_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartDevServer]:
+    """Start a dev server for many tests, which only ask it and neither crash nor reconfigure it."""
+    with dev_server_factory(tmp_path_factory.mktemp("dev-servers")) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def dev_server(
+    models_dir: Path, tmp_path_factory: pytest.TempPathFactory, start_shared_dev_server: StartDevServer
+) -> DevServer:
+    """The dev server with every model."""
+    config = tmp_path_factory.mktemp("dev-server") / "models.config"
     config.write_text(MULTI % (models_dir / "multi"))
     flags = [f"--model={name}={models_dir / name}" for name in SERVED]
-    with dev_server_factory(folder) as start:
-        yield start(f"--model-config-file={config}", *flags)
+    return start_shared_dev_server(f"--model-config-file={config}", *flags)

@@ -30,9 +30,9 @@ def folder(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def demo(folder, start_dev_server):
-    return start_dev_server(*(f"--model={name}={folder / name}" for name in demo_models.MODELS))
+@pytest.fixture(scope="session")
+def demo(folder, start_shared_dev_server):
+    return start_shared_dev_server(*(f"--model={name}={folder / name}" for name in demo_models.MODELS))
 
 
 def request(model, **inputs):
@@ -110,7 +110,8 @@ def test_batches_of_different_size_fail_inside_the_text_model(demo, connect):
     )
 
 
-def test_an_image_without_its_batch_dimension_aborts_the_server(demo, connect):
+def test_an_image_without_its_batch_dimension_aborts_the_server(folder, start_dev_server, connect):
+    server = start_dev_server(f"--model=classifier={folder / 'classifier'}")
     image = np.zeros([300, 300, 3], np.float32)
-    assert connect(demo.target).predict(request("classifier", images=image)).code == "UNAVAILABLE"
-    assert demo.process.wait(timeout=10) == -6
+    assert connect(server.target).predict(request("classifier", images=image)).code == "UNAVAILABLE"
+    assert server.process.wait(timeout=10) == -6

@@ -109,13 +109,6 @@ def test_a_resizing_model_scores_each_image_of_a_batch(batch, client):
                 "\t [[{{function_node map_while_body_N}}{{node map/while/resize/ResizeBilinear}}]]"
             ),
         ),
-        (
-            [],
-            (
-                "Tensor must be at least a vector, but saw shape: []\n"
-                "\t [[{{function_node __inference_g_N}}{{node map/TensorArrayUnstack/TensorListFromTensor}}]]"
-            ),
-        ),
     ],
 )
 def test_a_resizing_model_names_its_loop_for_a_wrong_shape(shape, details, client, unnumbered):
@@ -139,16 +132,21 @@ def test_an_image_that_cannot_be_decoded_is_told_by_the_decoder(values, details,
     assert (answer.code, unnumbered(answer.details)) == ("INVALID_ARGUMENT", details)
 
 
-def test_a_scalar_for_a_batch_of_strings_fails_in_the_loop(client, unnumbered):
-    answer = client.predict(bytes_request(b"x", shape=[]))
-    # Which of the two nodes reports first is a race inside TensorFlow; the recorded one is the first.
+@pytest.mark.parametrize(
+    ("request_", "function"),
+    [(image_request("convresize", []), "g"), (bytes_request(b"x", shape=[]), "f")],
+    ids=["convresize", "enc"],
+)
+def test_a_scalar_for_a_batch_fails_at_the_start_of_the_loop(request_, function, client, unnumbered):
+    answer = client.predict(request_)
+    # Which of the two nodes reports first is a race inside TensorFlow.
     texts = {
         "strided_slice": "slice index 0 of dimension 0 out of bounds.",
         "TensorArrayUnstack/TensorListFromTensor": "Tensor must be at least a vector, but saw shape: []",
     }
     assert answer.code == "INVALID_ARGUMENT"
     assert unnumbered(answer.details) in [
-        f"{text}\n\t [[{{{{function_node __inference_f_N}}}}{{{{node map/{node}}}}}]]"
+        f"{text}\n\t [[{{{{function_node __inference_{function}_N}}}}{{{{node map/{node}}}}}]]"
         for node, text in texts.items()
     ]
 
