@@ -19,7 +19,7 @@ from proxy.core import freshness
 from proxy.edge.admission import Limits
 from proxy.edge.grpcio.server import GrpcioEdge
 from proxy.edge.interface import Edge
-from proxy.edge.local import Health, reflection_handlers
+from proxy.edge.local import Handlers, Health, reflection_handlers
 from proxy.edge.readiness import Readiness
 from proxy.gate import Gate
 from proxy.observe.admin.server import AdminServer
@@ -197,21 +197,49 @@ class Proxy:
     def _bind_edge(self) -> Edge:
         """The one place that decides which edge there is."""
         settings = self._settings
+        local = self._health.handlers() | (reflection_handlers() if settings.reflection else {})
+        limits = Limits(
+            default_deadline=settings.default_deadline,
+            allow_admin_methods=settings.allow_admin_methods,
+            max_message_bytes=settings.max_message_bytes,
+            max_inflight_bytes=settings.max_inflight_bytes,
+            max_concurrent_calls=settings.max_concurrent_calls,
+        )
+        if settings.edge == "native":
+            return self._bind_native(local, limits)
         return GrpcioEdge(
             settings.listen,
             gate=self._gate,
             channel=self._channel,
             observer=self._observer,
             version_seen=self._signatures.observe_version,
-            local=self._health.handlers() | (reflection_handlers() if settings.reflection else {}),
-            limits=Limits(
-                default_deadline=settings.default_deadline,
-                allow_admin_methods=settings.allow_admin_methods,
-                max_message_bytes=settings.max_message_bytes,
-                max_inflight_bytes=settings.max_inflight_bytes,
-                max_concurrent_calls=settings.max_concurrent_calls,
-            ),
+            local=local,
+            limits=limits,
             credentials=_listen_credentials(settings),
+        )
+
+    def _bind_native(self, local: Handlers, limits: Limits) -> Edge:
+        from proxy.edge.native.server import NativeEdge  # only one edge is paid for
+        from proxy.edge.native.tls import client_context, server_context
+
+        settings = self._settings
+        tls = upstream_tls = None
+        if settings.listen_cert is not None and settings.listen_key is not None:
+            tls = server_context(settings.listen_cert, settings.listen_key, settings.listen_client_ca)
+        upstream = _tls(settings)
+        if upstream is not None:
+            upstream_tls = client_context(upstream)
+        return NativeEdge(
+            settings.listen,
+            gate=self._gate,
+            target=settings.upstream,
+            observer=self._observer,
+            version_seen=self._signatures.observe_version,
+            local=local,
+            limits=limits,
+            tls=tls,
+            upstream_tls=upstream_tls,
+            server_name=settings.upstream_server_name,
         )
 
     # === what one part needs to know of another ===

@@ -247,6 +247,13 @@ class Settings:
     )
 
     listen: str = _setting("0.0.0.0:8600", LISTEN, _address, "HOST:PORT", "gRPC; port 0: any free one.")
+    edge: Literal["grpcio", "native"] = _setting(
+        "grpcio",
+        LISTEN,
+        _one_of("grpcio", "native"),
+        "grpcio|native",
+        "How calls are relayed: through grpc.aio, or through the proxy's own HTTP/2 data plane.",
+    )
     listen_cert: Path | None = _setting(
         None, LISTEN, _file, "FILE", "PEM certificate chain to answer TLS with; needs --listen-key."
     )

@@ -33,6 +33,10 @@ _ATTEMPTS: Final = 3
 _REPLAY_OCTETS: Final = 64 << 10
 # Within this time of its arrival a deadline is passed on as the client wrote it.
 _FRESH: Final = 0.001
+# A client with a deadline keeps it by itself; the proxy ends what a client forgot.
+_SLACK: Final = 0.1
+_ROUNDING: Final = 0.03
+_TRANSIT: Final = 0.01
 _LARGEST_JUDGED: Final = 2**31 - 1
 
 
@@ -98,7 +102,8 @@ class Call:
                     self.refuse(expired())
                     return
                 self.deadline = self.began + seconds
-                plane.deadlines.add(self, self.deadline)
+                own = 0.0 if self.head.timeout is None else _SLACK
+                plane.deadlines.add(self, self.deadline + own)
             full = plane.load.enter()
             if full is not None:
                 self.refuse(full)
@@ -144,8 +149,14 @@ class Call:
     def on_reset(self, _stream: Stream, _code: int, _reason: str, _unprocessed: bool) -> None:
         self._drop_upstream()
         if not self.over:
-            late = self.deadline is not None and time.monotonic() >= self.deadline
-            self.finish(rpc.DEADLINE_EXCEEDED if late else rpc.CANCELLED)
+            self.finish(rpc.DEADLINE_EXCEEDED if self._is_late() else rpc.CANCELLED)
+
+    def _is_late(self) -> bool:
+        """Whether a client that gives up now does so because of its deadline, as far as it can be told."""
+        if self.deadline is None:
+            return False
+        # What travels as `grpc-timeout` is rounded up, and counts from its arrival here.
+        return time.monotonic() >= self.deadline - _ROUNDING * (self.deadline - self.began) - _TRANSIT
 
     def on_sent(self, _stream: Stream, count: int) -> None:
         if self.up is not None and self.up_stream is not None:

@@ -74,6 +74,7 @@ class NativeEdge:
         )
         self._clients = Clients(self._plane, http2_limits or Http2Limits(), _MAX_CONNECTIONS)
         self._server: asyncio.Server | None = None
+        self._stopped = False
 
     @property
     def address(self) -> str:
@@ -100,6 +101,9 @@ class NativeEdge:
         else:
             self._server.close()
         await self._clients.drain(grace)
+        if self._stopped:
+            return
+        self._stopped = True
         await self._pool.stop()
         if self._local is not None and self._local_pool is not None:
             await self._local_pool.stop()
