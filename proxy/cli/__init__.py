@@ -21,6 +21,13 @@ class Lazy(NamedTuple):
 
 COMMANDS: Mapping[str, Lazy] = {
     "serve": Lazy("proxy.cli.serve:serve", "Run the proxy in front of a tensorflow_model_server."),
+    "demo": Lazy(
+        "proxy.cli.demo:demo", "Show on real models what the proxy answers, and what the server alone does."
+    ),
+    "models": Lazy("proxy.cli.models:models", "Show the versions of models, their states and errors."),
+    "describe": Lazy("proxy.cli.describe:describe", "Show the signatures of a model."),
+    "check": Lazy("proxy.cli.check:check", "Judge requests from files, without sending them."),
+    "lint": Lazy("proxy.cli.lint:lint", "Find faults in configurations and SavedModels, offline."),
     "config": Lazy("proxy.cli.config:config", "Print the effective settings and where each comes from."),
     "dev-server": Lazy(
         "proxy.cli.dev_server:dev_server",

@@ -9,7 +9,7 @@ import io
 import json
 import pickle
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Any, Final
@@ -80,16 +80,19 @@ def format_of(name: str, data: bytes) -> Format:
     )
 
 
-def message_of(name: str, data: bytes, form: Format | None, address: Address) -> bytes:
+def message_of(
+    name: str, data: bytes, form: Format | None, address: Address, default_model: str = ""
+) -> bytes:
     """The serialised PredictRequest in the file called `name`; `form` None: find out.
 
-    `address` is for .npz files and must be empty for all others. Raises UnreadableRequestError.
+    `address` is for .npz files and must be empty for all others; `default_model` is for those .npz files
+    whose `address` names none. Raises UnreadableRequestError.
     """
     if not data and form is not Format.BINARY:
         raise UnreadableRequestError("is empty")
     form = form or format_of(name, data)
     if form is Format.NPZ:
-        return _from_npz(data, address)
+        return _from_npz(data, replace(address, model=address.model or default_model))
     if address != Address():
         raise UnreadableRequestError(
             "names its own model: --model, --signature and --version are for .npz files, which only hold arrays"

@@ -1,0 +1,73 @@
+"""Asking a server from a command: one channel, one client, and a sentence when no answer comes.
+
+Law: what is asked is the command's business. A silent server ends the command with exit code 2, because then
+there is nothing to find right or wrong.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import click
+import grpc
+
+from proxy.config import Settings
+from proxy.upstream.channel import Tls, open_channel
+from proxy.upstream.client import NoAnswerError, ServingClient
+from proxy.upstream.events import FetchResult
+
+UPSTREAM_SETTINGS = (
+    *("upstream", "upstream_tls", "upstream_ca", "upstream_cert", "upstream_key", "upstream_server_name"),
+    "use_http_proxy",
+)
+"""What a command must know to speak to a server."""
+
+PATIENCE = 10.0
+"""Seconds that a command waits for each answer."""
+
+_Answer = TypeVar("_Answer")
+
+
+class CannotAskError(click.ClickException):
+    """Nothing could be found out, good or bad."""
+
+    exit_code = 2
+
+
+def ask(settings: Settings, question: Callable[[ServingClient], Awaitable[_Answer]]) -> _Answer:
+    """The answer to `question`, put to the server of `settings`.
+
+    Raises CannotAskError where `question` raises NoAnswerError, click.UsageError for unusable settings.
+    """
+
+    async def run() -> _Answer:
+        tls = None
+        if settings.speaks_tls:
+            tls = Tls(
+                ca=settings.upstream_ca,
+                certificate=settings.upstream_cert,
+                key=settings.upstream_key,
+                server_name=settings.upstream_server_name,
+            )
+        try:
+            channel = open_channel(settings.upstream, tls, http_proxy=settings.use_http_proxy)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        async with channel:
+            return await question(ServingClient(channel, PATIENCE))
+
+    try:
+        return asyncio.run(run())
+    except NoAnswerError as error:
+        raise CannotAskError(_told(settings.upstream, error)) from error
+
+
+def _told(target: str, error: NoAnswerError) -> str:
+    if error.result is FetchResult.UNAVAILABLE:
+        return (
+            f"no answer from {target}: {error}\n"
+            "Is this the gRPC port (8500 by default, REST has 8501)? Name another with --upstream HOST:PORT."
+        )
+    if str(error).startswith(grpc.StatusCode.UNIMPLEMENTED.name):
+        return f"{target} speaks gRPC, but is not TensorFlow Serving: {error}"
+    return f"{target} gave no usable answer: {error}"

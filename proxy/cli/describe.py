@@ -1,0 +1,151 @@
+"""`tfs-proxy describe`: the signatures of a servable, as the proxy judges by them.
+
+Law: shows what the server or the SavedModel says, in the words that refusals use.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from proxy.cli.asking import UPSTREAM_SETTINGS, CannotAskError, ask
+from proxy.cli.settings import CONTEXT, effective, takes
+from proxy.cli.tables import new_table, open_console
+from proxy.core.availability import Absence, judge_absence
+from proxy.core.types import ModelKey, Servable, Signature, TensorSpec, dtype_name, shape_text
+from proxy.upstream.client import ServingClient
+from proxy.wire.metadata import UnreadableMetadataError, servable_of_saved_model
+from proxy.wire.status import sentence_of
+
+_EPILOG = """\
+\b
+Exit code: 0 shown, 1 the server has no such model or version,
+2 neither a server nor a SavedModel could be read.
+
+\b
+Examples:
+  tfs-proxy describe detector
+  tfs-proxy describe detector --version 3 --upstream tfs.example:8500
+  tfs-proxy describe --path /models/detector/3 --json
+"""
+
+
+@click.command("describe", context_settings=CONTEXT, epilog=_EPILOG)
+@click.argument("model", required=False)
+@click.option(
+    "--version",
+    type=click.IntRange(min=0),
+    metavar="N",
+    allow_from_autoenv=False,
+    help="This version instead of the latest.",
+)
+@click.option(
+    "--label", metavar="LABEL", allow_from_autoenv=False, help="The version that carries this label."
+)
+@click.option(
+    "--path",
+    type=click.Path(path_type=Path),
+    metavar="SAVED_MODEL",
+    allow_from_autoenv=False,
+    help="Read a SavedModel directory (or a model's base path: its newest version) instead of asking a server.",
+)
+@takes(*UPSTREAM_SETTINGS)
+@click.option(
+    "--json", "as_json", is_flag=True, allow_from_autoenv=False, help="Print JSON instead of tables."
+)
+def describe(
+    model: str | None, version: int | None, label: str | None, path: Path | None, as_json: bool, **_: object
+) -> None:
+    """Show the signatures of MODEL: what a request must hold and what an answer will.
+
+    Input and output aliases are the names to use in a request. The graph name is TensorFlow's own for the
+    same tensor: it helps to read errors from inside the graph and is never used in a request.
+    """
+    if version is not None and label is not None:
+        raise click.UsageError("--version and --label both say which version: give one of them")
+    servable = _from_path(path, model) if path else _from_server(ModelKey(model or "", version, label))
+    if as_json:
+        click.echo(json.dumps(_as_json(servable), indent=2))
+    else:
+        _show(servable, str(path) if path else effective().settings.upstream)
+
+
+def _from_path(path: Path, model: str | None) -> Servable:
+    try:
+        return servable_of_saved_model(path, model or path.resolve().name)
+    except UnreadableMetadataError as error:
+        raise CannotAskError(str(error)) from error
+
+
+def _from_server(key: ModelKey) -> Servable:
+    if not key.model:
+        raise click.UsageError("which model? Give its name, or --path SAVED_MODEL to read one from disk")
+
+    async def question(server: ServingClient) -> Servable | Absence:
+        return await server.lookup(key, known)
+
+    settings = effective().settings
+    known = tuple(settings.models)
+    found = ask(settings, question)
+    if isinstance(found, Absence):
+        verdict = judge_absence(found)
+        raise click.ClickException(
+            sentence_of(verdict.violations[0]) if verdict else f"the server contradicts itself about {key}"
+        )
+    return found
+
+
+def _show(servable: Servable, where: str) -> None:
+    console = open_console()
+    console.print(f"{servable.model} version {servable.version} at {where}")
+    if not servable.signatures:
+        console.print("It has no signatures: nothing can be asked of it.")
+    for name, signature in sorted(servable.signatures.items()):
+        console.print(f"\n{name}  {signature.method or '(no method name)'}", style="bold")
+        table = new_table(console, "", "alias", "dtype", "shape", "graph name")
+        for way, specs in (("input", signature.inputs), ("output", signature.outputs)):
+            for spec in _ordered(specs):
+                optional = " (optional)" if way == "input" and spec.alias in signature.defaults else ""
+                table.add_row(
+                    way,
+                    spec.alias + optional,
+                    dtype_name(spec.dtype),
+                    shape_text(spec.shape),
+                    spec.graph_name or "none: a sparse or composite tensor",
+                )
+        console.print(table)
+
+
+def _ordered(specs: Mapping[str, TensorSpec]) -> list[TensorSpec]:
+    return [specs[alias] for alias in sorted(specs)]
+
+
+def _as_json(servable: Servable) -> dict[str, Any]:
+    return {
+        "model": servable.model,
+        "version": servable.version,
+        "signatures": {
+            name: _signature_as_json(signature) for name, signature in sorted(servable.signatures.items())
+        },
+    }
+
+
+def _signature_as_json(signature: Signature) -> dict[str, Any]:
+    """Shapes are lists with -1 for any size, null for any rank, as at /api/models."""
+
+    def tensors(specs: Mapping[str, TensorSpec]) -> dict[str, dict[str, Any]]:
+        return {
+            spec.alias: {
+                "dtype": dtype_name(spec.dtype),
+                "shape": None if spec.shape is None else list(spec.shape),
+                "graph_name": spec.graph_name,
+            }
+            for spec in _ordered(specs)
+        }
+
+    inputs = tensors(signature.inputs)
+    for alias, about in inputs.items():
+        about["optional"] = alias in signature.defaults
+    return {"method": signature.method, "inputs": inputs, "outputs": tensors(signature.outputs)}

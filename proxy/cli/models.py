@@ -1,0 +1,128 @@
+"""`tfs-proxy models`: which versions of which models a server has, and in which state.
+
+Law: TensorFlow Serving cannot list its models (it has no such call), so names must come from somewhere; this
+command says from where, and shows only what GetModelStatus answers.
+"""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+from rich.text import Text
+
+from proxy.cli.asking import UPSTREAM_SETTINGS, ask
+from proxy.cli.settings import CONTEXT, effective, takes
+from proxy.cli.tables import new_table, open_console
+from proxy.core.availability import AVAILABLE, LOADING_STATES, VersionStatus
+from proxy.upstream.client import ServingClient
+
+_ADMIN = "127.0.0.1:8601"
+_ADMIN_PATIENCE = 2.0
+
+Versions = Mapping[str, tuple[VersionStatus, ...]]
+
+
+_EPILOG = """\
+\b
+Exit code: 0 every model has an available version, 1 some model has none,
+2 the server could not be asked.
+
+\b
+Examples:
+  tfs-proxy models --model detector --model text
+  tfs-proxy models --upstream tfs.example:8500 --model detector --json
+  until tfs-proxy models --model detector; do sleep 1; done
+"""
+
+
+@click.command("models", context_settings=CONTEXT, epilog=_EPILOG)
+@click.option("--model", multiple=True, metavar="NAME", help="A model to ask for. Repeatable.")
+@takes(*UPSTREAM_SETTINGS)
+@click.option(
+    "--admin",
+    metavar="HOST:PORT",
+    default=_ADMIN,
+    show_default=True,
+    allow_from_autoenv=False,
+    help="Admin port of a running proxy, asked for names when none is given.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, allow_from_autoenv=False, help="Print JSON instead of a table."
+)
+def models(admin: str, as_json: bool, **_: object) -> None:
+    """Show the versions of models, their states, and the server's own text for those that failed.
+
+    TensorFlow Serving has no call that lists its models. The names come from --model, else from the
+    configuration file, else from a running proxy, which knows the models that it has seen.
+    """
+    settings = effective().settings
+    names = dict.fromkeys(settings.model or settings.models or _names_at(admin))
+
+    async def question(server: ServingClient) -> Versions:
+        return {name: await server.versions(name) for name in names}
+
+    found = ask(settings, question)
+    if as_json:
+        click.echo(json.dumps(_as_json(found), indent=2))
+    else:
+        _show(found)
+    if not all(any(each.state == AVAILABLE for each in versions) for versions in found.values()):
+        click.get_current_context().exit(1)
+
+
+def _names_at(admin: str) -> Iterable[str]:
+    # The admin port is at home: no forward proxy stands in between.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    url = f"http://{admin}/api/models"
+    try:
+        with opener.open(url, timeout=_ADMIN_PATIENCE) as response:
+            names = [str(each["name"]) for each in json.load(response)["models"]]
+        problem = "which has seen none yet"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        names = []
+        problem = f"which failed: {getattr(error, 'reason', None) or error}"
+    if names:
+        return names
+    raise click.UsageError(
+        "no model to ask for: TensorFlow Serving cannot list its models. Name them with --model NAME "
+        f"(repeatable) or in a --config file; a running tfs-proxy was asked at {url}, {problem}"
+    )
+
+
+def _show(found: Versions) -> None:
+    console = open_console()
+    table = new_table(console, "model", "version", "state", "the server says")
+    for name, versions in found.items():
+        if not versions:
+            table.add_row(name, "", Text("unknown", "red"), "Could not find any versions of this model")
+        for number, each in enumerate(versions):
+            failed = each.error_code or each.error_message
+            style = "green" if each.state == AVAILABLE else "yellow" if each.state in LOADING_STATES else ""
+            table.add_row(
+                "" if number else name,
+                str(each.version),
+                Text(each.state, "red" if failed else style),
+                each.error_message,
+            )
+    console.print(table)
+
+
+def _as_json(found: Versions) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "versions": [
+                {
+                    "version": each.version,
+                    "state": each.state,
+                    "error_code": each.error_code,
+                    "error": each.error_message,
+                }
+                for each in versions
+            ],
+        }
+        for name, versions in found.items()
+    ]
