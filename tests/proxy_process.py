@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 20.0
@@ -43,6 +43,20 @@ class ProxyProcess:
         self.target: str = serving["listen"]
         self.admin: str = serving["admin"]
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """The proxy must have ended well and said nothing odd."""
+        if kind is not None:
+            self.process.kill()
+            self.stop()
+            return
+        ended_by_test = self.process.poll() is not None
+        code = self.stop()
+        assert ended_by_test or code == 0, (code, self.log, self.noise)
+        assert not self.noise, self.noise
+
     def wait_for(self, event: str) -> dict[str, Any]:
         """The first log line with this event."""
 
@@ -58,7 +72,11 @@ class ProxyProcess:
         """Send a signal and wait; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(PATIENCE)
+        try:
+            code = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
         self._reader.join(PATIENCE)
         self.process.stdout.close()
         self.process.stderr.close()
@@ -78,15 +96,6 @@ class ProxyProcess:
 
 @contextlib.contextmanager
 def running_proxy(*flags: str, env: dict[str, str] | None = None) -> Iterator[ProxyProcess]:
-    """A proxy for the length of a block. Leaving it, the proxy must have ended well and said nothing odd."""
-    proxy = ProxyProcess(*flags, env=env)
-    try:
+    """A proxy for the length of a block."""
+    with ProxyProcess(*flags, env=env) as proxy:
         yield proxy
-    except BaseException:
-        proxy.process.kill()
-        proxy.stop()
-        raise
-    ended_by_test = proxy.process.poll() is not None
-    code = proxy.stop()
-    assert ended_by_test or code == 0, (code, proxy.log, proxy.noise)
-    assert not proxy.noise, proxy.noise
