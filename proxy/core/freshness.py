@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from math import inf
 
-from proxy.core.availability import Absence
-from proxy.core.types import Servable
+from proxy.core.availability import AVAILABLE, Absence, VersionStatus
+from proxy.core.types import ModelKey, Servable
 
 
 class Decision(Enum):
@@ -96,6 +96,20 @@ def confirms(asked_at: float, rechecked_at: float, now: float, limits: Limits, a
     another refusal less than `recheck_interval` ago (`rechecked_at`; -inf: it was not a recheck).
     """
     return asked_at > arrived or now - rechecked_at < limits.recheck_interval
+
+
+def moved(key: ModelKey, found: Servable | Absence, versions: tuple[VersionStatus, ...]) -> bool:
+    """Whether GetModelStatus contradicts what was found for `key` a moment ago.
+
+    What a label points to is not in `versions` (measured: GetModelStatus ignores labels), so a label only
+    moves here when the versions of an absence do.
+    """
+    if isinstance(found, Absence):
+        return versions != found.versions
+    available = {status.version for status in versions if status.state == AVAILABLE}
+    if key.version is None and key.label is None:
+        return found.version != max(available, default=None)
+    return found.version not in available
 
 
 def outdated_by(entry: Entry, version: int, now: float, limits: Limits = DEFAULT_LIMITS) -> bool:

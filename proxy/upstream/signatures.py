@@ -25,12 +25,14 @@ from proxy.core.freshness import (
     Limits,
     confirms,
     decide,
+    moved,
     outdated_by,
     quiet_after_failure,
 )
 from proxy.core.types import ModelKey, Servable
 from proxy.upstream.client import NoAnswerError, ServingClient
 from proxy.upstream.events import FetchResult, Listener, Silence
+from proxy.upstream.rounds import StatusRounds
 
 Lookup = Servable | Absence
 
@@ -76,6 +78,7 @@ class SignatureCache:
         fetch_timeout: float = 5.0,
     ) -> None:
         self._client = ServingClient(channel, fetch_timeout)
+        self._rounds = StatusRounds(self._client.versions)
         self._listener = listener or Silence()
         self._limits = limits
         self._clock = clock
@@ -130,8 +133,9 @@ class SignatureCache:
     ) -> Lookup | None:
         """The newest truth, before a request is refused by `seen`.
 
-        Asks the server once more, unless a recheck of this key began less than `recheck_interval` ago; those
-        who come while one is under way wait for it. `arrived` is when the request came in, by this cache's
+        Asks the server once more, unless a recheck of this key began less than `recheck_interval` ago: then
+        only whether the versions have moved since, so that a swap refuses nobody however many bad requests
+        there are. Those who come while a recheck is under way wait for it. `arrived` is when the request came in, by this cache's
         `clock`: an answer asked for since then needs no recheck. Returns `seen` itself where nothing has
         changed; None: not to be confirmed within `timeout` seconds, do not refuse.
         """
@@ -143,10 +147,14 @@ class SignatureCache:
             decision = decide(entry, now, Event.REFUSE, self._limits, arrived)
             if decision is Decision.UNKNOWN:
                 return None
-            if decision is Decision.USE and entry is not None:
-                return seen if entry.found == seen else entry.found
-            fetch = self._fetches.get(key)
             left = None if timeout is None else max(0.0, deadline - now)
+            if decision is Decision.USE and entry is not None and entry.found is not None:
+                if entry.asked_at > arrived or not await self._moved(key, entry.found, left):
+                    return seen if entry.found == seen else entry.found
+                self.invalidate(key.model)
+                now = self._clock()
+                continue
+            fetch = self._fetches.get(key)
             if fetch is None or self._confirms(fetch, now, arrived):
                 found = await self._answer(self._begin(key, is_recheck=True), left)
                 return seen if found == seen else found
@@ -188,9 +196,19 @@ class SignatureCache:
             if isinstance(entry.found, Servable):
                 yield key, entry.found, now - entry.asked_at
 
+    async def _moved(self, key: ModelKey, found: Lookup, timeout: float | None) -> bool:
+        """Whether the server's versions contradict `found`; a server that does not say so confirms it."""
+        try:
+            async with asyncio.timeout(timeout):
+                versions = await self._rounds.versions(key.model)
+        except TimeoutError:
+            return False
+        return versions is not None and moved(key, found, versions)
+
     async def stop(self) -> None:
         """End all questions; whoever waits for one gets None, and no new one begins."""
         self._stopped = True
+        await self._rounds.stop()
         fetches = list(self._fetches.values())
         for fetch in fetches:
             fetch.task.cancel()

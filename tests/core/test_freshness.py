@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.availability import Absence
+from proxy.core.availability import Absence, VersionStatus
 from proxy.core.freshness import (
     Decision,
     Entry,
@@ -15,6 +15,7 @@ from proxy.core.freshness import (
     Limits,
     confirms,
     decide,
+    moved,
     outdated_by,
     quiet_after_failure,
 )
@@ -149,3 +150,34 @@ def test_while_a_failure_is_remembered_nobody_asks(entry, event, arrived):
 def test_a_fresher_question_confirms_whatever_an_older_one_does(asked_at, rechecked_at, arrived):
     if confirms(asked_at, rechecked_at, NOW, LIMITS, arrived):
         assert confirms(NOW, max(rechecked_at, asked_at), NOW, LIMITS, arrived)
+
+
+# what the versions say
+
+
+def available(*numbers: int) -> tuple[VersionStatus, ...]:
+    return tuple(VersionStatus(number, "AVAILABLE") for number in numbers)
+
+
+@pytest.mark.parametrize(
+    ("key", "versions", "expected"),
+    [
+        (ModelKey("m"), available(1), False),
+        (ModelKey("m"), available(1, 2), True),
+        (ModelKey("m"), (*available(1), VersionStatus(2, "LOADING")), False),
+        (ModelKey("m"), (VersionStatus(1, "END"),), True),
+        (ModelKey("m"), (), True),
+        (ModelKey("m", version=1), available(1, 2), False),
+        (ModelKey("m", version=1), available(2), True),
+        (ModelKey("m", label="stable"), available(1, 2), False),
+    ],
+)
+def test_versions_contradict_a_servable_that_they_would_not_resolve_to(key, versions, expected):
+    assert moved(key, Servable("m", 1, {}), versions) is expected
+
+
+def test_versions_contradict_an_absence_once_they_are_others():
+    key = ModelKey("m")
+    loading = (VersionStatus(1, "LOADING"),)
+    assert not moved(key, Absence(key, loading), loading)
+    assert moved(key, Absence(key, loading), available(1))

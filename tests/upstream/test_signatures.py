@@ -240,6 +240,30 @@ async def test_a_flood_of_refusals_costs_one_recheck_a_second(serving, cache, cl
     assert 1 + 5 <= serving.calls["GetModelMetadata"] <= 1 + 6
 
 
+async def test_a_swap_right_after_a_recheck_is_seen_by_the_next_refusal(serving, cache):
+    """A flood of bad requests must not make the proxy refuse what the new version accepts."""
+    seen = await cache.lookup(KEY, 5)
+    assert await cache.recheck(KEY, seen, 5) is seen
+    serving.swap("m", 2, V2)
+    assert (await cache.recheck(KEY, seen, 5)).version == 2
+
+
+async def test_a_model_that_appears_right_after_a_recheck_is_seen_by_the_next_refusal(serving, cache):
+    late = ModelKey("late")
+    seen = await cache.lookup(late, 5)
+    assert await cache.recheck(late, seen, 5) is seen
+    serving.load("late", 1)
+    assert isinstance(await cache.recheck(late, seen, 5), Servable)
+
+
+async def test_a_server_without_model_status_leaves_a_recheck_standing_for_a_second(serving, cache):
+    seen = await cache.lookup(KEY, 5)
+    serving.fail("GetModelStatus", grpc.StatusCode.UNIMPLEMENTED)
+    for _ in range(3):
+        assert await cache.recheck(KEY, seen, 5) is seen
+    assert serving.calls["GetModelMetadata"] == 2
+
+
 async def test_whoever_comes_while_a_recheck_is_under_way_waits_for_it(serving, cache):
     seen = await cache.lookup(KEY, 5)
     serving.swap("m", 2, V2)
