@@ -47,7 +47,12 @@ class DevServer:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         self.process.stdout.close()
-        return self.process.wait(timeout=10)
+        try:
+            return self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
 
 
 StartDevServer = Callable[..., DevServer]

@@ -293,10 +293,12 @@ class Repository:
         try:
             model = Model.load(name, number, version.path)
             replayed = warm_up(model, version.path)
-        except TensorFlowError as error:
-            version.error = error
+        except (TensorFlowError, OSError) as error:
+            version.error = (
+                error if isinstance(error, TensorFlowError) else TensorFlowError(UNKNOWN, str(error))
+            )
             self._move(version, State.END)
-            _log.error("%s: version %d did not load: %s", name, number, error)
+            _log.error("%s: version %d did not load: %s", name, number, version.error)
         else:
             version.model = model
             self._move(version, State.AVAILABLE)
