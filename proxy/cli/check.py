@@ -242,16 +242,16 @@ async def _judged(
 def _show(console: Console, finding: _Finding) -> None:
     decision = finding.decision
     if decision is None:
-        console.print(Text.assemble((finding.name, "bold"), (": " + finding.problem, "red")))
+        console.print(Text.assemble((finding.name, "bold"), (": " + finding.problem, "red")), soft_wrap=True)
         return
     verdict = decision.verdict or Verdict()
     if isinstance(decision, Refuse):
-        console.print(Text.assemble((finding.name, "bold"), ": ", ("refused", "red")))
+        console.print(Text.assemble((finding.name, "bold"), ": ", ("refused", "red")), soft_wrap=True)
         # One line whatever the width, as it stands in the client's log.
         console.print(f"  {Code(decision.status.code).name}: {decision.status.text}", soft_wrap=True)
     else:
         by = f" by {verdict.model} version {verdict.version}, signature {verdict.signature}"
-        console.print(Text.assemble((finding.name, "bold"), ": ", ("accepted", "green"), by))
+        console.print(Text.assemble((finding.name, "bold"), ": ", ("accepted", "green"), by), soft_wrap=True)
     for kind, violations in (("", verdict.violations), ("warning: ", verdict.warnings)):
         for each in violations:
             console.print(
