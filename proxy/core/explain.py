@@ -68,7 +68,7 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` most probably means: other case, else small edit distance."""
     names = [each for each in known if each != name]
     # difflib is quadratic: bound what a client can make it chew on.
-    found = difflib.get_close_matches(name[:100], names[:200], n=1, cutoff=_CLOSE_ENOUGH)
+    found = difflib.get_close_matches(name[:64], names[:100], n=1, cutoff=_CLOSE_ENOUGH)
     return _other_case(name, names) or (found[0] if found else None)
 
 
