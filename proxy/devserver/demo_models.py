@@ -43,7 +43,12 @@ def _made_of() -> str:
 
 
 def build(out: Path) -> None:
-    """Write the models as `out`/NAME/1; beside `out` first, so that it is never half there."""
+    """Write the models as `out`/NAME/1; beside `out` first, so that it is never half there.
+
+    Raises FileExistsError for a folder that holds anything else: what was here before is replaced.
+    """
+    if out.exists() and any(out.iterdir()) and not (out / _MADE_OF).exists():
+        raise FileExistsError(f"{out} holds other things: name a folder that is new or empty")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     import tensorflow as tf  # seconds and half a gigabyte: only when there is something to build
@@ -157,8 +162,12 @@ def main() -> None:
     if len(sys.argv) != 2:
         sys.exit("usage: python -m proxy.devserver.demo_models OUT_DIR")
     out = Path(sys.argv[1])
-    if not complete(out):
+    if complete(out):
+        return
+    try:
         build(out)
+    except OSError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

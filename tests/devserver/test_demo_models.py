@@ -115,3 +115,16 @@ def test_an_image_without_its_batch_dimension_aborts_the_server(folder, start_de
     image = np.zeros([300, 300, 3], np.float32)
     assert connect(server.target).predict(request("classifier", images=image)).code == "UNAVAILABLE"
     assert server.process.wait(timeout=10) == -6
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy.devserver.demo_models", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert done.stderr == f"{tmp_path} holds other things: name a folder that is new or empty\n"
+    assert (tmp_path / "thesis.txt").exists()
