@@ -1,0 +1,342 @@
+"""Configuration files of tensorflow_model_server: models, batching, monitoring, platforms.
+
+Law: what the server would refuse, wait for without an end, or ignore in silence (`server_core.cc`,
+`bundle_factory_util.cc`, `file_system_storage_path_source.cc`). The server's disk is looked at through `Disk`,
+and the versions that would be served are examined as well.
+"""
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from proxy.core.explain import closest, quote
+from proxy.lint.base_path import Disk, check_base_path, versions_of
+from proxy.lint.finding import Finding, finding
+from proxy.lint.saved_model import check_saved_model
+from proxy.lint.textproto import Field, read_text
+from proxy.wire.config_text import ConfigTextError, check_text, field_names
+
+_LARGEST: Final = 16 * 1024 * 1024
+_DEFAULT_MAX_BATCH: Final = 1000
+_PATIENCE_MICROS: Final = 1_000_000
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+class Kind(StrEnum):
+    """Which flag of the server a file belongs to."""
+
+    MODELS = "models"
+    BATCHING = "batching"
+    MONITORING = "monitoring"
+    PLATFORM = "platform"
+
+
+_MESSAGES: Final = {
+    Kind.MODELS: "ModelServerConfig",
+    Kind.BATCHING: "BatchingParameters",
+    Kind.MONITORING: "MonitoringConfig",
+}
+_TOP_FIELDS: Final = {
+    "model_config_list": Kind.MODELS,
+    "custom_model_config": Kind.MODELS,
+    "prometheus_config": Kind.MONITORING,
+    "platform_configs": Kind.PLATFORM,
+    "max_batch_size": Kind.BATCHING,
+    "batch_timeout_micros": Kind.BATCHING,
+    "max_enqueued_batches": Kind.BATCHING,
+    "num_batch_threads": Kind.BATCHING,
+    "thread_pool_name": Kind.BATCHING,
+    "allowed_batch_sizes": Kind.BATCHING,
+    "pad_variable_length_inputs": Kind.BATCHING,
+    "enable_large_batch_splitting": Kind.BATCHING,
+    "max_execution_batch_size": Kind.BATCHING,
+}
+_FIRST_FIELD = re.compile(r"\A(?:\s|#[^\n]*(?:\n|\Z))*([A-Za-z_]\w*)")
+
+
+def kind_of(text: str) -> Kind | None:
+    """Which configuration a text is, by its first field, also where that one is misspelt."""
+    found = _FIRST_FIELD.match(text)
+    if found is None:
+        return None
+    name = found.group(1)
+    near = name if name in _TOP_FIELDS else closest(name, _TOP_FIELDS)
+    return _TOP_FIELDS[near] if near is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Config:
+    """The file under examination."""
+
+    path: Path
+    root: Field
+    disk: Disk
+
+    def finding(self, rule: str, at: Field, message: str) -> Finding:
+        return finding(rule, self.path, message, at.at)
+
+
+def check_config(path: Path, kind: Kind | None, disk: Disk) -> Iterator[Finding]:
+    """Every fault of a configuration file; raises ValueError where `kind` is not given and cannot be told."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            yield finding("config-syntax", path, f"larger than {_LARGEST} bytes: not a configuration")
+            return
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        yield finding("unreadable", path, f"cannot be read: {error.strerror}")
+        return
+    except UnicodeDecodeError:
+        yield finding("config-syntax", path, "is not UTF-8 text")
+        return
+    if text.lstrip().startswith("{"):
+        yield finding("config-syntax", path, "is JSON; the server reads protobuf text format", (1, 1))
+        return
+    kind = kind or kind_of(text)
+    if kind is None:
+        raise ValueError(f"{path}: cannot tell which configuration this is; say so with --kind")
+    try:
+        if kind in _MESSAGES:
+            check_text(_MESSAGES[kind], text)
+        root = read_text(text)
+    except ConfigTextError as error:
+        yield finding(
+            "config-syntax", path, _syntax(str(error), text, kind, error), (error.line, error.column)
+        )
+        return
+    yield from _CHECKS[kind](_Config(path, root, disk))
+
+
+def _syntax(problem: str, text: str, kind: Kind, error: ConfigTextError) -> str:
+    unknown = re.search(r'has no field named "(\w+)"', problem)
+    if unknown is not None:
+        near = closest(unknown.group(1), field_names(_MESSAGES[kind]))
+        hint = f": did you mean {quote(near)}?" if near is not None else ""
+        return f"there is no field {quote(unknown.group(1))} here{hint}"
+    line = text.splitlines()[error.line - 1] if error.line <= len(text.splitlines()) else ""
+    scalar = re.search(r"(\w+)\s*:\s*(\S+)", line)
+    if kind is Kind.BATCHING and 'Expected "{"' in problem and scalar is not None:
+        return f"{scalar.group(1)} is a message: write {scalar.group(1)} {{ value: {scalar.group(2)} }}"
+    return quote(problem, 200)[1:-1]
+
+
+def _models(config: _Config) -> Iterator[Finding]:
+    if config.root.first("custom_model_config") is not None:
+        return
+    lists = list(config.root.all("model_config_list"))
+    models = [model for each in lists for model in each.all("config")]
+    if not models:
+        yield config.finding("config-empty", config.root, "no model is listed")
+    names: dict[str, Field] = {}
+    for model in models:
+        name_field = model.first("name")
+        if name_field is None or not name_field.text:
+            yield config.finding("name-missing", name_field or model, "the model has no name")
+        elif name_field.text in names:
+            first = names[name_field.text]
+            yield config.finding(
+                "name-duplicate",
+                name_field,
+                f"model {quote(name_field.text)} is already listed in line {first.line}",
+            )
+        else:
+            names[name_field.text] = name_field
+        yield from _platform(config, model)
+        yield from _path_and_versions(config, model)
+
+
+def _platform(config: _Config, model: Field) -> Iterator[Finding]:
+    platform, old = model.first("model_platform"), model.first("model_type")
+    if platform is not None and platform.text and old is not None:
+        yield config.finding(
+            "platform-ambiguous", old, "model_platform and the deprecated model_type are both set"
+        )
+    elif old is not None:
+        yield config.finding("model-type-deprecated", old, "model_type is deprecated")
+    elif platform is None or not platform.text:
+        yield config.finding("platform-missing", platform or model, "the model has no model_platform")
+    elif platform.text != "tensorflow":
+        near = ": did you mean 'tensorflow'?" if closest(platform.text, ["tensorflow"]) else ""
+        yield config.finding(
+            "platform-unknown",
+            platform,
+            f"the released server knows no platform {quote(platform.text)}{near}",
+        )
+
+
+def _path_and_versions(config: _Config, model: Field) -> Iterator[Finding]:
+    policy = model.first("model_version_policy")
+    specific = policy.first("specific") if policy is not None else None
+    named = (
+        [each for each in specific.all("versions") if _number(each) is not None]
+        if specific is not None
+        else []
+    )
+    if specific is not None and not named:
+        yield config.finding(
+            "policy-empty", specific, "the policy 'specific' names no version: nothing is served"
+        )
+    base_path = model.first("base_path")
+    if base_path is None or not base_path.text:
+        yield config.finding("base-path-missing", base_path or model, "the model has no base_path")
+        return
+    if _URI.match(base_path.text):
+        return
+    if not base_path.text.startswith("/"):
+        yield config.finding(
+            "base-path-relative", base_path, f"base_path {quote(base_path.text)} is relative"
+        )
+        return
+    directory = config.disk.look_up(base_path.text)
+    if directory is None:
+        return
+    found = list(check_base_path(directory))
+    for each in found:
+        yield finding(
+            each.rule.id, config.path, f"base_path {quote(base_path.text, 200)}: {each.message}", base_path.at
+        )
+    on_disk = versions_of(directory)
+    if not on_disk:
+        return
+    for version in named:
+        if int(version.text) not in on_disk:
+            there = ", ".join(str(each) for each in sorted(on_disk))
+            yield config.finding(
+                "policy-version-absent", version, f"version {version.text} is not on disk, only {there}"
+            )
+    served = _served(policy, {int(each.text) for each in named}, set(on_disk))
+    for number in sorted(served):
+        yield from check_saved_model(on_disk[number])
+    for label in model.all("version_labels"):
+        value = label.first("value")
+        if value is None or _number(value) in served:
+            continue
+        there = ", ".join(str(each) for each in sorted(served)) or "none"
+        yield config.finding(
+            "label-unavailable",
+            value,
+            f"label {quote(label.value('key'))} is given to version {value.text}, and the versions served are {there}",
+        )
+
+
+def _served(policy: Field | None, named: set[int], on_disk: set[int]) -> set[int]:
+    """The versions that the policy serves of those on disk (default: the latest one)."""
+    if policy is not None and policy.first("all") is not None:
+        return on_disk
+    if named:
+        return named & on_disk
+    latest = policy.first("latest") if policy is not None else None
+    count = latest.value("num_versions") if latest is not None else ""
+    return set(sorted(on_disk)[-max(1, int(count) if count.isdigit() else 1) :])
+
+
+def _number(field: Field) -> int | None:
+    try:
+        return int(field.text, 0)
+    except ValueError:
+        return None
+
+
+def _batching(config: _Config) -> Iterator[Finding]:
+    yield from _batching_of(config, config.root)
+
+
+def _batching_of(config: _Config, parameters: Field) -> Iterator[Finding]:
+    """The checks of `WrapSessionForBatching` and what the batch scheduler makes of the rest."""
+    wrapped: dict[str, int] = {}
+    for field in parameters.fields:
+        value = field.first("value")
+        number = _number(value) if value is not None else 0 if field.fields == () and not field.text else None
+        if number is None or field.name in ("thread_pool_name", "enable_large_batch_splitting"):
+            continue
+        wrapped[field.name] = number
+        smallest = 0 if field.name == "batch_timeout_micros" else 1
+        if number < smallest:
+            yield config.finding("batching-value", value or field, f"{field.name} is {number}")
+    timeout = parameters.first("batch_timeout_micros")
+    if timeout is not None and wrapped.get(timeout.name, 0) >= _PATIENCE_MICROS:
+        seconds = wrapped[timeout.name] / 1_000_000
+        yield config.finding(
+            "batching-timeout", timeout, f"a request may wait {seconds:g} s for others to join it"
+        )
+    yield from _batch_sizes(config, parameters, wrapped)
+    splitting = parameters.first("enable_large_batch_splitting")
+    splits = splitting is not None and splitting.value("value") in ("true", "True", "t", "1")
+    execution = parameters.first("max_execution_batch_size")
+    if execution is not None and not splits:
+        yield config.finding(
+            "batching-splitting-off",
+            execution,
+            "max_execution_batch_size counts only with enable_large_batch_splitting",
+        )
+    largest = wrapped.get("max_batch_size", _DEFAULT_MAX_BATCH)
+    if execution is not None and splits and wrapped.get(execution.name, 0) > largest:
+        yield config.finding(
+            "batching-execution-size",
+            execution,
+            f"max_execution_batch_size {wrapped[execution.name]} is more than max_batch_size {largest}",
+        )
+    padding = parameters.first("pad_variable_length_inputs")
+    if padding is not None and padding.text in ("true", "True", "t", "1"):
+        yield config.finding(
+            "batching-padding", padding, "inputs of different lengths are padded by the server"
+        )
+
+
+def _batch_sizes(config: _Config, parameters: Field, wrapped: dict[str, int]) -> Iterator[Finding]:
+    sizes = [each for each in parameters.all("allowed_batch_sizes") if _number(each) is not None]
+    for before, size in itertools.pairwise(sizes):
+        if int(size.text, 0) <= int(before.text, 0):
+            yield config.finding("batching-sizes-order", size, f"{size.text} comes after {before.text}")
+    if sizes and int(sizes[0].text, 0) < 1:
+        yield config.finding("batching-value", sizes[0], f"an allowed batch size of {sizes[0].text}")
+    largest = wrapped.get("max_batch_size", _DEFAULT_MAX_BATCH)
+    if sizes and int(sizes[-1].text, 0) != largest:
+        by_default = "" if "max_batch_size" in wrapped else " by default"
+        yield config.finding(
+            "batching-sizes-last",
+            sizes[-1],
+            f"allowed_batch_sizes ends with {sizes[-1].text}, and max_batch_size is {largest}{by_default}",
+        )
+
+
+def _monitoring(config: _Config) -> Iterator[Finding]:
+    prometheus = config.root.first("prometheus_config")
+    if prometheus is None or prometheus.value("enable") not in ("true", "True", "t", "1"):
+        yield config.finding("monitoring-off", prometheus or config.root, "no metrics are exposed")
+        return
+    path = prometheus.first("path")
+    if path is not None and not path.text.startswith("/"):
+        yield config.finding(
+            "monitoring-path", path, f"the path {quote(path.text)} does not begin with a slash"
+        )
+
+
+def _platforms(config: _Config) -> Iterator[Finding]:
+    entries = list(config.root.all("platform_configs"))
+    if not entries:
+        yield config.finding("config-empty", config.root, "no platform is configured")
+    for entry in entries:
+        value = entry.first("value")
+        adapter = value.first("source_adapter_config") if value is not None else None
+        if adapter is None or not any("/" in each.name or each.name == "type_url" for each in adapter.fields):
+            yield config.finding(
+                "platform-config-type",
+                adapter or value or entry,
+                "source_adapter_config does not say its type",
+            )
+    for field in config.root.walk():
+        if field.name == "batching_parameters":
+            yield from _batching_of(config, field)
+
+
+_CHECKS: Final[dict[Kind, Callable[[_Config], Iterator[Finding]]]] = {
+    Kind.MODELS: _models,
+    Kind.BATCHING: _batching,
+    Kind.MONITORING: _monitoring,
+    Kind.PLATFORM: _platforms,
+}
