@@ -14,7 +14,7 @@ from proxy.core.reasons import Code, Reason, Severity
 from proxy.core.types import DEFAULT_SIGNATURE, RequestView, Servable, Signature, TensorView, element_count
 from proxy.core.verdict import Verdict, Violation
 
-MAX_UNKNOWN = 20
+MAX_UNKNOWN = 10
 """So many unknown inputs, and as many unknown outputs, are told: a client can send any number of them."""
 
 _TENSOR_REASONS = frozenset({Reason.DTYPE_MISMATCH, Reason.RANK_MISMATCH, Reason.SHAPE_MISMATCH})
