@@ -7,6 +7,7 @@ What a client sent is quoted in ASCII, cut, and without control characters, beca
 import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
+from heapq import nlargest
 
 from proxy.core.types import (
     DT_STRING,
@@ -67,9 +68,17 @@ def listing(names: Collection[str]) -> str:
 def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` most probably means: other case, else small edit distance."""
     names = [each for each in known if each != name]
-    # difflib is quadratic: bound what a client can make it chew on.
-    found = difflib.get_close_matches(name[:64], names[:100], n=1, cutoff=_CLOSE_ENOUGH)
+    pairs = _pairs(name)
+    # difflib is slow, and a client must not be able to keep it busy: it sees only the likeliest.
+    likely = nlargest(4, names[:1000], key=lambda each: len(pairs & _pairs(each)))
+    found = difflib.get_close_matches(name[:64], likely, n=1, cutoff=_CLOSE_ENOUGH)
     return _other_case(name, names) or (found[0] if found else None)
+
+
+def _pairs(name: str) -> set[str]:
+    """The pairs of neighbours in the beginning of a name."""
+    text = f" {name[:64]} "
+    return {text[at : at + 2] for at in range(len(text) - 1)}
 
 
 def _other_case(name: str, known: Iterable[str]) -> str | None:
