@@ -11,7 +11,7 @@ from rich.text import Text
 
 from proxy.cli.tables import open_console
 from proxy.lint.base_path import Disk
-from proxy.lint.configs import Kind
+from proxy.lint.configs import Kind, UnknownKindError
 from proxy.lint.finding import Finding, Level
 from proxy.lint.paths import lint as lint_path
 from proxy.lint.report import as_json, as_sarif, counts
@@ -64,7 +64,7 @@ def lint(paths: tuple[Path, ...], kind: str | None, root: Path, no_disk: bool, f
         try:
             for path in paths:
                 findings += lint_path(path, Kind(kind) if kind else None, Disk(root, look=not no_disk))
-        except ValueError as error:
+        except UnknownKindError as error:
             raise click.UsageError(str(error)) from error
     if form == "json":
         click.echo(as_json(findings))

@@ -5,7 +5,6 @@ Law: what the server would refuse, wait for without an end, or ignore in silence
 and the versions that would be served are examined as well.
 """
 
-import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,15 +14,18 @@ from typing import Final
 
 from proxy.core.explain import closest, quote
 from proxy.lint.base_path import Disk, check_base_path, versions_of
+from proxy.lint.batching import check_batching
 from proxy.lint.finding import Finding, finding
 from proxy.lint.saved_model import check_saved_model
-from proxy.lint.textproto import Field, read_text
+from proxy.lint.textproto import TRUE, Field, read_text
 from proxy.wire.config_text import ConfigTextError, check_text, field_names
 
 _LARGEST: Final = 16 * 1024 * 1024
-_DEFAULT_MAX_BATCH: Final = 1000
-_PATIENCE_MICROS: Final = 1_000_000
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+class UnknownKindError(ValueError):
+    """Nothing in a file tells which configuration it is."""
 
 
 class Kind(StrEnum):
@@ -81,15 +83,12 @@ class _Config:
 
 
 def check_config(path: Path, kind: Kind | None, disk: Disk) -> Iterator[Finding]:
-    """Every fault of a configuration file; raises ValueError where `kind` is not given and cannot be told."""
+    """Every fault of a configuration file; raises UnknownKindError."""
     try:
         if path.stat().st_size > _LARGEST:
             yield finding("config-syntax", path, f"larger than {_LARGEST} bytes: not a configuration")
             return
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        yield finding("unreadable", path, f"cannot be read: {error.strerror}")
-        return
     except UnicodeDecodeError:
         yield finding("config-syntax", path, "is not UTF-8 text")
         return
@@ -98,7 +97,7 @@ def check_config(path: Path, kind: Kind | None, disk: Disk) -> Iterator[Finding]
         return
     kind = kind or kind_of(text)
     if kind is None:
-        raise ValueError(f"{path}: cannot tell which configuration this is; say so with --kind")
+        raise UnknownKindError(f"{path}: cannot tell which configuration this is; say so with --kind")
     try:
         if kind in _MESSAGES:
             check_text(_MESSAGES[kind], text)
@@ -172,9 +171,7 @@ def _path_and_versions(config: _Config, model: Field) -> Iterator[Finding]:
     policy = model.first("model_version_policy")
     specific = policy.first("specific") if policy is not None else None
     named = (
-        [each for each in specific.all("versions") if _number(each) is not None]
-        if specific is not None
-        else []
+        [each for each in specific.all("versions") if each.number is not None] if specific is not None else []
     )
     if specific is not None and not named:
         yield config.finding(
@@ -213,7 +210,7 @@ def _path_and_versions(config: _Config, model: Field) -> Iterator[Finding]:
         yield from check_saved_model(on_disk[number])
     for label in model.all("version_labels"):
         value = label.first("value")
-        if value is None or _number(value) in served:
+        if value is None or value.number in served:
             continue
         there = ", ".join(str(each) for each in sorted(served)) or "none"
         yield config.finding(
@@ -234,79 +231,13 @@ def _served(policy: Field | None, named: set[int], on_disk: set[int]) -> set[int
     return set(sorted(on_disk)[-max(1, int(count) if count.isdigit() else 1) :])
 
 
-def _number(field: Field) -> int | None:
-    try:
-        return int(field.text, 0)
-    except ValueError:
-        return None
-
-
 def _batching(config: _Config) -> Iterator[Finding]:
-    yield from _batching_of(config, config.root)
-
-
-def _batching_of(config: _Config, parameters: Field) -> Iterator[Finding]:
-    """The checks of `WrapSessionForBatching` and what the batch scheduler makes of the rest."""
-    wrapped: dict[str, int] = {}
-    for field in parameters.fields:
-        value = field.first("value")
-        number = _number(value) if value is not None else 0 if field.fields == () and not field.text else None
-        if number is None or field.name in ("thread_pool_name", "enable_large_batch_splitting"):
-            continue
-        wrapped[field.name] = number
-        smallest = 0 if field.name == "batch_timeout_micros" else 1
-        if number < smallest:
-            yield config.finding("batching-value", value or field, f"{field.name} is {number}")
-    timeout = parameters.first("batch_timeout_micros")
-    if timeout is not None and wrapped.get(timeout.name, 0) >= _PATIENCE_MICROS:
-        seconds = wrapped[timeout.name] / 1_000_000
-        yield config.finding(
-            "batching-timeout", timeout, f"a request may wait {seconds:g} s for others to join it"
-        )
-    yield from _batch_sizes(config, parameters, wrapped)
-    splitting = parameters.first("enable_large_batch_splitting")
-    splits = splitting is not None and splitting.value("value") in ("true", "True", "t", "1")
-    execution = parameters.first("max_execution_batch_size")
-    if execution is not None and not splits:
-        yield config.finding(
-            "batching-splitting-off",
-            execution,
-            "max_execution_batch_size counts only with enable_large_batch_splitting",
-        )
-    largest = wrapped.get("max_batch_size", _DEFAULT_MAX_BATCH)
-    if execution is not None and splits and wrapped.get(execution.name, 0) > largest:
-        yield config.finding(
-            "batching-execution-size",
-            execution,
-            f"max_execution_batch_size {wrapped[execution.name]} is more than max_batch_size {largest}",
-        )
-    padding = parameters.first("pad_variable_length_inputs")
-    if padding is not None and padding.text in ("true", "True", "t", "1"):
-        yield config.finding(
-            "batching-padding", padding, "inputs of different lengths are padded by the server"
-        )
-
-
-def _batch_sizes(config: _Config, parameters: Field, wrapped: dict[str, int]) -> Iterator[Finding]:
-    sizes = [each for each in parameters.all("allowed_batch_sizes") if _number(each) is not None]
-    for before, size in itertools.pairwise(sizes):
-        if int(size.text, 0) <= int(before.text, 0):
-            yield config.finding("batching-sizes-order", size, f"{size.text} comes after {before.text}")
-    if sizes and int(sizes[0].text, 0) < 1:
-        yield config.finding("batching-value", sizes[0], f"an allowed batch size of {sizes[0].text}")
-    largest = wrapped.get("max_batch_size", _DEFAULT_MAX_BATCH)
-    if sizes and int(sizes[-1].text, 0) != largest:
-        by_default = "" if "max_batch_size" in wrapped else " by default"
-        yield config.finding(
-            "batching-sizes-last",
-            sizes[-1],
-            f"allowed_batch_sizes ends with {sizes[-1].text}, and max_batch_size is {largest}{by_default}",
-        )
+    return check_batching(config.path, config.root)
 
 
 def _monitoring(config: _Config) -> Iterator[Finding]:
     prometheus = config.root.first("prometheus_config")
-    if prometheus is None or prometheus.value("enable") not in ("true", "True", "t", "1"):
+    if prometheus is None or prometheus.value("enable") not in TRUE:
         yield config.finding("monitoring-off", prometheus or config.root, "no metrics are exposed")
         return
     path = prometheus.first("path")
@@ -331,7 +262,7 @@ def _platforms(config: _Config) -> Iterator[Finding]:
             )
     for field in config.root.walk():
         if field.name == "batching_parameters":
-            yield from _batching_of(config, field)
+            yield from check_batching(config.path, field)
 
 
 _CHECKS: Final[dict[Kind, Callable[[_Config], Iterator[Finding]]]] = {

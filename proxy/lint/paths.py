@@ -5,7 +5,7 @@ from pathlib import Path
 
 from proxy.lint.base_path import Disk, check_base_path, is_model, versions_of
 from proxy.lint.configs import Kind, check_config
-from proxy.lint.finding import Finding
+from proxy.lint.finding import Finding, finding
 from proxy.lint.saved_model import check_saved_model
 from proxy.lint.warmup import check_warmup
 
@@ -15,17 +15,19 @@ _PARTS_OF_A_MODEL = ("variables", "assets", "assets.extra")
 def lint(path: Path, kind: Kind | None = None, disk: Disk | None = None) -> Iterator[Finding]:
     """Every fault of what lies at `path`, the models that a models.config lists included.
 
-    Raises ValueError where a file's kind is not given and cannot be told.
+    Raises UnknownKindError where a file's kind is not given and cannot be told.
     """
-    disk = disk or Disk()
-    if path.is_dir():
-        yield from _directory(path)
-    elif path.name == "saved_model.pb":
-        yield from check_saved_model(path.parent)
-    elif path.name == "tf_serving_warmup_requests":
-        yield from check_warmup(path, path.parent.parent)
-    else:
-        yield from check_config(path, kind, disk)
+    try:
+        if path.is_dir():
+            yield from _directory(path)
+        elif path.name == "saved_model.pb":
+            yield from check_saved_model(path.parent)
+        elif path.name == "tf_serving_warmup_requests":
+            yield from check_warmup(path, path.parent.parent)
+        else:
+            yield from check_config(path, kind, disk or Disk())
+    except OSError as error:
+        yield finding("unreadable", Path(error.filename or path), f"cannot be read: {error.strerror}")
 
 
 def _directory(path: Path) -> Iterator[Finding]:

@@ -48,9 +48,6 @@ def check_saved_model(directory: Path) -> Iterator[Finding]:
             )
             return
         saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    except OSError as error:
-        yield finding("unreadable", path, f"cannot be read: {error.strerror}")
-        return
     except DecodeError:
         yield finding("saved-model-unreadable", path, "is not a SavedModel, or is cut")
         return

@@ -20,6 +20,9 @@ _TOKEN = re.compile(
       | (?P<mark>[{}<>\[\]:,;/-])""",
     re.VERBOSE,
 )
+TRUE: Final = frozenset({"true", "True", "t", "1"})
+"""What the text format takes for a true bool."""
+
 _CLOSING: Final = {"{": "}", "<": ">"}
 
 
@@ -36,6 +39,14 @@ class Field:
     @property
     def at(self) -> tuple[int, int]:
         return self.line, self.column
+
+    @property
+    def number(self) -> int | None:
+        """The scalar as an integer, decimal, hexadecimal or octal; None where it is none."""
+        try:
+            return int(self.text, 8 if self.text.lstrip("-").startswith("0") and self.text.isdecimal() else 0)
+        except ValueError:
+            return None
 
     def all(self, name: str) -> Iterator["Field"]:
         """The fields of this name directly inside."""

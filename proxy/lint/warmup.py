@@ -47,9 +47,6 @@ def check_warmup(path: Path, directory: Path) -> Iterator[Finding]:
                         yield problem
             if bad > _TOLD:
                 yield finding("warmup-request", path, f"and {bad - _TOLD} more faults of this kind")
-    except OSError as error:
-        yield finding("unreadable", path, f"cannot be read: {error.strerror}")
-        return
     except CorruptRecordError as error:
         yield finding("warmup-corrupt", path, f"record {error.index + 1} at byte {error.offset}: {error}")
         return

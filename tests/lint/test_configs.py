@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.lint.base_path import Disk
-from proxy.lint.configs import Kind, kind_of
+from proxy.lint.configs import Kind, UnknownKindError, kind_of
 from proxy.lint.paths import lint
 from tests.lint.exports import write_version
 
@@ -134,66 +134,6 @@ def test_a_custom_model_config_is_left_alone(findings):
     assert findings('custom_model_config { type_url: "x/y" }') == []
 
 
-GOOD_BATCHING = """max_batch_size { value: 32 }
-batch_timeout_micros { value: 2000 }
-max_enqueued_batches { value: 100 }
-num_batch_threads { value: 4 }
-allowed_batch_sizes: 8
-allowed_batch_sizes: [16, 32]
-enable_large_batch_splitting { value: true }
-max_execution_batch_size { value: 32 }
-"""
-
-
-def test_good_batching_parameters_have_no_findings(findings):
-    assert findings(GOOD_BATCHING) == []
-
-
-BATCHING_FAULTS = [
-    ("batching-sizes-order", "[16, 32]", "[32, 32]", 6, 27),
-    ("batching-sizes-last", "[16, 32]", "[16, 30]", 6, 27),
-    ("batching-sizes-last", "max_batch_size { value: 32 }", "", 6, 27),
-    ("batching-value", "num_batch_threads { value: 4 }", "num_batch_threads { value: 0 }", 4, 21),
-    ("batching-value", "batch_timeout_micros { value: 2000 }", "batch_timeout_micros { value: -1 }", 2, 24),
-    ("batching-value", "max_enqueued_batches { value: 100 }", "max_enqueued_batches { }", 3, 1),
-    ("batching-value", "allowed_batch_sizes: 8", "allowed_batch_sizes: 0", 5, 1),
-    ("batching-timeout", "2000", "5000000", 2, 1),
-    (
-        "batching-execution-size",
-        "max_execution_batch_size { value: 32 }",
-        "max_execution_batch_size { value: 64 }",
-        8,
-        1,
-    ),
-    ("batching-splitting-off", "enable_large_batch_splitting { value: true }", "", 8, 1),
-    ("config-syntax", "max_batch_size { value: 32 }", "max_batch_size: 32", 1, 17),
-    ("config-syntax", "num_batch_threads {", "num_batch_thread {", 4, 1),
-]
-
-
-@pytest.mark.parametrize(
-    ("rule", "good", "bad", "line", "column"),
-    BATCHING_FAULTS,
-    ids=[f"{each[0]}-{each[2]}" for each in BATCHING_FAULTS],
-)
-def test_a_fault_seeded_into_good_batching_parameters_is_found_on_its_line(
-    findings, rule, good, bad, line, column
-):
-    assert good in GOOD_BATCHING
-    assert findings(GOOD_BATCHING.replace(good, bad, 1)) == [(rule, line, column)]
-
-
-def test_a_bare_number_is_answered_with_the_message_to_write(tmp_path):
-    path = tmp_path / "batching.config"
-    path.write_text("max_batch_size: 32\n")
-    (found,) = lint(path)
-    assert "write max_batch_size { value: 32 }" in found.message
-
-
-def test_padding_by_the_server_is_warned_of(findings):
-    assert findings("pad_variable_length_inputs: true") == [("batching-padding", 1, 1)]
-
-
 def test_monitoring_that_exposes_nothing_is_found(findings):
     assert findings('prometheus_config { enable: true path: "/metrics" }') == []
     assert findings("prometheus_config { enable: false }") == [("monitoring-off", 1, 1)]
@@ -259,5 +199,5 @@ def test_the_kind_of_a_file_is_told_by_its_first_field(text, kind):
 
 
 def test_a_file_of_no_known_kind_is_wrong_usage(findings):
-    with pytest.raises(ValueError, match="--kind"):
+    with pytest.raises(UnknownKindError, match="--kind"):
         findings("something_else {}")

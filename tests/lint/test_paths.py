@@ -17,3 +17,12 @@ def test_a_tree_of_models_is_examined_whole(tmp_path):
 
 def test_an_empty_directory_is_no_model(tmp_path):
     assert rules(tmp_path) == ["base-path-no-version"]
+
+
+def test_a_path_that_the_system_refuses_is_a_finding_not_a_crash(tmp_path):
+    config = tmp_path / "models.config"
+    path = "/" + "x" * 300
+    config.write_text(
+        f'model_config_list {{ config {{ name: "a" base_path: "{path}" model_platform: "tensorflow" }} }}'
+    )
+    assert rules(config) == ["unreadable"]

@@ -70,6 +70,14 @@ def test_what_protobuf_writes_is_read_back_unchanged(models):
         assert [(each.value("name"), each.value("base_path")) for each in listed] == [m[:2] for m in models]
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("7", 7), ("-7", -7), ("0x1F", 31), ("017", 15), ("0", 0), ("x", None), ("1.5", None)],
+)
+def test_numbers_read_as_protobuf_reads_them(text, number):
+    assert read_text(f"a: {text}").first("a").number == number
+
+
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused_at_a_place_within_it(text):
     place = (1, 1)
