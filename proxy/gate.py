@@ -134,7 +134,7 @@ class Gate:
     async def judge(self, method: str, message: bytes, timeout: float | None = None) -> Decision:
         """Decide, waiting at most `timeout` seconds (and never longer than METADATA_PATIENCE) for metadata."""
         arrived = monotonic()
-        patience = METADATA_PATIENCE if timeout is None else min(timeout, METADATA_PATIENCE)
+        deadline = arrived + (METADATA_PATIENCE if timeout is None else min(timeout, METADATA_PATIENCE))
         try:
             parts = _PARSERS[method](message)
         except MalformedRequestError as error:
@@ -144,7 +144,7 @@ class Gate:
         admitted = Admit()
         for view, task in parts:
             try:
-                decision = await self._judge_part(view, task, patience, arrived)
+                decision = await self._judge_part(view, task, arrived, deadline)
             except Exception:  # noqa: BLE001  a fault of ours must not break traffic
                 decision = Admit(failed=True)
             if isinstance(decision, Refuse):
@@ -155,7 +155,7 @@ class Gate:
         return admitted
 
     async def _judge_part(
-        self, view: RequestView, task: str | None, patience: float, arrived: float
+        self, view: RequestView, task: str | None, arrived: float, deadline: float
     ) -> Decision:
         policy = self._policies.of(view.key.model if view.key else "")
         if policy.mode is Mode.OFF:
@@ -166,10 +166,13 @@ class Gate:
         key = view.key
         if key is None or not key.model:
             return Admit(view)
-        seen: Lookup | None = self._signatures.peek(key) or await self._signatures.lookup(key, patience)
+        seen: Lookup | None = self._signatures.peek(key)
+        if seen is None:
+            seen = await self._signatures.lookup(key, max(0.0, deadline - monotonic()))
         verdict = _verdict(view, task, seen, policy)
-        if verdict is not None and verdict.violations:
-            fresh = await self._signatures.recheck(key, seen, patience, arrived) if seen is not None else None
+        if seen is not None and verdict is not None and verdict.violations:
+            left = max(0.0, deadline - monotonic())
+            fresh = await self._signatures.recheck(key, seen, left, arrived)
             if fresh is not seen:
                 verdict = _verdict(view, task, fresh, policy)
         if verdict is None:
@@ -185,8 +188,11 @@ class Gate:
             f"bytes that are {text}",
         )
         policy = self._policies.default
-        if policy.mode is Mode.OFF or policy.severities[Reason.REQUEST_MALFORMED] is not Severity.REFUSE:
-            return Admit(failed=True)
+        severity = policy.severities[Reason.REQUEST_MALFORMED]
+        if policy.mode is Mode.OFF or severity is Severity.OFF:
+            return Admit()
+        if severity is Severity.WARN:
+            return Admit(verdict=Verdict(warnings=(violation,)))
         return _decided(None, Verdict(violations=(violation,)), policy)
 
 

@@ -121,7 +121,7 @@ def _with_swaps(found: list[Violation], request: RequestView, signature: Signatu
     wrong = sorted({each.alias for each in found if each.reason in _TENSOR_REASONS})
     views = {view.alias: view for view in request.inputs}
     moves = explain.swap_hint(views, signature.inputs, wrong)
-    told = []
+    told: list[Violation] = []
     for each in sorted(found, key=lambda each: each.alias):
         if each.alias in moves and each.reason in _TENSOR_REASONS:
             # Once for each tensor; what would mend the tensor where it is would mislead.

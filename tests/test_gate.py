@@ -1,0 +1,317 @@
+"""The gate against a server's live metadata: what it admits, what it refuses, and when it lets the server answer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+from proxy.core.policy import Mode, Policies, Policy
+from proxy.core.reasons import Reason, Severity
+from proxy.core.types import CLASSIFY_METHOD, REGRESS_METHOD
+from proxy.gate import JUDGED_METHODS, METADATA_PATIENCE, PREDICT, Admit, Gate, Refuse
+from proxy.upstream.channel import open_channel
+from proxy.upstream.signatures import SignatureCache
+from proxy.wire.protos import classification_pb2, inference_pb2, regression_pb2
+from tests.fake_serving import DT_FLOAT, FakeServing, signature_def
+from tests.judging import Held, predict, servable, signature, tensor
+
+SERVICE = "/tensorflow.serving.PredictionService"
+GOOD = predict("m", x=tensor("float32", (2, 3))).SerializeToString()
+BAD = predict("m", x=tensor("float32", (2, 4))).SerializeToString()
+
+
+@pytest.fixture
+async def serving() -> AsyncIterator[FakeServing]:
+    async with FakeServing() as serving:
+        serving.load("m")
+        yield serving
+
+
+@pytest.fixture
+async def signatures(serving) -> AsyncIterator[SignatureCache]:
+    async with open_channel(serving.target) as channel:
+        cache = SignatureCache(channel)
+        yield cache
+        await cache.stop()
+
+
+@pytest.fixture
+def gate(signatures) -> Gate:
+    return Gate(signatures, Policies())
+
+
+def reasons(decision):
+    return [each.reason.value for each in decision.verdict.violations]
+
+
+# === admitted ===
+
+
+async def test_a_good_request_is_admitted_with_what_it_was_judged_by(gate):
+    decision = await gate.judge(PREDICT, GOOD)
+    assert isinstance(decision, Admit)
+    assert not decision.failed
+    assert (decision.verdict.model, decision.verdict.version, decision.verdict.signature) == (
+        "m",
+        1,
+        "serving_default",
+    )
+    assert decision.view.inputs[0].dims == (2, 3)
+    assert decision.batch_size == 2
+    assert decision.would_refuse == ()
+
+
+async def test_a_good_request_for_a_known_servable_is_decided_without_waiting_or_asking(gate, serving):
+    assert gate.judge_now(PREDICT, GOOD) is None
+    await gate.judge(PREDICT, GOOD)
+    asked = serving.calls.total()
+    for _ in range(100):
+        assert isinstance(gate.judge_now(PREDICT, GOOD), Admit)
+    assert serving.calls.total() == asked
+
+
+async def test_a_bad_request_is_never_decided_without_asking(gate):
+    await gate.judge(PREDICT, GOOD)
+    assert gate.judge_now(PREDICT, BAD) is None
+
+
+async def test_a_warning_admits(gate):
+    empty = predict("m", x=tensor("float32", (0, 3))).SerializeToString()
+    decision = await gate.judge(PREDICT, empty)
+    assert isinstance(decision, Admit)
+    assert [each.reason for each in decision.verdict.warnings] == [Reason.BATCH_EMPTY]
+    assert isinstance(gate.judge_now(PREDICT, empty), Admit)
+
+
+# === refused ===
+
+
+async def test_a_bad_request_is_refused_in_words(gate):
+    decision = await gate.judge(PREDICT, BAD)
+    assert isinstance(decision, Refuse)
+    assert reasons(decision) == ["SHAPE_MISMATCH"]
+    assert decision.status.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    assert decision.status.text.startswith("input 'x': expected [?,3], got [2,4]")
+    assert status_pb2.Status.FromString(decision.status.details).message == decision.status.text
+    assert decision.view.key.model == "m"
+
+
+async def test_unreadable_bytes_are_refused(gate):
+    for method in sorted(JUDGED_METHODS):
+        decision = await gate.judge(method, b'{"instances": [1]}')
+        assert isinstance(decision, Refuse)
+        assert (decision.view, reasons(decision)) == (None, ["REQUEST_MALFORMED"])
+        assert gate.judge_now(method, b'{"instances": [1]}') is None
+
+
+async def test_a_request_that_names_no_model_is_refused_without_asking_the_server(gate, serving):
+    assert reasons(await gate.judge(PREDICT, b"")) == ["MODEL_SPEC_MISSING"]
+    assert reasons(await gate.judge(PREDICT, predict("").SerializeToString())) == ["MODEL_NAME_MISSING"]
+    assert serving.calls.total() == 0
+
+
+async def test_an_unknown_model_is_refused_with_the_name_that_it_resembles(gate):
+    await gate.judge(PREDICT, GOOD)
+    decision = await gate.judge(PREDICT, predict("M").SerializeToString())
+    assert reasons(decision) == ["MODEL_NOT_FOUND"]
+    assert "did you mean 'm'?" in decision.status.text
+
+
+async def test_a_loading_model_is_refused_with_the_time_to_retry(gate, serving):
+    serving.load("m", 1, state="LOADING")
+    decision = await gate.judge(PREDICT, GOOD)
+    assert reasons(decision) == ["MODEL_LOADING"]
+    assert decision.status.code == grpc.StatusCode.UNAVAILABLE.value[0]
+    kinds = [each.type_url for each in status_pb2.Status.FromString(decision.status.details).details]
+    assert f"type.googleapis.com/{error_details_pb2.RetryInfo.DESCRIPTOR.full_name}" in kinds
+
+
+async def test_a_failed_model_is_refused_in_the_servers_own_words(gate, serving):
+    serving.load("m", 1, state="END", error=(11, "Read less bytes than requested"))
+    decision = await gate.judge(PREDICT, GOOD)
+    assert reasons(decision) == ["MODEL_LOAD_FAILED"]
+    assert "Read less bytes than requested" in decision.status.text
+
+
+async def test_an_unknown_label_is_refused_as_such(gate):
+    request = predict("m")
+    request.model_spec.version_label = "stable"
+    assert reasons(await gate.judge(PREDICT, request.SerializeToString())) == ["VERSION_LABEL_NOT_FOUND"]
+
+
+# === never on stale metadata ===
+
+
+async def test_a_request_for_a_signature_that_has_just_changed_is_admitted(gate, serving):
+    await gate.judge(PREDICT, GOOD)
+    serving.swap("m", 2, {"serving_default": signature_def({"x": (DT_FLOAT, (-1, 4))})})
+    decision = await gate.judge(PREDICT, BAD)
+    assert isinstance(decision, Admit)
+    assert not decision.failed
+    assert decision.verdict.version == 2
+
+
+async def test_a_refusal_that_cannot_be_confirmed_is_not_made(gate, serving):
+    await gate.judge(PREDICT, GOOD)
+    serving.fail("GetModelMetadata", grpc.StatusCode.UNAVAILABLE, "gone")
+    decision = await gate.judge(PREDICT, BAD)
+    assert isinstance(decision, Admit)
+    assert decision.failed
+
+
+async def test_many_bad_requests_ask_the_server_once(gate, serving):
+    await gate.judge(PREDICT, GOOD)
+    decisions = await asyncio.gather(*(gate.judge(PREDICT, BAD) for _ in range(50)))
+    assert all(isinstance(each, Refuse) for each in decisions)
+    assert serving.calls["GetModelMetadata"] <= 2
+
+
+# === fail open ===
+
+
+async def test_without_metadata_the_server_answers(gate, serving):
+    serving.fail("GetModelMetadata", grpc.StatusCode.INTERNAL)
+    decision = await gate.judge(PREDICT, BAD)
+    assert isinstance(decision, Admit)
+    assert decision.failed
+    assert decision.view.key.model == "m"
+
+
+@pytest.mark.parametrize("message", [GOOD, BAD], ids=["good", "bad"])
+async def test_metadata_is_waited_for_no_longer_than_the_caller_allows(gate, serving, message):
+    with serving.hold("GetModelMetadata"):
+        async with asyncio.timeout(METADATA_PATIENCE / 2):
+            decision = await gate.judge(PREDICT, message, timeout=0.05)
+    assert isinstance(decision, Admit)
+    assert decision.failed
+
+
+async def test_answers_of_the_server_that_contradict_each_other_let_it_answer(gate, serving):
+    serving.fail("GetModelMetadata", grpc.StatusCode.NOT_FOUND, "Servable not found for request: Latest(m)")
+    decision = await gate.judge(PREDICT, GOOD)
+    assert isinstance(decision, Admit)
+    assert decision.failed
+
+
+class Faulty(Held):
+    def peek(self, key):
+        raise ZeroDivisionError
+
+
+async def test_a_fault_of_our_own_lets_the_server_answer():
+    gate = Gate(Faulty(), Policies())
+    assert gate.judge_now(PREDICT, GOOD) == Admit(failed=True)
+    assert await gate.judge(PREDICT, BAD) == Admit(failed=True)
+
+
+# === modes ===
+
+
+async def test_observe_admits_and_says_what_it_would_have_refused(signatures):
+    gate = Gate(signatures, Policies(Policy(Mode.OBSERVE)))
+    decision = await gate.judge(PREDICT, BAD)
+    assert isinstance(decision, Admit)
+    assert [each.reason for each in decision.would_refuse] == [Reason.SHAPE_MISMATCH]
+    malformed = await gate.judge(PREDICT, b"\xff")
+    assert [each.reason for each in malformed.would_refuse] == [Reason.REQUEST_MALFORMED]
+    assert (await gate.judge(PREDICT, GOOD)).would_refuse == ()
+
+
+async def test_off_judges_nothing_and_asks_nothing(signatures, serving):
+    gate = Gate(signatures, Policies(Policy(Mode.OFF)))
+    for message in (GOOD, BAD, b"", b"\xff"):
+        assert await gate.judge(PREDICT, message) == Admit()
+    assert gate.judge_now(PREDICT, BAD) == Admit()
+    assert serving.calls.total() == 0
+
+
+async def test_a_model_may_have_a_mode_of_its_own(signatures, serving):
+    serving.load("other")
+    gate = Gate(signatures, Policies(models={"m": Policy(Mode.OFF)}))
+    assert await gate.judge(PREDICT, BAD) == Admit()
+    assert isinstance(await gate.judge(PREDICT, predict("other").SerializeToString()), Refuse)
+
+
+@pytest.mark.parametrize(
+    ("severity", "warned"), [(Severity.WARN, [Reason.REQUEST_MALFORMED]), (Severity.OFF, None)]
+)
+async def test_unreadable_bytes_follow_the_severity_of_the_default_policy(signatures, severity, warned):
+    gate = Gate(signatures, Policies(Policy.of(severities={Reason.REQUEST_MALFORMED: severity})))
+    decision = await gate.judge(PREDICT, b"\xff")
+    assert isinstance(decision, Admit)
+    assert (decision.verdict and [each.reason for each in decision.verdict.warnings]) == warned
+
+
+# === Classify, Regress, MultiInference ===
+
+CLASSIFIER = servable(
+    signature({"inputs": ("string", (-1,))}, {"scores": ("float32", (-1, 2))}),
+    signature({"inputs": ("string", (-1,))}, {"outputs": ("float32", (-1, 1))}, name="regress"),
+    signature({"x": ("float32", (-1,))}, name="predict"),
+)
+
+
+def task(kind, name="m", signature_name=""):
+    request = kind()
+    request.model_spec.name = name
+    request.model_spec.signature_name = signature_name
+    return request.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "signature_name", "refused"),
+    [
+        ("Classify", classification_pb2.ClassificationRequest, "", []),
+        ("Classify", classification_pb2.ClassificationRequest, "regress", ["METHOD_MISMATCH"]),
+        ("Classify", classification_pb2.ClassificationRequest, "nope", ["SIGNATURE_NOT_FOUND"]),
+        ("Regress", regression_pb2.RegressionRequest, "regress", []),
+        ("Regress", regression_pb2.RegressionRequest, "", ["METHOD_MISMATCH"]),
+    ],
+)
+async def test_classify_and_regress_are_judged_as_far_as_the_signature_speaks(
+    method, kind, signature_name, refused
+):
+    gate = Gate(Held(CLASSIFIER), Policies())
+    decision = await gate.judge(f"{SERVICE}/{method}", task(kind, signature_name=signature_name))
+    assert reasons(decision) == refused
+    if isinstance(decision, Refuse):
+        assert decision.status.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+
+
+def tasks(*pairs):
+    request = inference_pb2.MultiInferenceRequest()
+    for signature_name, method in pairs:
+        each = request.tasks.add(method_name=method)
+        each.model_spec.name = "m"
+        each.model_spec.signature_name = signature_name
+    return request.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("message", "refused"),
+    [
+        (tasks(("", CLASSIFY_METHOD), ("regress", REGRESS_METHOD)), False),
+        (tasks(("", CLASSIFY_METHOD), ("", REGRESS_METHOD)), True),
+        (tasks(("predict", CLASSIFY_METHOD), ("regress", REGRESS_METHOD)), True),
+        (tasks(("predict", "tensorflow/serving/predict")), False),
+        (tasks(), False),
+    ],
+)
+async def test_multi_inference_is_refused_by_its_first_bad_task(message, refused):
+    decision = await Gate(Held(CLASSIFIER), Policies()).judge(f"{SERVICE}/MultiInference", message)
+    assert isinstance(decision, Refuse) is refused
+
+
+async def test_what_one_task_would_be_refused_for_is_not_lost_by_a_good_one_after_it():
+    gate = Gate(Held(CLASSIFIER), Policies(Policy(Mode.OBSERVE)))
+    message = tasks(("predict", CLASSIFY_METHOD), ("regress", REGRESS_METHOD))
+    decision = await gate.judge(f"{SERVICE}/MultiInference", message)
+    assert [each.reason for each in decision.would_refuse] == [Reason.METHOD_MISMATCH]
+
+
+async def test_only_methods_that_carry_a_model_spec_and_inputs_are_judged():
+    names = {method.rpartition("/")[2] for method in JUDGED_METHODS}
+    assert names == {"Predict", "Classify", "Regress", "MultiInference"}
+    assert all(method.startswith(f"{SERVICE}/") for method in JUDGED_METHODS)
