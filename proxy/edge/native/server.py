@@ -138,13 +138,7 @@ def _bind(address: str) -> tuple[socket.socket, str]:
     """Bind and return the socket with the address as bound."""
     try:
         if address.startswith("unix:"):
-            path = Path(address.removeprefix("unix:"))
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            with contextlib.suppress(FileNotFoundError):
-                if path.is_socket() and not _is_alive(path):
-                    path.unlink()
-            sock.bind(str(path))
-            return sock, address
+            return _bind_path(Path(address.removeprefix("unix:"))), address
         host, _, port = address.rpartition(":")
         name = host.strip("[]")
         family = socket.AF_INET6 if ":" in name else socket.AF_INET
@@ -153,6 +147,19 @@ def _bind(address: str) -> tuple[socket.socket, str]:
         why = (error.strerror or str(error)).lower()
         raise AddressInUseError(f"cannot listen on {address}: {why}") from error
     return sock, f"{host}:{sock.getsockname()[1]}"
+
+
+def _bind_path(path: Path) -> socket.socket:
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_socket() and not _is_alive(path):
+            path.unlink()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(str(path))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _is_alive(path: Path) -> bool:

@@ -8,6 +8,7 @@ the pool as it should be: a connection to every address, one more where all are 
 import asyncio
 import contextlib
 import itertools
+import os
 import random
 import socket
 import ssl
@@ -190,6 +191,7 @@ class Pool:
         self._failing = ""
         self._more = False
         self._on_change = on_change
+        self._up: bool | None = None
         self._task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -269,13 +271,15 @@ class Pool:
             began = time.monotonic()
             await self._connect_missing()
             if self._shells:
-                self._tell(up=True)
                 backoff = first
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self.options.resolve_every):
                         await self._changed.wait()
                 # A server that takes connections and drops them is not hammered.
                 await asyncio.sleep(max(0.0, first / 4 - (time.monotonic() - began)))
+            elif not self._errors:
+                # A connection came and went again while others were awaited.
+                await asyncio.sleep(first / 4)
             else:
                 self._tell(up=False)
                 self._failing = self._why()
@@ -362,6 +366,7 @@ class Pool:
             return False
         self._shells.append(shell)
         self._failing = ""
+        self._tell(up=True)
         return True
 
     def _why(self) -> str:
@@ -376,8 +381,10 @@ class Pool:
         flush(self.ready)
 
     def _tell(self, *, up: bool) -> None:
-        if self._on_change is not None:
-            self._on_change(up)
+        if up is not self._up:
+            self._up = up
+            if self._on_change is not None:
+                self._on_change(up)
 
 
 def _authority(host: str, port: int) -> bytes:
@@ -400,4 +407,5 @@ def _sentence(error: Exception, shell: UpstreamShell | None) -> str:
         return "no answer in time" if shell is None else "connected, but no HTTP/2 SETTINGS in time"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {getattr(error, 'verify_message', '') or error.reason or error}"
-    return str(getattr(error, "strerror", None) or error)
+    number = getattr(error, "errno", None)
+    return os.strerror(number).lower() if isinstance(number, int) and number > 0 else str(error)

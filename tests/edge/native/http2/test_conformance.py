@@ -217,7 +217,7 @@ def test_the_server_role_serves_an_h2_client(script, sizes):
         else:
             assert ours.ended[number] == "CANCEL"
     assert ours.connection.streams == {}
-    assert ours.connection._waiting == {}
+    assert ours.connection.waiting == {}
 
 
 @small

@@ -1,0 +1,247 @@
+"""The native edge in this process, between real peers: grpc.aio, or frames of the independent h2 library."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import grpc
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+import pytest
+
+from proxy.edge.admission import Limits
+from proxy.edge.native.server import NativeEdge
+from proxy.edge.native.upstream import PoolOptions
+from proxy.gate import Admit
+
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+REQUEST = [
+    (":method", "POST"),
+    (":scheme", "http"),
+    (":path", "/some.Service/Method"),
+    (":authority", "here"),
+    ("te", "trailers"),
+    ("content-type", "application/grpc"),
+]
+HEAD = [(":status", "200"), ("content-type", "application/grpc")]
+OK = [("grpc-status", "0")]
+PATIENCE = 10
+
+
+class Doorkeeper:
+    """A gate that admits everything at once, or decides as told: `decide(message)`, awaited when `slow`."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.decide: Callable[[bytes], Any] = lambda _: Admit()
+        self.slow: asyncio.Event | None = None
+
+    def judge_now(self, method: str, message: bytes) -> Any:
+        self.messages.append(message)
+        return None if self.slow is not None else self.decide(message)
+
+    async def judge(self, method: str, message: bytes, timeout: float | None = None) -> Any:
+        await self.slow.wait()
+        return self.decide(message)
+
+
+class Witness:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.started = 0
+        self.outcomes: list[Any] = []
+
+    def call_started(self, method: str, grpc_type: str) -> None:
+        self.started += 1
+
+    def call_ended(self, outcome: Any) -> None:
+        self.outcomes.append(outcome)
+
+
+class Peer(asyncio.Protocol):
+    """An h2 connection that answers nothing by itself; `events` arrive in a queue."""
+
+    def __init__(self, *, client: bool, on_event: Callable[["Peer", Any], None] | None = None) -> None:
+        config = h2.config.H2Configuration(client_side=client, header_encoding="utf-8")
+        self.h2 = h2.connection.H2Connection(config)
+        self.events: asyncio.Queue[Any] = asyncio.Queue()
+        self.on_event = on_event
+        self.received = 0
+        self.closed = asyncio.Event()
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.h2.initiate_connection()
+        self.flush()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            happened = self.h2.receive_data(data)
+        except h2.exceptions.ProtocolError as error:
+            happened = [error]
+        for event in happened:
+            if isinstance(event, h2.events.DataReceived):
+                self.received += len(event.data)
+                if event.flow_controlled_length:
+                    with contextlib.suppress(h2.exceptions.ProtocolError):
+                        self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            if self.on_event is not None:
+                self.on_event(self, event)
+            self.events.put_nowait(event)
+        self.flush()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.closed.set()
+
+    def flush(self) -> None:
+        octets = self.h2.data_to_send()
+        if octets and not self.transport.is_closing():
+            self.transport.write(octets)
+
+    async def next(self, kind: type, **having: Any) -> Any:
+        """The next event of a kind; others before it are dropped."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                event = await self.events.get()
+                if isinstance(event, kind) and all(getattr(event, k) == v for k, v in having.items()):
+                    return event
+
+    def request(self, fields: Any = REQUEST, body: bytes | None = b"", *, end: bool = True) -> int:
+        """Open a stream with one message (None: nothing yet)."""
+        number = self.h2.get_next_available_stream_id()
+        self.h2.send_headers(number, fields)
+        if body is not None:
+            self.h2.send_data(number, len(body).to_bytes(5, "big") + body, end_stream=end)
+        self.flush()
+        return number
+
+    def answer(self, number: int, body: bytes | None = b"") -> None:
+        """A whole answer with one message."""
+        self.h2.send_headers(number, HEAD)
+        if body is not None:
+            self.h2.send_data(number, len(body).to_bytes(5, "big") + body)
+        self.h2.send_headers(number, OK, end_stream=True)
+        self.flush()
+
+
+class Frames:
+    """A server made of h2 connections; `on_event(peer, event)` says what it does."""
+
+    def __init__(self, on_event: Callable[[Peer, Any], None]) -> None:
+        self.on_event = on_event
+        self.peers: list[Peer] = []
+        self.arrived = asyncio.Semaphore(0)
+
+    def __call__(self) -> Peer:
+        peer = Peer(client=False, on_event=self._happened)
+        self.peers.append(peer)
+        self.arrived.release()
+        return peer
+
+    def _happened(self, peer: Peer, event: Any) -> None:
+        self.on_event(peer, event)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait until something is so; fail when it never is."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - what is awaited has no event of its own
+            await asyncio.sleep(0.01)
+
+
+def echo(peer: Peer, event: Any) -> None:
+    """Answer each request with an empty message once it has ended."""
+    if isinstance(event, h2.events.StreamEnded):
+        peer.answer(event.stream_id)
+
+
+@pytest.fixture
+def doorkeeper() -> Doorkeeper:
+    return Doorkeeper()
+
+
+@pytest.fixture
+def witness() -> Witness:
+    return Witness()
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def start_frames(stack: AsyncExitStack) -> Callable[..., Any]:
+    """Start a server of frames: `server, target = await start_frames(on_event)`."""
+
+    async def start(on_event: Callable[[Peer, Any], None] = echo, port: int = 0) -> tuple[Frames, str]:
+        frames = Frames(on_event)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(frames, "127.0.0.1", port)
+
+        def stop() -> None:
+            server.close()
+            for peer in frames.peers:
+                peer.transport.abort()
+
+        stack.callback(stop)
+        frames.stop = stop
+        return frames, f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    return start
+
+
+@pytest.fixture
+def start_edge(stack: AsyncExitStack, doorkeeper: Doorkeeper, witness: Witness) -> Callable[..., Any]:
+    """Start the edge before `target`; options go to NativeEdge."""
+
+    async def start(target: str, address: str = "127.0.0.1:0", **options: Any) -> NativeEdge:
+        options.setdefault("limits", Limits())
+        options.setdefault("pool_options", PoolOptions(first_backoff=0.05, longest_backoff=0.1))
+        edge = NativeEdge(
+            address,
+            gate=doorkeeper,
+            target=target,
+            observer=witness,
+            version_seen=options.pop("version_seen", lambda *_: None),
+            local=options.pop("local", {}),
+            **options,
+        )
+        await edge.start()
+        stack.push_async_callback(edge.stop, 0)
+        return edge
+
+    return start
+
+
+@pytest.fixture
+def start_client(stack: AsyncExitStack) -> Callable[..., Any]:
+    """Connect an h2 client to an edge."""
+
+    async def start(edge: NativeEdge) -> Peer:
+        host, _, port = edge.address.rpartition(":")
+        loop = asyncio.get_running_loop()
+        _, peer = await loop.create_connection(lambda: Peer(client=True), host, int(port))
+        stack.callback(peer.transport.abort)
+        return peer
+
+    return start
+
+
+@pytest.fixture
+def channel_to(stack: AsyncExitStack) -> Callable[..., Any]:
+    """A grpc.aio channel to an edge."""
+
+    def connect(edge: NativeEdge) -> grpc.aio.Channel:
+        options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
+        channel = grpc.aio.insecure_channel(edge.address, options)
+        stack.push_async_callback(channel.close)
+        return channel
+
+    return connect
