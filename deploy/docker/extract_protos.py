@@ -2,7 +2,8 @@
 
 Usage: extract_protos.py DESTINATION, with the full TensorFlow and the proxy's sources importable. Writes
 DESTINATION/tensorflow, a megabyte instead of more than a thousand, to stand beside the other packages of the
-container image. What is copied is what `proxy.wire.protos` was seen to load, so the two cannot disagree.
+container image. What is copied is what `proxy.wire.protos` and `proxy.wire.prediction_log` were seen to load, so
+that they cannot disagree.
 """
 
 import importlib.metadata
@@ -10,6 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import proxy.wire.prediction_log
 import proxy.wire.protos
 
 MARKER = '''"""Not TensorFlow: only the protobuf modules of TensorFlow {version} that tfs-proxy needs (Apache-2.0)."""
@@ -32,7 +34,7 @@ def main(destination: Path) -> None:
         shutil.copyfile(file, copy)
     version = importlib.metadata.version("tensorflow")
     (target / "__init__.py").write_text(MARKER.format(version=version))
-    print(f"{len(files)} modules of TensorFlow {version} for {proxy.wire.protos.__name__} in {target}")
+    print(f"{len(files)} modules of TensorFlow {version} for {proxy.__name__} in {target}")
 
 
 if __name__ == "__main__":
