@@ -8,6 +8,7 @@ import signal
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +17,10 @@ import structlog
 
 from proxy.config import Settings, plain
 from proxy.core import freshness
+from proxy.diagnosis.reach import Reach
+from proxy.diagnosis.transport import diagnose_reach
 from proxy.edge.admission import Limits
+from proxy.edge.explainer import Explainer
 from proxy.edge.grpcio.server import GrpcioEdge
 from proxy.edge.interface import Edge
 from proxy.edge.local import Handlers, Health, reflection_handlers
@@ -28,8 +32,11 @@ from proxy.observe.fanout import Fanout
 from proxy.observe.log import CallLog
 from proxy.observe.metrics import Metrics
 from proxy.observe.refusals import RecentRefusals
+from proxy.observe.suspects import Suspects
 from proxy.upstream.channel import ConnectivityWatch, Tls, open_channel
 from proxy.upstream.models import ModelWatch
+from proxy.upstream.probe import probe
+from proxy.upstream.reach import ReachWatch
 from proxy.upstream.signatures import SignatureCache
 
 SERVING: Final = "serving"
@@ -123,18 +130,24 @@ class Proxy:
         self._settings = settings
         self._origins = origins
 
-        self._metrics = Metrics(version("tfs-proxy"), signature_age=self._signature_age)
+        self._suspects = Suspects()
+        self._metrics = Metrics(
+            version("tfs-proxy"),
+            signature_age=self._signature_age,
+            upstream_deaths=lambda: self._suspects.deaths,
+        )
         self._refusals = RecentRefusals(settings.refusals)
         self._call_log = CallLog(access_log=settings.access_log)
         self._health = Health()
         self._readiness = Readiness(self._health, settings.upstream, settings.model)
         self._observer = Fanout(
-            observers=(self._metrics, self._call_log, self._refusals),
+            observers=(self._metrics, self._call_log, self._refusals, self._suspects),
             listeners=(self._metrics, self._call_log, self._readiness),
             failed=self._observer_failed,
         )
 
-        self._channel = open_channel(settings.upstream, _tls(settings), http_proxy=settings.use_http_proxy)
+        tls = _tls(settings)
+        self._channel = open_channel(settings.upstream, tls, http_proxy=settings.use_http_proxy)
         self._connectivity = ConnectivityWatch(self._channel, self._upstream_changed)
         self._signatures = SignatureCache(
             self._channel,
@@ -150,6 +163,14 @@ class Proxy:
             interval=settings.poll_seconds,
         )
         self._gate = Gate(self._signatures, settings.policies)
+        self._reach = ReachWatch(
+            partial(probe, settings.upstream, tls, obeys_proxy=settings.use_http_proxy), self._reach_found
+        )
+        self._explainer = None
+        if settings.diagnosis:
+            self._explainer = Explainer(
+                settings.upstream, self._signatures, self._models, self._reach, self._observer_failed
+            )
 
     async def bind(self) -> Addresses:
         """Open both ports; nothing is answered on the gRPC port yet. Raises OSError or ValueError."""
@@ -157,7 +178,13 @@ class Proxy:
         host, _, port = self._settings.admin_listen.rpartition(":")
         self._admin = AdminServer(
             self._metrics.registry,
-            Sources(self._readiness.checks, self._listings, lambda: self._refusals, self._shown_settings),
+            Sources(
+                self._readiness.checks,
+                self._listings,
+                lambda: self._refusals,
+                self._shown_settings,
+                lambda: self._suspects,
+            ),
             version=version("tfs-proxy"),
             host=host.strip("[]"),
             port=int(port),
@@ -168,6 +195,7 @@ class Proxy:
         """Accept calls and begin to follow the server."""
         await self._readiness.start(self._connectivity, self._models)
         await self._connectivity.start()
+        self._reach.start()
         await self._models.start()
         await self._edge.start()
 
@@ -189,6 +217,7 @@ class Proxy:
         await asyncio.gather(ending, hurrying, return_exceptions=True)
         await self._models.stop()
         await self._connectivity.stop()
+        await self._reach.stop()
         await self._signatures.stop()
         await self._channel.close()
         await self._admin.stop()
@@ -210,6 +239,7 @@ class Proxy:
         return GrpcioEdge(
             settings.listen,
             gate=self._gate,
+            explainer=self._explainer,
             channel=self._channel,
             observer=self._observer,
             version_seen=self._signatures.observe_version,
@@ -249,7 +279,14 @@ class Proxy:
             # Another server, or the same one after a restart: nothing it said before need hold, failures least.
             self._signatures.invalidate()
             self._models.wake()
+        self._reach.changed(up)
         self._observer.upstream_changed(up)
+
+    def _reach_found(self, reach: Reach) -> None:
+        why = diagnose_reach(reach)
+        if why is not None:
+            self._readiness.out_of_reach(why.sentence)
+            self._call_log.upstream_out_of_reach(why.reason.value, f"{why.sentence}. {why.remedy}")
 
     def _observer_failed(self, observer: object, error: Exception) -> None:
         self._metrics.observer_failed()

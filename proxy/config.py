@@ -19,6 +19,7 @@ import yaml
 from proxy.core.explain import closest
 from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.reasons import Reason, Severity
+from proxy.core.values import InputPolicy, StringKind
 
 ENVIRONMENT_PREFIX: Final = "TFS_PROXY"
 
@@ -206,6 +207,8 @@ class ModelSettings:
     mode: Mode | None = None
     severities: Mapping[Reason, Severity] = field(default_factory=dict)
     max_batch: int | None = None
+    inputs: Mapping[str, InputPolicy] = field(default_factory=dict)
+    sample: int = 1
 
 
 UPSTREAM: Final = "Server behind the proxy"
@@ -333,6 +336,9 @@ class Settings:
         "auto: lines for people on a terminal, JSON elsewhere.",
     )
     access_log: bool = _setting(False, TELL, _yes_no, "", "One log line per call, not only per refusal.")
+    diagnosis: bool = _setting(
+        True, TELL, _yes_no, "", "Say behind an error of the server, or of the way to it, what it means."
+    )
     refusals: int = _setting(200, TELL, _count, "N", "How many refusals /api/refusals remembers.")
 
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
@@ -367,6 +373,8 @@ class Settings:
                     own.mode or self.mode,
                     {**self.severities, **own.severities},
                     everyone if own.max_batch is None else _optional_limit(own.max_batch),
+                    own.inputs,
+                    own.sample,
                 )
                 for name, own in self.models.items()
             },
@@ -458,6 +466,35 @@ def _severities(value: Any, where: str) -> dict[Reason, Severity]:
     return dict(_severity((name, "=", level)) for name, level in value.items())
 
 
+def _inputs(value: Any, where: str) -> dict[str, InputPolicy]:
+    if value is not None and not isinstance(value, dict):
+        raise SettingsError(f"{where} must map aliases to settings, such as `images: {{min: 0, max: 1}}`")
+    inputs = {}
+    for alias, content in (value or {}).items():
+        here = f"{where}: {alias}"
+        section = _section(content, here, ["min", "max", "kind"])
+        low, high = (_bound(section.get(key), f"{here}: {key}") for key in ("min", "max"))
+        if low is not None and high is not None and low > high:
+            raise SettingsError(f"{here}: min {low:g} is more than max {high:g}")
+        kind = section.get("kind")
+        if kind is not None and kind not in [*StringKind]:
+            raise SettingsError(f"{here}: kind is one of {', '.join(StringKind)}, not {kind!r}")
+        inputs[str(alias)] = InputPolicy(low, high, StringKind(kind) if kind else None)
+    return inputs
+
+
+def _bound(value: Any, where: str) -> float | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise SettingsError(f"{where} must be a number, not {value!r}")
+    return None if value is None else float(value)
+
+
+def _sample(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise SettingsError(f"sample must be 1 (every request) or more, not {value!r}")
+    return value
+
+
 def _models(value: Any, path: str) -> dict[str, ModelSettings]:
     if not isinstance(value, dict):
         raise SettingsError(
@@ -466,12 +503,14 @@ def _models(value: Any, path: str) -> dict[str, ModelSettings]:
     models = {}
     for name, content in value.items():
         where = f"{path}: models: {name}"
-        section = _section(content, where, ["mode", "severities", "max_batch"])
+        section = _section(content, where, ["mode", "severities", "max_batch", "inputs", "sample"])
         try:
             models[str(name)] = ModelSettings(
                 mode=_mode(section["mode"]) if "mode" in section else None,
                 severities=_severities(section.get("severities", {}), f"{where}: severities"),
                 max_batch=_limit(section["max_batch"]) if "max_batch" in section else None,
+                inputs=_inputs(section.get("inputs"), f"{where}: inputs"),
+                sample=_sample(section.get("sample", 1)),
             )
         except SettingsError as error:
             text = str(error)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from proxy.core.verdict import Violation
+from proxy.wire.diagnosis import TRAILER, Annotated
 from proxy.wire.status import sentence_of
 
 Pair = tuple[str, str | bytes]
@@ -34,6 +35,7 @@ HOP_BY_HOP: Final = frozenset(
 
 DETAILS: Final = "grpc-status-details-bin"
 WARNING: Final = "tfs-proxy-warning"
+DIAGNOSIS: Final = TRAILER
 
 _WARNINGS_SHOWN = 4
 _WARNING_BYTES = 512
@@ -42,6 +44,22 @@ _WARNING_BYTES = 512
 def forwarded(metadata: Iterable[Pair]) -> tuple[Pair, ...]:
     """The request metadata for the next hop."""
     return tuple(pair for pair in metadata if pair[0] not in HOP_BY_HOP)
+
+
+def diagnosed(trailing: Iterable[Pair], annotated: Annotated) -> tuple[Pair, ...]:
+    """Trailing metadata with the sentence of a diagnosis, and with its details instead of the server's."""
+    details = ((DETAILS, annotated.details),) if annotated.details else ()
+    return (
+        *(pair for pair in trailing if pair[0] != DETAILS),
+        *details,
+        (DIAGNOSIS, annotated.sentence),
+    )
+
+
+def details_of(trailing: Iterable[Pair]) -> bytes:
+    """What `grpc-status-details-bin` holds, if it is there."""
+    values = (value for key, value in trailing if key == DETAILS)
+    return next((value for value in values if isinstance(value, bytes)), b"")
 
 
 def warnings(violations: Sequence[Violation]) -> tuple[Pair, ...]:

@@ -29,6 +29,7 @@ class Readiness:
         self._connectivity: ConnectivityWatch | None = None
         self._models: ModelWatch | None = None
         self._draining = False
+        self._why = ""
         self._changed = asyncio.Event()
         self._told: dict[str, bool] = {}
         self._task: asyncio.Task[None] | None = None
@@ -47,13 +48,18 @@ class Readiness:
             await asyncio.gather(self._task, return_exceptions=True)
         await self._health.drain()
 
+    def out_of_reach(self, why: str) -> None:
+        """What was found in the way to the server; holds until it is reached."""
+        self._why = why
+
     def checks(self) -> Sequence[Check]:
         """The conditions of readiness as /readyz shows them."""
         up = self._up()
         seen = {True: "reachable", False: "unreachable", None: "not connected yet"}[up]
+        why = f": {self._why}" if self._why and up is not True else ""
         return (
             Check("serving", not self._draining, "draining" if self._draining else ""),
-            Check("upstream", up is True, f"{self._upstream} {seen}"),
+            Check("upstream", up is True, f"{self._upstream} {seen}{why}"),
             *(Check(model_service(model), *self._model(model)) for model in self._expected),
         )
 
@@ -63,7 +69,9 @@ class Readiness:
 
     def signature_drifted(self, drift: Drift) -> None: ...
 
-    def upstream_changed(self, up: bool) -> None:  # noqa: ARG002  the watch knows it too
+    def upstream_changed(self, up: bool) -> None:
+        if up:
+            self._why = ""
         self._changed.set()
 
     def versions_changed(self, model: str, versions: tuple[VersionStatus, ...]) -> None:  # noqa: ARG002

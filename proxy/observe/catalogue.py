@@ -130,6 +130,17 @@ METRICS: dict[str, Declared] = {
             _FINDING,
         ),
         Declared(
+            _PREFIX + "upstream_errors_total",
+            "counter",
+            "Errors of the upstream, or of the way to it, that the proxy could explain, by what they mean.",
+            ("model", "reason"),
+        ),
+        Declared(
+            _PREFIX + "upstream_deaths_total",
+            "counter",
+            "Times that the connection to the upstream was lost with calls in flight: it died, or a hop cut it.",
+        ),
+        Declared(
             _PREFIX + "request_seconds",
             "histogram",
             "Time from the arrival of a call to its end.",

@@ -15,15 +15,19 @@ import structlog
 
 from proxy.core.availability import VersionStatus
 from proxy.core.drift import Drift, DriftKind
+from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey
 from proxy.core.verdict import Violation
 from proxy.observe.catalogue import code_name
 from proxy.observe.outcome import Outcome
+from proxy.observe.refusals import shapes_of
 
 CALL = "call"
 REQUEST_REFUSED = "request_refused"
 REQUEST_WARNED = "request_warned"
 REQUEST_WOULD_BE_REFUSED = "request_would_be_refused"
+UPSTREAM_ERROR = "upstream_error"
+UPSTREAM_OUT_OF_REACH = "upstream_out_of_reach"
 JUDGE_FAILED = "judge_failed"
 OBSERVER_FAILED = "observer_failed"
 LINES_SUPPRESSED = "lines_suppressed"
@@ -146,13 +150,15 @@ class CallLog:
         """Nothing: a call is told of when it is over."""
 
     def call_ended(self, outcome: Outcome) -> None:
-        """One line for a refusal, for warnings and for a failed judgement; one for any call if asked."""
+        """One line for a refusal, warnings, an explained error, a failed judgement; one for any call if asked."""
         if outcome.refusal is not None:
             self._found(REQUEST_REFUSED, outcome, outcome.refusal.violations, text=outcome.text)
         if outcome.would_refuse:
             self._found(REQUEST_WOULD_BE_REFUSED, outcome, outcome.would_refuse)
         if outcome.warnings:
             self._found(REQUEST_WARNED, outcome, outcome.warnings)
+        if outcome.diagnosis is not None:
+            self._diagnosed(outcome, outcome.diagnosis)
         if outcome.judge_failed:
             suppressed = self._limit.admit(JUDGE_FAILED, "")
             if suppressed is not None:
@@ -182,6 +188,22 @@ class CallLog:
             **more,
             **_suppressed(suppressed),
         )
+
+    def _diagnosed(self, outcome: Outcome, reason: Reason) -> None:
+        suppressed = self._limit.admit(UPSTREAM_ERROR, reason)
+        if suppressed is not None:
+            self._log.warning(
+                UPSTREAM_ERROR,
+                reason=reason.value,
+                **_call(outcome),
+                text=outcome.text,
+                inputs=shapes_of(outcome.request),
+                **_suppressed(suppressed),
+            )
+
+    def upstream_out_of_reach(self, reason: str, text: str) -> None:
+        """What a probe found in the way to the server."""
+        self._log.warning(UPSTREAM_OUT_OF_REACH, reason=reason, text=text)
 
     def observer_failed(self, observer: object, error: Exception) -> None:
         """Observation itself failed; `error` tells where."""

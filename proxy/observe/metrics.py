@@ -79,7 +79,8 @@ class _Row:
 class Metrics(Collector):
     """Counts calls (an `Observer`) and what upstream/ tells its listener; `registry` is what /metrics shows.
 
-    `signature_age` tells the age in seconds of the oldest signature in use, None where there is none.
+    `signature_age` tells the age in seconds of the oldest signature in use, None where there is none, and
+    `upstream_deaths` how often the connection to the upstream was lost with calls in flight.
     """
 
     def __init__(
@@ -87,11 +88,13 @@ class Metrics(Collector):
         version: str,
         *,
         signature_age: Callable[[], float | None] = lambda: None,
+        upstream_deaths: Callable[[], int] = lambda: 0,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._build = (version, platform.python_version())
         self._signature_age = signature_age
+        self._upstream_deaths = upstream_deaths
         self._limits = limits or Limits()
         self._vocabulary = Vocabulary(self._limits, clock, _RETAIN_SECONDS)
         self._methods = {full: _Method(full, kind) for full, kind in KNOWN_METHODS.items()}
@@ -104,6 +107,7 @@ class Metrics(Collector):
         self._refusals: Counter[Labels] = Counter({(OTHER, OTHER, reason.value): 0 for reason in Reason})
         self._warnings: Counter[Labels] = Counter()
         self._would_refuse: Counter[Labels] = Counter()
+        self._upstream_errors: Counter[Labels] = Counter()
         self._overhead = Histogram(OVERHEAD_SECONDS)
         self._request_bytes = Histogram(BYTES)
         self._response_bytes = Histogram(BYTES)
@@ -132,6 +136,8 @@ class Metrics(Collector):
         signature = outcome.signature
         if outcome.refusal is not None or outcome.warnings or outcome.would_refuse:
             signature = self._count_findings(outcome)
+        if outcome.diagnosis is not None:
+            self._count_error(outcome, outcome.diagnosis)
         if outcome.judge_failed:
             self._judge_failures += 1
         told = (outcome.method, outcome.model, signature, outcome.version, outcome.code)
@@ -156,6 +162,13 @@ class Metrics(Collector):
     def observer_failed(self) -> None:
         """Count a fault in observation itself."""
         self._observer_failures += 1
+
+    def _count_error(self, outcome: Outcome, reason: Reason) -> None:
+        model, _, _ = self._vocabulary.fold(outcome.model, "", None)
+        labels: Labels = (model, reason.value)
+        if labels not in self._upstream_errors and len(self._upstream_errors) >= self._limits.rows:
+            labels = (OTHER, reason.value)
+        self._upstream_errors[labels] += 1
 
     def _count_findings(self, outcome: Outcome) -> str:
         """Count refusal and warnings; returns the signature's name as far as it may be trusted.
@@ -245,7 +258,10 @@ class Metrics(Collector):
             self._batches.pop(model, None)
             _drop(self._rows, {1: model})
             _drop(self._timings, {1: model})
-            for counter in (self._refusals, self._warnings, self._would_refuse, self._drifts):
+            for counter in (
+                *(self._refusals, self._warnings, self._would_refuse),
+                *(self._upstream_errors, self._drifts),
+            ):
                 _drop(counter, {0: model})
 
     # === the scrape ===
@@ -267,6 +283,8 @@ class Metrics(Collector):
             "tfs_proxy_refusals_total": self._refusals.items(),
             "tfs_proxy_warnings_total": self._warnings.items(),
             "tfs_proxy_would_refuse_total": self._would_refuse.items(),
+            "tfs_proxy_upstream_errors_total": self._upstream_errors.items(),
+            "tfs_proxy_upstream_deaths_total": [((), self._upstream_deaths())],
             "tfs_proxy_request_seconds": ((key, timing.seconds) for key, timing in self._timings.items()),
             "tfs_proxy_upstream_seconds": ((key, timing.upstream) for key, timing in self._timings.items()),
             "tfs_proxy_overhead_seconds": [((), self._overhead)],

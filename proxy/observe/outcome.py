@@ -7,6 +7,7 @@ metadata values.
 from dataclasses import dataclass
 from typing import Protocol
 
+from proxy.core.reasons import Reason
 from proxy.core.types import RequestView
 from proxy.core.verdict import Verdict, Violation
 
@@ -42,10 +43,12 @@ class Outcome:
     would_refuse: tuple[Violation, ...] = ()
     """What `observe` mode let through."""
     warnings: tuple[Violation, ...] = ()
+    diagnosis: Reason | None = None
+    """What an error means that the proxy did not make itself (None: it is not known, or there is none)."""
     request: RequestView | None = None
-    """Names, dtypes and shapes of a refused request, for the ring of recent refusals."""
+    """Names, dtypes and shapes of a request that was refused or failed."""
     text: str = ""
-    """The status text of a refusal."""
+    """The status text of a refusal, or the sentence of the diagnosis."""
     judge_failed: bool = False
     """Judgement itself failed and the request was forwarded."""
 

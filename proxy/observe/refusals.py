@@ -77,16 +77,16 @@ class RecentRefusals:
         self._ring.append(
             Refusal(
                 self._clock().isoformat(timespec="milliseconds"),
-                _cut(outcome.peer),
-                _cut(outcome.method),
+                cut(outcome.peer),
+                cut(outcome.method),
                 code_name(outcome.code),
-                _cut(outcome.model or asked_for),
+                cut(outcome.model or asked_for),
                 outcome.version,
-                _cut(outcome.signature or view.signature),
+                cut(outcome.signature or view.signature),
                 tuple(_found(violation) for violation in outcome.refusal.violations[:_NAMES]),
-                {_cut(tensor.alias): _shown(tensor) for tensor in view.inputs[:_NAMES]},
-                tuple(_cut(output) for output in view.outputs[:_NAMES]),
-                _cut(outcome.text, _TEXT_LENGTH),
+                shapes_of(view),
+                tuple(cut(output) for output in view.outputs[:_NAMES]),
+                cut(outcome.text, _TEXT_LENGTH),
             )
         )
 
@@ -94,11 +94,17 @@ class RecentRefusals:
 def _found(violation: Violation) -> Found:
     return Found(
         violation.reason.value,
-        _cut(violation.field),
-        _cut(violation.expected, 2 * _NAME_LENGTH),
-        _cut(violation.got, 2 * _NAME_LENGTH),
-        _cut(violation.hint, 2 * _NAME_LENGTH),
+        cut(violation.field),
+        cut(violation.expected, 2 * _NAME_LENGTH),
+        cut(violation.got, 2 * _NAME_LENGTH),
+        cut(violation.hint, 2 * _NAME_LENGTH),
     )
+
+
+def shapes_of(view: RequestView | None) -> dict[str, str]:
+    """Dtype and shape of each input by alias: `{"x": "float32[1,3]"}`; the first sixteen."""
+    inputs = view.inputs[:_NAMES] if view is not None else ()
+    return {cut(tensor.alias): _shown(tensor) for tensor in inputs}
 
 
 def _shown(tensor: TensorView) -> str:
@@ -107,5 +113,6 @@ def _shown(tensor: TensorView) -> str:
     return f"{dtype_name(tensor.dtype)}{shape_text(shape)}{more}"
 
 
-def _cut(name: str, length: int = _NAME_LENGTH) -> str:
+def cut(name: str, length: int = _NAME_LENGTH) -> str:
+    """`name` in at most `length` characters."""
     return name if len(name) <= length else name[: length - 1] + "…"

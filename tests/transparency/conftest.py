@@ -19,8 +19,9 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.fixture(scope="session", params=EDGES)
 def edge(request: pytest.FixtureRequest, server: ScriptedServer) -> Iterator[ProxyProcess]:
-    """A proxy in front of the scripted server, that judges nothing."""
-    with running_proxy("--upstream", server.target, "--mode", "off", *EDGES[request.param]) as proxy:
+    """A proxy in front of the scripted server, that judges nothing and adds nothing."""
+    flags = ("--upstream", server.target, "--mode", "off", "--no-diagnosis")
+    with running_proxy(*flags, *EDGES[request.param]) as proxy:
         yield proxy
 
 

@@ -10,6 +10,7 @@ import grpc
 
 from proxy.core.types import RequestView
 from proxy.core.verdict import Verdict
+from proxy.diagnosis.transport import Spent
 from proxy.edge.metadata import DETAILS, Pair
 from proxy.observe.outcome import Outcome
 from proxy.wire.status import Status, status_of
@@ -30,6 +31,10 @@ class Call:
     metadata: Sequence[Pair]
     began: float
     deadline: float | None = None
+    request: RequestView | None = None
+    """What the gate read of the request; None: it was not judged."""
+    sent: float | None = None
+    """When the request was sent on, on the same clock."""
     trailing: tuple[Pair, ...] = ()
     """The proxy's own trailing metadata."""
     ended: bool = False
@@ -37,6 +42,12 @@ class Call:
     def remaining(self) -> float | None:
         """Seconds left; None: no limit."""
         return None if self.deadline is None else self.deadline - time.monotonic()
+
+    def spent(self, now: float, others: int) -> Spent:
+        """Where the time has gone until `now`, beside `others` calls."""
+        if self.sent is None:
+            return Spent(now - self.began, None, others)
+        return Spent(self.sent - self.began, now - self.sent, others)
 
     def end(self, code: int) -> None:
         """Settle the status code."""

@@ -1,7 +1,8 @@
 """The handler behind the steps: sends the original bytes to the server and brings its answer back.
 
 Law: changes nothing and understands nothing. Messages, initial and trailing metadata, status and details go
-through as they are; cancellation goes both ways; the server gets the time that the client has left.
+through as they are, but for the words that an explainer adds behind an error; cancellation goes both ways; the
+server gets the time that the client has left.
 
 What grpc.aio cannot do, and this edge therefore does not: it hides the `grpc-encoding` of a message from its
 user, so messages arrive decompressed and travel on uncompressed; the core replaces `user-agent` and consumes
@@ -17,10 +18,11 @@ import grpc
 
 from proxy.core.verdict import Verdict
 from proxy.edge.admission import Load, expired
+from proxy.edge.explainer import Answer, Explainer
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_code
-from proxy.edge.grpcio.upstream import InOrder, ending, initial_metadata, write
+from proxy.edge.grpcio.upstream import Ending, InOrder, ending, initial_metadata, unary, write
 from proxy.edge.local import Handlers
-from proxy.edge.metadata import forwarded
+from proxy.edge.metadata import details_of, diagnosed, forwarded
 from proxy.edge.methods import UNARY_METHODS
 
 _SETTLING_SECONDS = 0.005
@@ -34,10 +36,13 @@ end of the requests may be a cancellation, which must not reach the server as an
 class Relay(grpc.GenericRpcHandler):
     """Handles every method there is: local ones here, all others at the server."""
 
-    def __init__(self, channel: grpc.aio.Channel, load: Load, local: Handlers) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, load: Load, local: Handlers, explainer: Explainer | None
+    ) -> None:
         self._channel = channel
+        self._explainer = explainer
         self._load = load
-        self._unary_calls: dict[str, Any] = {method: channel.unary_unary(method) for method in UNARY_METHODS}
+        self._ask = {method: unary(channel, method) for method in UNARY_METHODS}
         self._unary: Any = grpc.unary_unary_rpc_method_handler(self._relay_unary)
         self._stream: Any = grpc.stream_stream_rpc_method_handler(self._relay_stream)
         self._handlers = local | dict.fromkeys(UNARY_METHODS, self._unary)
@@ -52,18 +57,14 @@ class Relay(grpc.GenericRpcHandler):
         remaining = call.remaining()
         if remaining is not None and remaining <= 0:
             await refuse(context, expired())
-        response: bytes | None = None
-        asked = time.monotonic()
-        upstream = self._unary_calls[outcome.method](
-            message, timeout=remaining, metadata=InOrder(forwarded(call.metadata))
-        )
+        asked = call.sent = time.monotonic()
         try:
-            response = await upstream
-        except grpc.aio.AioRpcError:
-            pass
+            response, headers, end = await self._ask[outcome.method](
+                message, remaining, forwarded(call.metadata)
+            )
         finally:
             outcome.upstream_seconds = time.monotonic() - asked
-        headers, end = await initial_metadata(upstream), await ending(upstream)
+        end = self._explained(call, context, end)
         call.end(end.code)
         if headers:
             await context.send_initial_metadata(headers)
@@ -80,7 +81,7 @@ class Relay(grpc.GenericRpcHandler):
     async def _relay_stream(self, requests: Any, context: Context) -> None:
         call = current_call.get()
         outcome = call.outcome
-        asked = time.monotonic()
+        asked = call.sent = time.monotonic()
         upstream: Any = self._channel.stream_stream(outcome.method)(
             timeout=call.remaining(), metadata=InOrder(forwarded(call.metadata))
         )
@@ -98,11 +99,24 @@ class Relay(grpc.GenericRpcHandler):
             outcome.upstream_seconds = time.monotonic() - asked
             pump.cancel()
             upstream.cancel()
-        end = await ending(upstream)
+        end = self._explained(call, context, await ending(upstream))
         call.end(end.code)
         context.set_code(status_code(end.code))
         context.set_details(end.details)
         context.set_trailing_metadata(end.trailing)
+
+    def _explained(self, call: Call, context: Context, end: Ending) -> Ending:
+        """How the call ended, with what the proxy knows about an error added to it."""
+        if self._explainer is None or not end.code:
+            return end
+        outcome = call.outcome
+        outcome.peer = context.peer()
+        answer = Answer(end.code, end.details, details_of(end.trailing))
+        spent = call.spent(time.monotonic(), others=self._load.calls - 1)
+        annotated = self._explainer.explain(outcome, answer, call.request, spent)
+        if annotated is None:
+            return end
+        return Ending(end.code, annotated.text, diagnosed(end.trailing, annotated))
 
     async def _responses(self, call: Call, upstream: Any, context: Context) -> None:
         """Server to client: initial metadata as soon as it is known, then one message at a time."""

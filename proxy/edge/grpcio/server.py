@@ -9,6 +9,7 @@ import socket
 import grpc
 
 from proxy.edge.admission import UNLIMITED, Limits, Load
+from proxy.edge.explainer import Explainer
 from proxy.edge.grpcio.relay import Relay
 from proxy.edge.grpcio.steps import Admission, Deadline, MethodPolicy, Outcomes, SignatureCheck, VersionSeen
 from proxy.edge.interface import AddressInUseError
@@ -21,7 +22,7 @@ class GrpcioEdge:
     """Binds on construction, so that a port that is taken shows before anything is ready.
 
     `address` is HOST:PORT (port 0: any free one). `local` are the methods answered here. `version_seen` is as
-    in SignatureCheck. Raises AddressInUseError.
+    in SignatureCheck. Without an `explainer` errors stay as the server made them. Raises AddressInUseError.
     """
 
     def __init__(
@@ -34,18 +35,19 @@ class GrpcioEdge:
         version_seen: VersionSeen,
         local: Handlers,
         limits: Limits,
+        explainer: Explainer | None = None,
         credentials: grpc.ServerCredentials | None = None,
     ) -> None:
         load = Load(limits)
         self._server = grpc.aio.server(
             interceptors=(
-                Outcomes(observer, local),
+                Outcomes(observer, local, load, explainer),
                 MethodPolicy(limits),
                 Deadline(limits, local),
                 Admission(load, local),
                 SignatureCheck(gate, version_seen),
             ),
-            handlers=(Relay(channel, load, local),),
+            handlers=(Relay(channel, load, local, explainer),),
             options=_options(limits),
         )
         host, _, _ = address.rpartition(":")

@@ -17,6 +17,7 @@ from typing import Any
 import grpc
 
 from proxy.edge.admission import Limits, Load, expired, forbidden, time_allowed
+from proxy.edge.explainer import Answer, Explainer
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse
 from proxy.edge.metadata import warnings
 from proxy.edge.methods import UNARY_METHODS, changes_state
@@ -50,9 +51,14 @@ def _around(handler: Handler, step: Callable[[Behaviour, Any, Context], Awaitabl
 class Outcomes(grpc.aio.ServerInterceptor):
     """Opens the record of a call on its arrival and hands it over when nothing more can happen."""
 
-    def __init__(self, observer: Observer, local: Collection[str]) -> None:
+    def __init__(
+        self, observer: Observer, local: Collection[str], load: Load, explainer: Explainer | None
+    ) -> None:
         self._observer = observer
         self._local = local
+        self._load = load
+        self._explainer = explainer
+        self._handlers: dict[str, Handler] = {}
 
     async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
         method = details.method
@@ -66,7 +72,13 @@ class Outcomes(grpc.aio.ServerInterceptor):
         task = asyncio.current_task()
         assert task is not None
         task.add_done_callback(lambda _: self._over(call))
-        return await continuation(details)
+        handler = self._handlers.get(method)
+        if handler is None:
+            handler = await continuation(details)
+            # What the further steps make of a method is the same for each of its calls.
+            if method in UNARY_METHODS:
+                self._handlers[method] = handler
+        return handler
 
     def _over(self, call: Call) -> None:
         outcome = call.outcome
@@ -75,6 +87,9 @@ class Outcomes(grpc.aio.ServerInterceptor):
         if not call.ended:
             late = call.deadline is not None and now >= call.deadline
             outcome.code = _DEADLINE_EXCEEDED if late else _CANCELLED
+            if late and self._explainer is not None:
+                spent = call.spent(now, others=self._load.calls)
+                self._explainer.explain(outcome, Answer(_DEADLINE_EXCEEDED), call.request, spent)
         self._observer.call_ended(outcome)
 
 
@@ -176,6 +191,7 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
             )
         if isinstance(decision, Refuse):
             await refuse(context, decision.verdict, decision.status, decision.view)
+        call.request = decision.view
         outcome.batch_size = decision.batch_size
         outcome.would_refuse = decision.would_refuse
         outcome.judge_failed = decision.failed

@@ -7,6 +7,7 @@ GET (and HEAD) only; nothing here changes anything:
 - `/metrics`       Prometheus text or OpenMetrics, as the scraper asks
 - `/api/models`    models, states of their versions, signatures
 - `/api/refusals`  the last refusals: names, dtypes, shapes, reasons
+- `/api/suspects`  what was in flight when the server died: names, dtypes, shapes
 - `/api/config`    the effective settings and where each comes from
 - `/`              a page with the same for a person
 
@@ -111,6 +112,7 @@ class AdminServer:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/api/models", self._models)
         app.router.add_get("/api/refusals", self._refusals)
+        app.router.add_get("/api/suspects", self._suspects)
         if self._sources.settings is not None:
             app.router.add_get("/api/config", self._config)
         return app
@@ -143,6 +145,9 @@ class AdminServer:
 
     async def _refusals(self, _: web.Request) -> web.Response:
         return _json({"refusals": [refusal.as_json() for refusal in self._sources.refusals()]})
+
+    async def _suspects(self, _: web.Request) -> web.Response:
+        return _json({"deaths": [death.as_json() for death in self._sources.suspects()]})
 
     async def _config(self, _: web.Request) -> web.Response:
         assert self._sources.settings is not None

@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from proxy.core.availability import VersionStatus
 from proxy.core.types import Servable, Signature, TensorSpec, dtype_name
 from proxy.observe.refusals import Refusal
+from proxy.observe.suspects import Death
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Sources:
     refusals: Callable[[], Iterable[Refusal]]
     settings: Callable[[], Iterable[Setting]] | None = None
     """None: /api/config does not exist."""
+    suspects: Callable[[], Iterable[Death]] = tuple
 
 
 def readiness_text(checks: Iterable[Check]) -> str:
@@ -125,7 +127,15 @@ def page(version: str, sources: Sources) -> bytes:
     SubElement(body, "p", {"class": "good" if ready else "bad"}).text = "ready" if ready else "not ready"
     links = SubElement(body, "p")
     config = () if sources.settings is None else ("/api/config",)
-    for path in ("/metrics", "/livez", "/readyz?verbose", "/api/models", "/api/refusals", *config):
+    for path in (
+        "/metrics",
+        "/livez",
+        "/readyz?verbose",
+        "/api/models",
+        "/api/refusals",
+        "/api/suspects",
+        *config,
+    ):
         link = SubElement(links, "a", href=path)
         link.text, link.tail = path, " "
     _table(

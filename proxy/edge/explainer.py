@@ -1,0 +1,104 @@
+"""What an edge adds to an error that it did not make itself: the server's, or that of the way to it.
+
+Law: code and text of the answer stay; only words are added, behind them. It never waits: signatures, states of
+models and the way to the server are watched by others, and what they know now is what is told. A fault of ours
+adds nothing and is counted.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from proxy.core.reasons import Code
+from proxy.core.types import RequestView, Servable
+from proxy.diagnosis import Call, Diagnosis, diagnose
+from proxy.diagnosis.transport import WAY_REASONS, Spent, diagnose_deadline, diagnose_reach
+from proxy.observe.outcome import Outcome
+from proxy.upstream.models import ModelWatch
+from proxy.upstream.reach import ReachWatch
+from proxy.upstream.signatures import SignatureCache
+from proxy.wire.diagnosis import Annotated, annotate
+
+_DEADLINE_TEXTS: Final = frozenset({"", "Deadline Exceeded"})
+"""What gRPC's own clock says; a server that ends a call for its time has a text of its own."""
+
+
+class Answer(NamedTuple):
+    """How a call ended; `details` is what `grpc-status-details-bin` held."""
+
+    code: int
+    text: str = ""
+    details: bytes = b""
+
+
+class Explainer:
+    """Diagnoses failed calls for every edge; `failed` is told of a fault in doing so."""
+
+    def __init__(
+        self,
+        target: str,
+        signatures: SignatureCache,
+        models: ModelWatch,
+        reach: ReachWatch,
+        failed: Callable[[object, Exception], None],
+    ) -> None:
+        self._target = target
+        self._signatures = signatures
+        self._models = models
+        self._reach = reach
+        self._failed = failed
+
+    def explain(
+        self,
+        outcome: Outcome,
+        answer: Answer,
+        request: RequestView | None,
+        spent: Spent,
+    ) -> Annotated | None:
+        """What to answer instead, and the sentence for trailing metadata; `request` is what the gate read.
+
+        None: nothing is known beyond what the answer says. The outcome is told too; its method, model, version,
+        signature and request_bytes are read.
+        """
+        try:
+            diagnosis = self._diagnose(outcome, answer, request, spent)
+        except Exception as error:  # noqa: BLE001  a fault of ours must not break traffic
+            self._failed(self, error)
+            return None
+        if diagnosis is None:
+            return None
+        outcome.diagnosis = diagnosis.reason
+        outcome.text = f"{diagnosis.sentence}. {diagnosis.remedy}"
+        outcome.request = request
+        facts = {"model": outcome.model, "version": outcome.version, "signature": outcome.signature}
+        known = {name: str(value) for name, value in facts.items() if value not in {None, ""}}
+        return annotate(answer.code, answer.text, answer.details, diagnosis, known)
+
+    def _diagnose(
+        self, outcome: Outcome, answer: Answer, request: RequestView | None, spent: Spent
+    ) -> Diagnosis | None:
+        code, text = answer.code, answer.text
+        diagnosis = diagnose(code, text, self._call(outcome, request))
+        reach = self._reach.latest
+        if code == Code.DEADLINE_EXCEEDED and text in _DEADLINE_TEXTS:
+            return diagnose_deadline(spent, self._reach.up is True, self._target, diagnosis, reach)
+        from_the_way = diagnosis is None or diagnosis.reason in WAY_REASONS
+        if reach is not None and code == Code.UNAVAILABLE and from_the_way:
+            return diagnose_reach(reach, text) or diagnosis
+        return diagnosis
+
+    def _call(self, outcome: Outcome, request: RequestView | None) -> Call:
+        key = request.key if request is not None else None
+        servable: Servable | None = None
+        versions = None
+        if key is not None:
+            servable = self._signatures.peek(key)
+            state = self._models.model(key.model)
+            versions = state.versions if state is not None else None
+        return Call(
+            outcome.method,
+            request,
+            servable,
+            versions,
+            self._signatures.known_models(),
+            outcome.request_bytes,
+        )
