@@ -44,9 +44,7 @@ _MAX_CACHED: Final = 256
 _HEAD: Final = 16
 _BOOL: Final = 10
 _CONTINUATION: Final = bytes(range(0x80, 0x100))
-# Varints reduced to what counting needs: 0x80 a continuation byte, 0x00 a last byte.
-_REDUCED: Final = bytes([0] * 128 + [0x80] * 128)
-_TOO_LONG: Final = b"\x80" * 10
+_CONTINUES: Final = bytes([0] * 128 + [1] * 128)
 _MULTI_BYTE: Final = re.compile(rb"[\x80-\xff]+[\x00-\x7f]")
 _NO_COUNTS: Final[dict[str, int]] = {}
 
@@ -295,10 +293,7 @@ def _scan_tensor(alias: str, data: bytes, pos: int, end: int) -> TensorView:
             if width:
                 number, rest = divmod(length, width)
             else:
-                reduced = data[start:pos].translate(_REDUCED)
-                number, rest = length - reduced.count(0x80), reduced[-1] >> 7
-                if number != length and _TOO_LONG in reduced:
-                    raise _UnusualError
+                number, rest = _count_varints(data[start:pos]), 0
             if rest:
                 raise _UnusualError
             counts[name] = number
@@ -323,6 +318,19 @@ def _unusual() -> tuple[str, int]:
     raise _UnusualError
 
 
+def _count_varints(chunk: bytes) -> int:
+    """How many varints follow each other in `chunk`, without a loop over them in Python."""
+    if chunk.isascii():
+        return len(chunk)
+    # One long integer with a bit for each byte that continues: its operators take 64 bits and more at a time.
+    continues = int.from_bytes(chunk.translate(_CONTINUES), "little")
+    pairs = continues & continues >> 8
+    eights = (fours := pairs & pairs >> 16) & fours >> 32
+    if chunk[-1] > 0x7F or eights & pairs >> 64:  # cut, or one of more than ten bytes
+        raise _UnusualError
+    return len(chunk) - continues.bit_count()
+
+
 # === the few places where a value matters ===
 
 
@@ -336,9 +344,12 @@ def _look_into_content(view: TensorView, content: bytes) -> None:
 
 def _varints_outside(kind: DType, chunk: bytes) -> bool:
     """Whether a packed `int_val` or `half_val` holds a value that `kind` cannot."""
-    table, too_long, too_high = _bounds(kind)
-    reduced = chunk.translate(table)
-    if too_long not in reduced and too_high not in reduced:
+    table, before_last = _bounds(kind)
+    marks = int.from_bytes(chunk.translate(table), "little")
+    beyond = marks >> 8 * before_last + 1
+    for place in range(before_last):
+        beyond &= marks >> 8 * place
+    if not beyond:
         return False
     # A negative value, one outside, or an encoding longer than it need be.
     tensor = tensor_pb2.TensorProto()
@@ -347,17 +358,16 @@ def _varints_outside(kind: DType, chunk: bytes) -> bool:
 
 
 @lru_cache(maxsize=len(DTYPES))
-def _bounds(kind: DType) -> tuple[bytes, bytes, bytes]:
+def _bounds(kind: DType) -> tuple[bytes, int]:
     """How to see that varints are from 0 to `kind.high` without decoding them.
 
-    A table that reduces their bytes (0x80 a continuation, 0x01 a last byte that the longest varint may end in, 0x00
-    any other last byte), and the two sequences that do not occur in their reduction then.
+    A table that marks their bytes, and how many bytes the longest has before its last one. Bit 0 marks a byte
+    that continues, bit 1 one that may not come after so many of those: too long, or too high.
     """
     assert kind.high is not None
     before_last = (kind.high.bit_length() - 1) // 7
     top = kind.high >> 7 * before_last
-    table = bytes([1] * (top + 1) + [0] * (0x7F - top) + [0x80] * 128)
-    return table, b"\x80" * (before_last + 1), b"\x80" * before_last + b"\x00"
+    return bytes([0] * (top + 1) + [2] * (0x7F - top) + [3 if before_last else 2] * 128), before_last
 
 
 def _packed_field(tag: int, chunk: bytes) -> bytes:
