@@ -61,7 +61,9 @@ async def main() -> None:
     }
     async with FakeServing() as serving, open_channel(serving.target) as channel:
         serving.load(
-            "ssd", 1, {"serving_default": signature_def({"image_tensor": (DT_UINT8, (-1, -1, -1, 3))})}
+            "ssd_mobilenet",
+            1,
+            {"serving_default": signature_def({"image_tensor": (DT_UINT8, (-1, -1, -1, 3))})},
         )
         serving.load("cnn", 1, {"serving_default": signature_def({"images": (DT_FLOAT, (-1, 300, 300, 3))})})
         columns = {f"feature_{number:03}": (DT_FLOAT, (-1, 1)) for number in range(100)}
