@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from proxy.core.availability import Absence, judge_absence
 from proxy.core.policy import Mode, Policies, Policy
@@ -25,6 +25,8 @@ from proxy.wire.request import (
     parse_predict,
     parse_regress,
 )
+from proxy.wire.skeleton import Key as SkeletonKey
+from proxy.wire.skeleton import Skeleton, key_of, skeleton_of
 from proxy.wire.status import Status, status_of
 
 PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
@@ -86,6 +88,17 @@ class Refuse:
 
 Decision = Admit | Refuse
 
+_MAX_KNOWN: Final = 512
+
+
+class _Known(NamedTuple):
+    """A request that was admitted without a look at its values, and on what grounds; holds no payload."""
+
+    skeleton: Skeleton
+    key: ModelKey
+    servable: Servable
+    decision: Admit
+
 
 class Signatures(Protocol):
     """Where the gate finds servables: the cache of the live ones (see SignatureCache), or one from disk."""
@@ -105,6 +118,8 @@ class Gate:
     def __init__(self, signatures: Signatures, policies: Policies) -> None:
         self._signatures = signatures
         self._policies = policies
+        self._once: set[SkeletonKey] = set()
+        self._known: dict[SkeletonKey, _Known | None] = {}
 
     def judge_now(self, method: str, message: bytes) -> Decision | None:
         """Decide without waiting: the common case of a good request on a known servable.
@@ -114,6 +129,14 @@ class Gate:
         if method != PREDICT:
             return None
         try:
+            seen = key_of(message)
+            known = self._known.get(seen) if seen is not None else None
+            if (
+                known is not None
+                and known.skeleton.fits(message)
+                and self._signatures.peek(known.key) is known.servable
+            ):
+                return known.decision
             view = parse_predict(message)
             key = view.key
             if key is None or not key.model:
@@ -129,7 +152,29 @@ class Gate:
             return None
         except Exception:  # noqa: BLE001  a fault of ours must not break traffic
             return Admit(failed=True)
-        return None if verdict.violations else Admit(view, verdict, batch_size=batch_size(view))
+        if verdict.violations:
+            return None
+        decision = Admit(view, verdict, batch_size=batch_size(view))
+        if seen is not None:
+            self._remember(seen, message, servable, key, decision)
+        return decision
+
+    def _remember(
+        self, seen: SkeletonKey, message: bytes, servable: Servable, key: ModelKey, decision: Admit
+    ) -> None:
+        """Clients repeat themselves: after its second time, only the payload of a request is new to us."""
+        if seen in self._known:
+            known = self._known[seen]
+            if known is None or known.servable is servable:  # it has no skeleton, or several share a key
+                return
+        elif seen not in self._once:
+            if len(self._once) >= _MAX_KNOWN:
+                self._once.clear()
+                self._known.clear()
+            self._once.add(seen)
+            return
+        skeleton = skeleton_of(message)
+        self._known[seen] = None if skeleton is None else _Known(skeleton, key, servable, decision)
 
     async def judge(self, method: str, message: bytes, timeout: float | None = None) -> Decision:
         """Decide, waiting at most `timeout` seconds (and never longer than METADATA_PATIENCE) for metadata."""

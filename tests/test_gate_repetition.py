@@ -1,0 +1,83 @@
+"""What the gate remembers of requests that repeat never changes what it decides."""
+
+import pytest
+
+from proxy.core.policy import Policies
+from proxy.core.types import Servable
+from proxy.gate import PREDICT, Admit, Gate
+from tests.judging import predict, servable, signature, tensor
+
+
+class Live:
+    """A source of signatures that a test replaces."""
+
+    def __init__(self, servable: Servable) -> None:
+        self.servable = servable
+        self.peeks = 0
+
+    def peek(self, key):
+        self.peeks += 1
+        return self.servable
+
+
+@pytest.fixture
+def live() -> Live:
+    return Live(servable(signature({"x": ("float32", (-1, 3))})))
+
+
+@pytest.fixture
+def gate(live: Live) -> Gate:
+    return Gate(live, Policies())
+
+
+def message(fill: int = 0, dims: tuple[int, ...] = (2, 3)) -> bytes:
+    request = predict("m", x=tensor("float32", dims))
+    size = len(request.inputs["x"].tensor_content)
+    request.inputs["x"].tensor_content = bytes([fill]) * size
+    return request.SerializeToString()
+
+
+def test_the_same_request_with_other_values_gets_the_same_answer(gate):
+    decisions = [gate.judge_now(PREDICT, message(fill)) for fill in range(5)]
+    assert all(decision == decisions[0] for decision in decisions)
+    assert isinstance(decisions[0], Admit)
+    assert decisions[0].batch_size == 2
+    assert decisions[4] is decisions[2]  # it was not read again
+
+
+def test_a_request_of_the_same_length_and_another_shape_is_judged_anew(gate):
+    for fill in range(3):
+        assert isinstance(gate.judge_now(PREDICT, message(fill)), Admit)
+    assert gate.judge_now(PREDICT, message(dims=(3, 2))) is None
+
+
+def test_a_new_signature_is_judged_by_at_once(gate, live):
+    for fill in range(3):
+        assert isinstance(gate.judge_now(PREDICT, message(fill)), Admit)
+    live.servable = servable(signature({"x": ("float32", (-1, 4))}), version=2)
+    assert gate.judge_now(PREDICT, message()) is None
+    live.servable = servable(signature({"x": ("float32", (-1, 3))}), version=3)
+    for fill in range(3):
+        assert gate.judge_now(PREDICT, message(fill)).verdict.version == 3
+
+
+def test_without_a_signature_nothing_remembered_counts(gate, live):
+    for fill in range(3):
+        gate.judge_now(PREDICT, message(fill))
+    live.servable = None
+    assert gate.judge_now(PREDICT, message()) is None
+
+
+def test_what_clients_invent_does_not_grow_it(gate):
+    for batch in range(1, 1500):
+        gate.judge_now(PREDICT, message(dims=(batch, 3)))
+        gate.judge_now(PREDICT, message(dims=(batch, 3)))
+        assert len(gate._known) <= len(gate._once) <= 512
+
+
+def test_two_kinds_of_request_of_one_length_are_both_answered(live):
+    live.servable = servable(signature({"x": ("float32", (-1, -1))}))
+    gate = Gate(live, Policies())
+    for fill in range(4):
+        assert gate.judge_now(PREDICT, message(fill, (2, 3))).batch_size == 2
+        assert gate.judge_now(PREDICT, message(fill, (3, 2))).batch_size == 3
