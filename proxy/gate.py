@@ -15,7 +15,8 @@ from proxy.core.availability import Absence, judge_absence
 from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.reasons import Reason, Severity
 from proxy.core.types import CLASSIFY_METHOD, REGRESS_METHOD, ModelKey, RequestView, Servable
-from proxy.core.validate import batch_size, judge, judge_method, judge_spec
+from proxy.core.validate import batch_size, judge, judge_method, judge_spec, with_values
+from proxy.core.values import judge_values
 from proxy.core.verdict import Verdict, Violation
 from proxy.upstream.signatures import Lookup
 from proxy.wire.request import (
@@ -28,6 +29,7 @@ from proxy.wire.request import (
 from proxy.wire.skeleton import Key as SkeletonKey
 from proxy.wire.skeleton import Skeleton, key_of, skeleton_of
 from proxy.wire.status import Status, status_of
+from proxy.wire.values import require_numpy, value_facts
 
 PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
 
@@ -120,6 +122,9 @@ class Gate:
         self._policies = policies
         self._once: set[SkeletonKey] = set()
         self._known: dict[SkeletonKey, _Known | None] = {}
+        self._seen = 0
+        if any(each.looks_at_values for each in (policies.default, *policies.models.values())):
+            require_numpy()
 
     def judge_now(self, method: str, message: bytes) -> Decision | None:
         """Decide without waiting: the common case of a good request on a known servable.
@@ -148,6 +153,8 @@ class Gate:
             if servable is None:
                 return None
             verdict = judge(view, servable, policy)
+            if policy.looks_at_values and not verdict.violations:
+                return _decided(view, self._with_values(verdict, message, policy), policy)
         except MalformedRequestError:
             return None
         except Exception:  # noqa: BLE001  a fault of ours must not break traffic
@@ -189,7 +196,7 @@ class Gate:
         admitted = Admit()
         for view, task in parts:
             try:
-                decision = await self._judge_part(view, task, arrived, deadline)
+                decision = await self._judge_part(view, task, message, arrived, deadline)
             except Exception:  # noqa: BLE001  a fault of ours must not break traffic
                 decision = Admit(failed=True)
             if isinstance(decision, Refuse):
@@ -200,7 +207,7 @@ class Gate:
         return admitted
 
     async def _judge_part(
-        self, view: RequestView, task: str | None, arrived: float, deadline: float
+        self, view: RequestView, task: str | None, message: bytes, arrived: float, deadline: float
     ) -> Decision:
         policy = self._policies.of(view.key.model if view.key else "")
         if policy.mode is Mode.OFF:
@@ -222,7 +229,16 @@ class Gate:
                 verdict = _verdict(view, task, fresh, policy)
         if verdict is None:
             return Admit(view, failed=True)
+        if policy.looks_at_values and task is None and verdict.signature and not verdict.violations:
+            verdict = self._with_values(verdict, message, policy)
         return _decided(view, verdict, policy)
+
+    def _with_values(self, verdict: Verdict, message: bytes, policy: Policy) -> Verdict:
+        """Look at the values of every so many requests; only what fits its signature gets here."""
+        self._seen += 1
+        if self._seen % policy.sample:
+            return verdict
+        return with_values(verdict, judge_values(value_facts(message), policy.inputs), policy)
 
     def _malformed(self, text: str) -> Decision:
         violation = Violation(

@@ -7,6 +7,7 @@ import pytest
 from proxy.config import DECLARED, ModelSettings, Settings, SettingsError, about, plain, read_file
 from proxy.core.policy import Mode
 from proxy.core.reasons import Reason, Severity
+from proxy.core.values import InputPolicy, StringKind
 
 
 @pytest.fixture
@@ -210,3 +211,36 @@ def test_settings_are_shown_as_plain_values():
     assert shown["model"] == ["a"]
     assert shown["mode"] == "enforce"
     assert shown["listen_cert"] is None
+
+
+def test_the_file_says_what_values_of_an_input_must_be(write):
+    text = """
+    models:
+      detector:
+        severities: {VALUE_OUTSIDE_POLICY_RANGE: warn}
+        inputs:
+          image: {min: 0, max: 1.5}
+          photo: {kind: image}
+        sample: 10
+    """
+    policy = Settings(**read_file(write(text))).policies.of("detector")
+    assert policy.inputs == {"image": InputPolicy(0, 1.5), "photo": InputPolicy(kind=StringKind.IMAGE)}
+    assert policy.sample == 10
+    assert policy.looks_at_values
+
+
+@pytest.mark.parametrize(
+    ("inputs", "problem"),
+    [
+        ("inputs: [x]", "must map aliases"),
+        ("inputs: {x: {min: low}}", "inputs: x: min must be a number"),
+        ("inputs: {x: {min: 2, max: 1}}", "min 2 is more than max 1"),
+        ("inputs: {x: {kind: photo}}", "kind is one of image, example"),
+        ("inputs: {x: {maxx: 1}}", "did you mean 'max'"),
+        ("sample: 0", "sample must be 1"),
+    ],
+)
+def test_nonsense_about_values_is_told_with_its_place(write, inputs, problem):
+    with pytest.raises(SettingsError, match=problem) as caught:
+        read_file(write(f"models: {{detector: {{{inputs}}}}}"))
+    assert "models: detector" in str(caught.value)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from proxy.core.reasons import REASONS, Reason, Severity
+from proxy.core.values import MEANING, InputPolicy
 
 
 class Mode(StrEnum):
@@ -26,11 +27,22 @@ DEFAULT_SEVERITIES: Mapping[Reason, Severity] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How one model's requests are treated. `severities` holds every reason. `max_batch` None: unlimited."""
+    """How one model's requests are treated. `severities` holds every reason. `max_batch` None: unlimited.
+
+    `inputs` says by alias what values must be; they are looked at in every `sample`-th request, and only
+    where the severity of one of the reasons in MEANING is not off.
+    """
 
     mode: Mode = Mode.ENFORCE
     severities: Mapping[Reason, Severity] = field(default_factory=lambda: DEFAULT_SEVERITIES)
     max_batch: int | None = None
+    inputs: Mapping[str, InputPolicy] = field(default_factory=dict)
+    sample: int = 1
+    looks_at_values: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        asked = any(self.severities[reason] is not Severity.OFF for reason in MEANING)
+        object.__setattr__(self, "looks_at_values", asked)
 
     @classmethod
     def of(
@@ -38,9 +50,12 @@ class Policy:
         mode: Mode = Mode.ENFORCE,
         severities: Mapping[Reason, Severity] = MappingProxyType({}),
         max_batch: int | None = None,
+        inputs: Mapping[str, InputPolicy] = MappingProxyType({}),
+        sample: int = 1,
     ) -> "Policy":
         """A policy whose `severities` depart from the defaults only where given."""
-        return cls(mode, MappingProxyType({**DEFAULT_SEVERITIES, **severities}), max_batch)
+        merged = MappingProxyType({**DEFAULT_SEVERITIES, **severities})
+        return cls(mode, merged, max_batch, inputs, sample)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,12 @@ class Reason(StrEnum):
     PAYLOAD_COUNT_MISMATCH = "PAYLOAD_COUNT_MISMATCH"
     PAYLOAD_MISSING = "PAYLOAD_MISSING"
     VALUE_OUT_OF_RANGE = "VALUE_OUT_OF_RANGE"
+    VALUE_NOT_FINITE = "VALUE_NOT_FINITE"
+    VALUE_OUTSIDE_POLICY_RANGE = "VALUE_OUTSIDE_POLICY_RANGE"
+    VALUE_CONSTANT = "VALUE_CONSTANT"
+    STRING_NOT_AN_IMAGE = "STRING_NOT_AN_IMAGE"
+    STRING_NOT_AN_EXAMPLE = "STRING_NOT_AN_EXAMPLE"
+    STRING_LOOKS_BASE64 = "STRING_LOOKS_BASE64"
     BATCH_MISMATCH = "BATCH_MISMATCH"
     BATCH_EMPTY = "BATCH_EMPTY"
     BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
@@ -275,6 +281,54 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             "A value does not fit the dtype declared: TensorFlow would wrap it.",
             "Clip or rescale the values, or declare a wider dtype.",
             ("F93",),
+        ),
+        Reason.VALUE_NOT_FINITE: About(
+            "meaning",
+            _INVALID,
+            "A NaN or an infinity is among the values; most models answer with NaN then, and OK.",
+            "Find out where the client's preprocessing makes it.",
+            ("F96",),
+            Severity.OFF,
+        ),
+        Reason.VALUE_OUTSIDE_POLICY_RANGE: About(
+            "meaning",
+            _INVALID,
+            "A value is outside the range that the policy gives for this input.",
+            "Preprocess as in training, for example scale pixels of 0..255 to 0..1.",
+            ("F93", "F94"),
+            Severity.OFF,
+        ),
+        Reason.VALUE_CONSTANT: About(
+            "meaning",
+            _INVALID,
+            "All values of a tensor of 16 elements or more are the same.",
+            "See whether the client sends what it means to: a lost payload looks like this.",
+            ("F28", "F94"),
+            Severity.OFF,
+        ),
+        Reason.STRING_NOT_AN_IMAGE: About(
+            "meaning",
+            _INVALID,
+            "A string of an input that the policy calls an image does not begin like one.",
+            "Send the bytes of a JPEG, PNG, GIF or BMP file.",
+            ("F23", "F24"),
+            Severity.OFF,
+        ),
+        Reason.STRING_NOT_AN_EXAMPLE: About(
+            "meaning",
+            _INVALID,
+            "A string of an input that the policy calls an Example is no serialised tf.train.Example.",
+            "Send tf.train.Example(...).SerializeToString().",
+            ("F97",),
+            Severity.OFF,
+        ),
+        Reason.STRING_LOOKS_BASE64: About(
+            "meaning",
+            _INVALID,
+            "A string is the base64 text of binary data; over gRPC nobody decodes it.",
+            "Send the raw bytes.",
+            ("F24", "F25"),
+            Severity.OFF,
         ),
         Reason.BATCH_MISMATCH: About(
             "batch",

@@ -31,6 +31,15 @@ def judge(request: RequestView, servable: Servable, policy: Policy) -> Verdict:
     return _sorted_out(found, policy, servable, signature)
 
 
+def with_values(verdict: Verdict, found: list[Violation], policy: Policy) -> Verdict:
+    """The verdict on a request that fits its signature, with what was `found` in its values."""
+    severities = policy.severities
+    return verdict._replace(
+        violations=tuple(each for each in found if severities[each.reason] is Severity.REFUSE),
+        warnings=verdict.warnings + tuple(each for each in found if severities[each.reason] is Severity.WARN),
+    )
+
+
 def judge_method(request: RequestView, servable: Servable, policy: Policy, method: str) -> Verdict:
     """The verdict on a Classify, Regress or MultiInference task, whose Examples are opaque.
 

@@ -3,8 +3,10 @@
 Law: statuses come from the product's own path (gate, admission, diagnosis), never written by hand.
 """
 
+import math
 from dataclasses import replace
 
+from proxy.core import values
 from proxy.core.availability import VersionStatus
 from proxy.core.policy import Policies, Policy
 from proxy.core.reasons import Reason, Severity
@@ -52,6 +54,24 @@ IDS = tensor("int64", (1, 4))
 TEXT = tensor("string", (1,), string_val=[b"hello"])
 JPEG = tensor("string", (1,), string_val=[b"\xff\xd8\xff\xe0\x00\x10JFIF"])
 EXAMPLE = tensor("string", (1,), string_val=[b"\n\x10\n\x0e\n\x01x\x12\t\x12\x07\n\x05\x00\x00\x80?"])
+
+
+BASE64 = b"/9j/4AAQSkZJRgABAQEAYABgAAD/2wBD"
+
+MEANING = Policies(
+    Policy.of(
+        severities=dict.fromkeys(values.MEANING, Severity.REFUSE),
+        inputs={
+            "x": values.InputPolicy(0, 1),
+            "encoded_image": values.InputPolicy(kind=values.StringKind.IMAGE),
+            "examples": values.InputPolicy(kind=values.StringKind.EXAMPLE),
+        },
+    )
+)
+
+
+def floats(*numbers):
+    return tensor("float32", (1, len(numbers)), float_val=numbers)
 
 
 def refused(message, *, policies=None, versions=(), method=PREDICT) -> Status:
@@ -203,6 +223,29 @@ def cases() -> dict[Reason, dict[str, Status]]:
         Reason.BATCH_EMPTY: {
             "no examples (severity raised to refuse)": refused(
                 predict("ssd", image_tensor=tensor("uint8", (0, 4, 5, 3))), policies=STRICT
+            ),
+        },
+        Reason.VALUE_NOT_FINITE: {
+            "a NaN": refused(predict("fixed", x=floats(1, math.nan, 3, 4)), policies=MEANING),
+        },
+        Reason.VALUE_OUTSIDE_POLICY_RANGE: {
+            "pixels that are not scaled": refused(
+                predict("fixed", x=floats(0, 12, 255, 4)), policies=MEANING
+            ),
+            "both ends": refused(predict("fixed", x=floats(-1, 0, 1, 300)), policies=MEANING),
+        },
+        Reason.VALUE_CONSTANT: {
+            "a black image": refused(predict("ssd", image_tensor=PIXELS), policies=MEANING),
+        },
+        Reason.STRING_NOT_AN_IMAGE: {
+            "text": refused(predict("ssd", "encoded", encoded_image=TEXT), policies=MEANING),
+        },
+        Reason.STRING_NOT_AN_EXAMPLE: {
+            "an image": refused(predict("examples", examples=JPEG), policies=MEANING),
+        },
+        Reason.STRING_LOOKS_BASE64: {
+            "an image in base64": refused(
+                predict("two", text=tensor("string", (1,), string_val=[BASE64]), ids=IDS), policies=MEANING
             ),
         },
         Reason.BATCH_TOO_LARGE: {

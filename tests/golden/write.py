@@ -28,6 +28,7 @@ FAMILIES = {
     "alias": "Names of inputs and outputs",
     "tensor": "Dtype and shape",
     "payload": "Values",
+    "meaning": "Meaning of values, where a policy asks",
     "batch": "Batches",
     "admission": "The proxy's own limits",
     "upstream": "Answers of the server",

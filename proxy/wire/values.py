@@ -1,0 +1,123 @@
+"""PredictRequest bytes → what its values show, for policies that ask about meaning.
+
+Law: only extracts; what is wrong is for `core.values` to say. Needs numpy, which is imported on use, because only
+such policies need it. One copy of the payload is made by the parser, none here.
+"""
+
+import base64
+import binascii
+import re
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+
+from proxy.core.explain import string_kind
+from proxy.core.types import DT_STRING, DTYPES, DType
+from proxy.core.values import ValueFacts
+from proxy.wire.protos import predict_pb2
+
+# isort: split
+from tensorflow.core.example import example_pb2
+
+_HEAD: Final = 48
+_BASE64_LOOKED_AT: Final = 4096
+_BASE64 = re.compile(rb"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9+/=_-])[A-Za-z0-9+/_-]{16,}={0,2}", re.DOTALL)
+
+
+def require_numpy() -> None:
+    """Raise ModuleNotFoundError with what to do where numpy is missing."""
+    try:
+        import numpy  # noqa: F401, ICN001
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "policies that look at values need numpy: pip install 'tfs-proxy[values]'", name="numpy"
+        ) from error
+
+
+def value_facts(message: bytes) -> list[ValueFacts]:
+    """The facts of every tensor in a serialised PredictRequest, which must be readable."""
+    request = predict_pb2.PredictRequest.FromString(message)
+    return [
+        _strings(alias, tensor)
+        if tensor.dtype == DT_STRING
+        else _numbers(alias, tensor, DTYPES[tensor.dtype])
+        for alias, tensor in request.inputs.items()
+        if tensor.dtype in DTYPES
+    ]
+
+
+def _numbers(alias: str, tensor: Any, kind: DType) -> ValueFacts:
+    import numpy as np
+
+    values = _array(tensor, kind)
+    if values is None or values.size == 0:
+        return ValueFacts(alias, 0)
+    count = values.size
+    if tensor.tensor_shape.dim and not tensor.tensor_content:  # one value may stand for many
+        count = int(np.prod([dim.size for dim in tensor.tensor_shape.dim], dtype=object))
+    constant = bool((values == values[0]).all())
+    if values.dtype.kind not in "fiu":  # bool and complex have no range
+        finite = bool(np.isfinite(values).all()) if values.dtype.kind == "c" else True
+        return ValueFacts(alias, count, finite, constant=constant)
+    low, high = float(np.fmin.reduce(values)), float(np.fmax.reduce(values))
+    finite = values.dtype.kind != "f" or bool(np.isfinite(values).all())
+    return ValueFacts(alias, count, finite, low, high, constant)
+
+
+def _array(tensor: Any, kind: DType) -> Any:
+    """The values as a flat numpy array; None for dtypes that numpy does not know."""
+    import numpy as np
+
+    if kind.name == "bfloat16":
+        bits = (
+            np.frombuffer(tensor.tensor_content, "<u2", len(tensor.tensor_content) // 2)
+            if tensor.tensor_content
+            else np.array(tensor.half_val)
+        )
+        return (bits.astype(np.uint32) << 16).view(np.float32)
+    try:
+        dtype = np.dtype(kind.name).newbyteorder("<")
+    except TypeError:
+        return None
+    if tensor.tensor_content:
+        return np.frombuffer(tensor.tensor_content, dtype, len(tensor.tensor_content) // dtype.itemsize)
+    values = getattr(tensor, kind.field)
+    if kind.name == "float16":
+        return np.array(values, np.uint16).view(np.float16)
+    if kind.per_element == 2:
+        pairs = np.array(values[: len(values) // 2 * 2], np.float64)
+        return pairs[0::2] + 1j * pairs[1::2]
+    return np.array(values)
+
+
+def _strings(alias: str, tensor: Any) -> ValueFacts:
+    strings = tensor.string_val
+    return ValueFacts(
+        alias,
+        len(strings),
+        strings=len(strings),
+        images=sum("image" in string_kind(each[:_HEAD]) for each in strings),
+        examples=sum(map(_is_example, strings)),
+        base64=sum(map(_looks_base64, strings)),
+    )
+
+
+def _is_example(string: bytes) -> bool:
+    """Whether a string parses as a tf.train.Example that has features."""
+    try:
+        return len(example_pb2.Example.FromString(string).features.feature) > 0
+    except DecodeError:
+        return False
+
+
+def _looks_base64(string: bytes) -> bool:
+    """Whether a string is the base64 text of bytes that are no text themselves."""
+    start = string[:_BASE64_LOOKED_AT]
+    if not _BASE64.fullmatch(start):
+        return False
+    start = start[: len(start) // 4 * 4]
+    try:
+        decoded = base64.b64decode(start.translate(bytes.maketrans(b"-_", b"+/")))
+    except binascii.Error:
+        return False
+    return bool(string_kind(decoded[:_HEAD])) or any(byte < 9 for byte in decoded)

@@ -1,0 +1,64 @@
+"""The gate looks at values only where a policy asks, only as often, and never trips over them."""
+
+import math
+
+from proxy.core.policy import Mode, Policies, Policy
+from proxy.core.reasons import Reason, Severity
+from proxy.core.values import InputPolicy
+from proxy.gate import Admit, Gate, Refuse
+from tests.judging import Held, decide, predict, servable, signature, tensor
+
+MODEL = servable(signature({"x": ("float32", (-1, 4))}), model="m")
+
+
+def message(*values):
+    return predict(x=tensor("float32", (1, 4), float_val=values)).SerializeToString()
+
+
+GOOD, NAN = message(0, 0.5, 1, 0.25), message(0, math.nan, 1, 0.25)
+
+
+def gate(mode=Mode.ENFORCE, severity=Severity.REFUSE, inputs=None, sample=1):
+    severities = {Reason.VALUE_NOT_FINITE: severity, Reason.VALUE_OUTSIDE_POLICY_RANGE: severity}
+    return Gate(Held(MODEL), Policies(Policy.of(mode, severities, None, inputs or {}, sample)))
+
+
+def test_without_a_policy_that_asks_a_nan_passes():
+    assert isinstance(decide(Gate(Held(MODEL), Policies()), NAN), Admit)
+
+
+def test_a_policy_that_asks_refuses_a_nan_and_passes_the_rest():
+    asking = gate()
+    for _ in range(5):  # also once the gate has seen requests like it
+        assert isinstance(decide(asking, GOOD), Admit)
+    refused = decide(asking, NAN)
+    assert isinstance(refused, Refuse)
+    assert [each.reason for each in refused.verdict.violations] == [Reason.VALUE_NOT_FINITE]
+    assert "nan" not in refused.status.text
+
+
+def test_a_policy_that_warns_lets_it_pass_with_a_warning():
+    admitted = decide(gate(severity=Severity.WARN), NAN)
+    assert [each.reason for each in admitted.verdict.warnings] == [Reason.VALUE_NOT_FINITE]
+
+
+def test_observe_counts_what_it_would_have_refused():
+    admitted = decide(gate(Mode.OBSERVE), NAN)
+    assert [each.reason for each in admitted.would_refuse] == [Reason.VALUE_NOT_FINITE]
+
+
+def test_ranges_hold_for_the_input_that_they_name():
+    assert isinstance(decide(gate(inputs={"x": InputPolicy(0, 0.9)}), GOOD), Refuse)
+    assert isinstance(decide(gate(inputs={"other": InputPolicy(0, 0.9)}), GOOD), Admit)
+
+
+def test_every_so_many_requests_are_looked_at():
+    sampled = gate(sample=3)
+    decisions = [isinstance(decide(sampled, NAN), Refuse) for _ in range(9)]
+    assert decisions == [False, False, True] * 3
+
+
+def test_what_does_not_fit_its_signature_is_told_without_a_look_at_its_values():
+    wrong = predict(x=tensor("float32", (1, 5), float_val=[math.nan])).SerializeToString()
+    refused = decide(gate(), wrong)
+    assert [each.reason for each in refused.verdict.violations] == [Reason.SHAPE_MISMATCH]
