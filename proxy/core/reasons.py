@@ -498,7 +498,7 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             _INVALID,
             "The model's graph refuses what the request carries, and the signature does not show why.",
             "Compare the request with what the model was trained on; the diagnosis says what the graph expected.",
-            ("F23", "F24", "F25", "F33", "F35", "F37", "F97"),
+            ("F25", "F33", "F35", "F37", "F97"),
         ),
     }
 )

@@ -72,6 +72,7 @@ def _image(_found: "re.Match[str]", call: Call, diagnosis: Diagnosis) -> Diagnos
             if view.head.startswith(head) and _BASE64.match(view.head):
                 return diagnosis.saying(
                     f"input {quote(view.alias)} holds the base64 text of {kind}, not its bytes",
+                    Reason.STRING_LOOKS_BASE64,
                     remedy="Send the raw bytes: only TF Serving's REST interface decodes base64.",
                 )
     return diagnosis
@@ -238,7 +239,7 @@ REQUEST_FAULTS: Final[tuple[Row, ...]] = (
         r"Unknown image file format|Unable to decode bytes as JPEG|Expected image \(JPEG|"
         r"got unknown format starting with|jpeg::Uncompress failed|Invalid JPEG data|Invalid PNG (data|header)|"
         r"Invalid GIF|Invalid BMP|Corrupt JPEG",
-        Reason.UPSTREAM_REQUEST_FAULT,
+        Reason.STRING_NOT_AN_IMAGE,
         "a string that the model decodes as an image is not a whole encoded image",
         "F23 F24",
         "Send the bytes of the encoded file as they are: no array bytes, no text, no base64, not cut.",
@@ -247,7 +248,7 @@ REQUEST_FAULTS: Final[tuple[Row, ...]] = (
     ),
     row(
         r"Could not parse example input",
-        Reason.UPSTREAM_REQUEST_FAULT,
+        Reason.STRING_NOT_AN_EXAMPLE,
         "a string that the model parses as tf.train.Example is something else; the text shows its bytes",
         "F97",
         "Send tf.train.Example(...).SerializeToString(), not raw text, JSON or an image.",

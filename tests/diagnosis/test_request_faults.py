@@ -126,6 +126,7 @@ def test_base64_text_of_an_image_is_recognised_by_its_first_bytes():
     enc = servable(spec("image", STRING, (-1,)))
     text = "Unknown image file format. One of JPEG, PNG, GIF, BMP required."
     found = diagnose(3, text, call(enc, view("image", STRING, (1,), head=b"/9j/4AAQSkZJRgAB")))
+    assert found.reason is Reason.STRING_LOOKS_BASE64
     assert "base64 text of a JPEG" in found.sentence
     assert "raw bytes" in found.remedy
     jpeg = view("image", STRING, (1,), head=b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01")

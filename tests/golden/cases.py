@@ -327,9 +327,9 @@ def cases() -> dict[Reason, dict[str, Status]]:
             ),
         },
         Reason.UPSTREAM_REQUEST_FAULT: {
-            "bytes that are no image": answered(
+            "a feature that an Example lacks": answered(
                 3,
-                "Unknown image file format. One of JPEG, PNG, GIF, BMP required.\n\t [[{{function_node map_while_body_285}}{{node map/while/decode_image/DecodeImage}}]]",
+                "Name: <unknown>, Feature: x (data type: float) is required but could not be found.\n\t [[{{node ParseExample/ParseExampleV2}}]]",
             ),
         },
     }
