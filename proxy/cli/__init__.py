@@ -24,8 +24,10 @@ COMMANDS: Mapping[str, Lazy] = {
     "demo": Lazy(
         "proxy.cli.demo:demo", "Show on real models what the proxy answers, and what the server alone does."
     ),
+    "doctor": Lazy("proxy.cli.doctor:doctor", "Find out why TensorFlow Serving does not respond."),
     "models": Lazy("proxy.cli.models:models", "Show the versions of models, their states and errors."),
     "describe": Lazy("proxy.cli.describe:describe", "Show the signatures of a model."),
+    "example": Lazy("proxy.cli.example:example", "Print client code for a signature, ready to run."),
     "check": Lazy("proxy.cli.check:check", "Judge requests from files, without sending them."),
     "lint": Lazy("proxy.cli.lint:lint", "Find faults in configurations and SavedModels, offline."),
     "config": Lazy("proxy.cli.config:config", "Print the effective settings and where each comes from."),

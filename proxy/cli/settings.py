@@ -65,22 +65,26 @@ class SettingsCommand(click.Command):
                 formatter.write_dl(records, col_max=38)
 
 
-def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the settings of these names (none: every setting) as flags, and `--config`.
+def takes(*names: str, file: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the settings of these names (none: every setting) as flags, and (`file`) `--config`.
 
     `effective()` tells what came out.
     """
     chosen = [setting for setting in DECLARED if not names or setting.name in names]
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        return _with_options(function, chosen)
+        return _with_options(function, chosen, file=file)
 
     return decorate
 
 
-def _with_options(function: Callable[..., None], chosen: Sequence["Field[Any]"]) -> Callable[..., None]:
+def _with_options(
+    function: Callable[..., None], chosen: Sequence["Field[Any]"], *, file: bool
+) -> Callable[..., None]:
     for setting in reversed(chosen):
         function = _option(setting)(function)
+    if not file:
+        return function
     return click.option(
         "--config",
         type=click.Path(path_type=Path, dir_okay=False),
