@@ -124,9 +124,10 @@ def measure(request_size, response_size, calls):
     relay.down.take(), relay.up.take()
     spent = []
     for request, response in zip(requests, responses, strict=True):
+        chunks = [request[start : start + CHUNK] for start in range(0, len(request), CHUNK)]
         began = time.perf_counter()
-        for start in range(0, len(request), CHUNK):
-            relay.down.receive(request[start : start + CHUNK], 0.0)
+        for chunk in chunks:
+            relay.down.receive(chunk, 0.0)
             while relay.up.out:
                 relay.up.take()
                 relay.up.pump()

@@ -19,9 +19,9 @@ from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.stream import Buffer, Stream, keep
 from proxy.edge.native.rpc import PREFIX, Messages, RequestHead, response_head
+from proxy.edge.native.served import ServedVersion
 from proxy.gate import Decision, Refuse
 from proxy.observe.outcome import Outcome
-from proxy.wire.response import served_version
 from proxy.wire.status import Status, status_of
 
 if TYPE_CHECKING:
@@ -413,11 +413,12 @@ def _message_in(pieces: list[Buffer], end: int) -> bytes:
 class Answer:
     """The server's half of a call. A `StreamSink` of the server's stream."""
 
-    __slots__ = ("call", "messages")
+    __slots__ = ("call", "messages", "served")
 
     def __init__(self, call: Call) -> None:
         self.call = call
         self.messages = Messages()
+        self.served: ServedVersion | None = None
 
     def on_head(self, _stream: Stream, block: HeaderBlock, ended: bool) -> None:
         call = self.call
@@ -439,9 +440,11 @@ class Answer:
         sent = call.down.send_data(call.down_stream, payload, ended)
         if call.up is not None:
             call.up.consume(stream, sent)
-        length = self.messages.feed(payload)
-        if call.model is not None and length and length + PREFIX == len(payload):
-            version = served_version(bytes(payload[PREFIX:]))
+        self.messages.feed(payload)
+        if call.model is not None:
+            if self.served is None:
+                self.served = ServedVersion()
+            version = self.served.feed(payload)
             if version is not None and version != call.version:
                 call.plane.version_seen(call.model, version)
         if ended:

@@ -15,7 +15,7 @@ import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from proxy.edge.native.http2 import frames
@@ -27,6 +27,9 @@ from proxy.edge.native.shell import Shell, flush
 _PING: Final = b"tfsproxy"
 _SHOWN_ADDRESSES: Final = 4
 _SHOWN_DEBUG: Final = 200
+
+
+_MANY_CLIENTS: Final = Limits(stream_window=1 << 17, share_connection_window=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,9 @@ class PoolOptions:
     """Silence on a connection with calls after which it is pinged: servers of gRPC's core answer pings more
     frequent than 5 minutes with GOAWAY (grpc/doc/keepalive.md)."""
     keepalive_timeout: float = 20.0
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = _MANY_CLIENTS
+    """A connection carries the calls of many clients: what one of them does not take is bounded by its streams'
+    windows and leaves the others alone."""
 
 
 class Wanting(Protocol):

@@ -1,11 +1,13 @@
 """One call between a client and a server made of frames: what passes, what is judged, what goes wrong."""
 
 import asyncio
+import contextlib
 import gzip
 
 import grpc
 import h2.errors
 import h2.events
+import h2.exceptions
 import pytest
 
 from proxy.core.reasons import Reason
@@ -383,6 +385,36 @@ async def test_a_client_that_does_not_read_stops_the_server(start_edge, start_cl
     client.transport.pause_reading()
     client.request()
     assert 0 < await at_rest(lambda: sent) < 40
+
+
+async def test_a_client_that_does_not_read_leaves_other_clients_alone(start_frames, start_edge, start_client):
+    """They share a connection to the server, whose window must not fill up with what one does not take."""
+
+    begun = []
+
+    def much(peer, event):
+        if isinstance(event, h2.events.StreamEnded):
+            peer.h2.send_headers(event.stream_id, HEAD)
+            begun.append(event.stream_id)
+        if isinstance(event, h2.events.StreamEnded | h2.events.WindowUpdated):
+            for number in begun:
+                with contextlib.suppress(h2.exceptions.ProtocolError):
+                    while room := min(peer.h2.local_flow_control_window(number), 16_384):
+                        peer.h2.send_data(number, bytes(room))
+
+    server, target = await start_frames(much)
+    edge = await start_edge(target)
+    greedy, modest = await start_client(edge), await start_client(edge)
+    greedy.transport.pause_reading()
+    for _ in range(90):
+        greedy.request()
+    await until(lambda: len(begun) == 90)
+    connection = edge._pool.pick()
+    # More than the connection's window: had it been shared, it would be used up by now.
+    await until(lambda: sum(stream.held for stream in connection.streams.values()) > 8 << 20)
+    modest.request()
+    await modest.next(h2.events.DataReceived)
+    assert len(server.peers) == 1
 
 
 @pytest.mark.parametrize("path", ["/some.Service/Method"])

@@ -156,6 +156,8 @@ class Inbound(Outbound):
                     self.recv_window -= length
                     stream.held += length
                     stream.expected -= length
+                    if not self._shared:
+                        self._consume_connection(length)
                     payload: bytes | memoryview
                     if length < _COPIED:
                         payload = data[start:stop]
@@ -203,9 +205,11 @@ class Inbound(Outbound):
             position += missing
             if len(partial) < HEAD_LENGTH:
                 return -1
-        word, flags, _ = _unpack_head(partial, 0)
+        word, flags, stream_id = _unpack_head(partial, 0)
         kind = word & 0xFF
         length = word >> 8
+        if self._special:
+            self._check_special(kind, flags, stream_id & 0x7FFF_FFFF)
         if kind == DATA:
             # Only the head is needed here, and the pad length where there is one.
             length = min(1, length) if flags & PADDED else 0
@@ -380,6 +384,8 @@ class Inbound(Outbound):
             self._padding = payload + padding
             return start
         stream.recv_window -= length
+        if not self._shared:
+            self._consume_connection(length)
         overhead = length - payload
         if overhead:
             stream.held += overhead

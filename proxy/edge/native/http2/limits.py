@@ -17,6 +17,10 @@ class Limits:
     """Octets of DATA a peer may send on a stream before we say that they were taken; at least 65 535."""
     connection_window: int = 8 << 20
     """The same for all streams of a connection together; at least 65 535."""
+    share_connection_window: bool = True
+    """True: octets count against the connection's window until they are consumed, so it bounds what all streams
+    hold together. False: only against their stream's, so that streams nobody takes from cannot stop the others
+    (for a connection that many clients share)."""
     frame_size: int = 1 << 18
     """Largest frame payload accepted; DATA is handed on while it arrives, never collected."""
     concurrent_streams: int = 1024

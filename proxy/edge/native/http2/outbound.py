@@ -43,6 +43,7 @@ class Outbound:
         # Announced once a peer has shown that it sends much: fewer frames are less work for both sides.
         self.frame_size = frames.DEFAULT_FRAME_SIZE
         self._owed = 0
+        self._shared = limits.share_connection_window
         # The highest stream that a client opened, and the highest that we promised to take.
         self.highest_peer_stream = 0
         self.last_accepted = frames.LARGEST_STREAM_ID
@@ -138,7 +139,8 @@ class Outbound:
         """Let the peer send as many octets again: the application has passed them on."""
         count = min(count, stream.held)
         stream.held -= count
-        self._consume_connection(count)
+        if self._shared:
+            self._consume_connection(count)
         if not stream.remote_ended:
             stream.owed += count
             if stream.owed * 2 >= self.limits.stream_window and self.streams.get(stream.id) is stream:
@@ -181,7 +183,8 @@ class Outbound:
         self.out.append(frame)
 
     def _release(self, stream: Stream) -> None:
-        self._consume_connection(stream.held)
+        if self._shared:
+            self._consume_connection(stream.held)
         stream.held = 0
 
     def _consume_connection(self, count: int) -> None:

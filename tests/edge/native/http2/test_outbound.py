@@ -210,6 +210,19 @@ def test_more_than_the_connection_s_window_ends_the_connection(converse):
     assert server.says()[-1] == ("GOAWAY", 1, f.FLOW_CONTROL_ERROR)
 
 
+def test_streams_that_nobody_takes_from_leave_the_others_alone(converse):
+    """…where the connection's window is not shared; their own windows still hold."""
+    server = converse(stream_window=65_535, connection_window=65_535, share_connection_window=False)
+    server.consuming = False
+    for number in (1, 3, 5):
+        server.hears(server.headers(number), *(server.data(number, bytes(16_000)) for _ in range(4)))
+    said = server.says()
+    assert sum(one[2] for one in said if one[:2] == ("WINDOW_UPDATE", 0)) >= 3 * 64_000 - 32_768
+    assert not [one for one in said if one[0] == "WINDOW_UPDATE" and one[1]]
+    server.hears(server.data(1, bytes(1536)))
+    assert server.says()[-1] == ("RST_STREAM", 1, f.FLOW_CONTROL_ERROR)
+
+
 def test_a_reset_gives_back_what_the_application_still_held(converse):
     server = converse(connection_window=65_535)
     server.consuming = False

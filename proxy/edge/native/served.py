@@ -1,0 +1,74 @@
+"""
+Which version answered, read from a response that passes in pieces.
+
+Law: as `wire.response`, which it uses for what is small: reads lengths and skips, says None to whatever it does
+not recognise, never raises, keeps no more than one ModelSpec.
+"""
+
+from typing import Final
+
+from proxy.edge.native.http2.stream import Buffer
+from proxy.wire.response import served_version
+
+_MODEL_SPEC: Final = 0x12
+_LARGEST_SPEC: Final = 4096
+_LONGEST_HEAD: Final = 11
+
+
+class ServedVersion:
+    """Looks for `model_spec.version` in one gRPC message; `feed` it everything from the message's prefix on."""
+
+    __slots__ = ("_head", "_skip", "_started", "_wanted")
+
+    def __init__(self) -> None:
+        self._started = False
+        # Octets to pass over; what is kept of a field's head or of the ModelSpec; octets of it still to come.
+        self._skip = 0
+        self._head = b""
+        self._wanted: int | None = 0
+
+    def feed(self, payload: Buffer) -> int | None:
+        """Take a piece; return the version when the piece completes it."""
+        position, size = 0, len(payload)
+        if not self._started and size:
+            self._started = True
+            self._skip = 5
+            if payload[0]:
+                self._wanted = None  # compressed
+        while position < size and self._wanted is not None:
+            if self._skip:
+                step = min(self._skip, size - position)
+                self._skip -= step
+                position += step
+            elif self._wanted:
+                piece = bytes(payload[position : position + self._wanted])
+                self._head += piece
+                self._wanted -= len(piece)
+                position += len(piece)
+                if not self._wanted:
+                    self._wanted = None
+                    return served_version(self._head)
+            else:
+                position = self._begin(payload, position)
+        return None
+
+    def _begin(self, payload: Buffer, position: int) -> int:
+        """Read the tag and length of the next field, which may be cut too."""
+        kept = len(self._head)
+        head = self._head + bytes(payload[position : position + _LONGEST_HEAD - kept])
+        end = next((index for index in range(1, len(head)) if head[index] < 0x80), None)
+        if head[0] & 0x87 != 0x02 or (end is None and len(head) == _LONGEST_HEAD):
+            self._wanted = None
+            return position
+        if end is None:
+            self._head = head
+            return position + len(head) - kept
+        length = sum((octet & 0x7F) << 7 * index for index, octet in enumerate(head[1 : end + 1]))
+        self._head = b""
+        if head[0] != _MODEL_SPEC:
+            self._skip = length
+        elif 0 < length <= _LARGEST_SPEC:
+            self._head, self._wanted = head[: end + 1], length
+        else:
+            self._wanted = None
+        return position + end + 1 - kept
