@@ -132,9 +132,13 @@ def fits(dims: Shape, shape: Shape | None) -> bool:
     """Whether a tensor of `dims` is what a spec of `shape` allows."""
     if shape is None:
         return True
-    return len(dims) == len(shape) and all(
-        want in (got, UNKNOWN_DIM) for got, want in zip(dims, shape, strict=True)
-    )
+    if len(dims) != len(shape):
+        return False
+    # A plain loop: this runs for every input of every request.
+    for got, want in zip(dims, shape, strict=True):  # noqa: SIM110
+        if want != got and want != UNKNOWN_DIM:  # noqa: PLR1714
+            return False
+    return True
 
 
 def string_kind(head: bytes) -> str:

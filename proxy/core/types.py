@@ -44,6 +44,10 @@ def _narrow(number: int, name: str, size: int, low: int, high: int, field: str =
     return DType(number, name, size, field, 1, low, high)
 
 
+# half_val holds bits, not numbers: languages without unsigned types send 0x8000 and up as a negative short, of
+# which TensorFlow takes the same 16 bits.
+_BITS16 = (-0x8000, 0xFFFF)
+
 DTYPES: Mapping[int, DType] = MappingProxyType(
     {
         dtype.number: dtype
@@ -61,12 +65,12 @@ DTYPES: Mapping[int, DType] = MappingProxyType(
             _narrow(11, "qint8", 1, -0x80, 0x7F),
             _narrow(12, "quint8", 1, 0, 0xFF),
             DType(13, "qint32", 4, "int_val"),
-            _narrow(14, "bfloat16", 2, 0, 0xFFFF, "half_val"),
+            _narrow(14, "bfloat16", 2, *_BITS16, "half_val"),
             _narrow(15, "qint16", 2, -0x8000, 0x7FFF),
             _narrow(16, "quint16", 2, 0, 0xFFFF),
             _narrow(17, "uint16", 2, 0, 0xFFFF),
             DType(18, "complex128", 16, "dcomplex_val", 2),
-            _narrow(19, "float16", 2, 0, 0xFFFF, "half_val"),
+            _narrow(19, "float16", 2, *_BITS16, "half_val"),
             DType(20, "resource", 0, "resource_handle_val"),
             DType(21, "variant", 0, "variant_val"),
             DType(22, "uint32", 4, "uint32_val"),

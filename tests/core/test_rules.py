@@ -222,7 +222,7 @@ def test_one_value_may_fill_no_more_than_a_message_could_carry():
     [
         (tensor("uint8", (2,), int_val=[0, 256]), "int_val", "values from 0 to 255 in int_val"),
         (tensor("uint8", (2,), int_val=[-1]), "int_val", "values from 0 to 255 in int_val"),
-        (tensor("float16", (2,), half_val=[0x13C00]), "half_val", "values from 0 to 65535 in half_val"),
+        (tensor("float16", (2,), half_val=[0x13C00]), "half_val", "values from -32768 to 65535 in half_val"),
         (tensor("bool", (2,), tensor_content=b"\x01\x02"), "tensor_content", "bytes 0 or 1"),
     ],
 )

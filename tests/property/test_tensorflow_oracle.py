@@ -198,6 +198,8 @@ def keeps_what_was_sent(tensor: tensor_pb2.TensorProto, made) -> bool:
         )
         if kind.name in BITS:
             held = [low_bits(value, kind) for value in held]
+        if kind.field == "half_val":  # bits, which may also be written as a negative short
+            sent = [value + 0x10000 if -0x8000 <= value < 0 else value for value in sent]
         if FORMATS[kind.name] == "f":  # what a float_val holds is a float32 already
             sent = list(struct.unpack(f"{len(sent)}f", struct.pack(f"{len(sent)}f", *sent)))
     one = len(sent) == kind.per_element
