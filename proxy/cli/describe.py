@@ -10,14 +10,11 @@ from typing import Any
 
 import click
 
-from proxy.cli.asking import UPSTREAM_SETTINGS, CannotAskError, ask
+from proxy.cli.asking import UPSTREAM_SETTINGS
+from proxy.cli.servables import servable_from_path, servable_from_server
 from proxy.cli.settings import CONTEXT, effective, takes
 from proxy.cli.tables import new_table, open_console
-from proxy.core.availability import Absence, judge_absence
 from proxy.core.types import ModelKey, Servable, Signature, TensorSpec, dtype_name, shape_text
-from proxy.upstream.client import ServingClient
-from proxy.wire.metadata import UnreadableMetadataError, servable_of_saved_model
-from proxy.wire.status import sentence_of
 
 _EPILOG = """\
 \b
@@ -65,36 +62,15 @@ def describe(
     """
     if version is not None and label is not None:
         raise click.UsageError("--version and --label both say which version: give one of them")
-    servable = _from_path(path, model) if path else _from_server(ModelKey(model or "", version, label))
+    settings = effective().settings
+    if path is not None:
+        servable = servable_from_path(path, model)
+    else:
+        servable = servable_from_server(settings, ModelKey(model or "", version, label))
     if as_json:
         click.echo(json.dumps(_as_json(servable), indent=2))
     else:
-        _show(servable, str(path) if path else effective().settings.upstream)
-
-
-def _from_path(path: Path, model: str | None) -> Servable:
-    try:
-        return servable_of_saved_model(path, model or path.resolve().name)
-    except UnreadableMetadataError as error:
-        raise CannotAskError(str(error)) from error
-
-
-def _from_server(key: ModelKey) -> Servable:
-    if not key.model:
-        raise click.UsageError("which model? Give its name, or --path SAVED_MODEL to read one from disk")
-
-    async def question(server: ServingClient) -> Servable | Absence:
-        return await server.lookup(key, known)
-
-    settings = effective().settings
-    known = tuple(settings.models)
-    found = ask(settings, question)
-    if isinstance(found, Absence):
-        verdict = judge_absence(found)
-        raise click.ClickException(
-            sentence_of(verdict.violations[0]) if verdict else f"the server contradicts itself about {key}"
-        )
-    return found
+        _show(servable, str(path) if path else settings.upstream)
 
 
 def _show(servable: Servable, where: str) -> None:

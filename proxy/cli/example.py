@@ -1,0 +1,111 @@
+"""`tfs-proxy example`: client code for a signature, ready to run.
+
+Law: finds the signature, chooses the language, prints; what the code says is proxy/client_code's business.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Final
+
+import click
+
+from proxy.cli.asking import UPSTREAM_SETTINGS
+from proxy.cli.servables import servable_from_path, servable_from_server
+from proxy.cli.settings import CONTEXT, effective, takes
+from proxy.client_code.request import NoExampleError, Server, example_request
+from proxy.core.types import ModelKey
+
+LANGUAGES: Final = ("python", "python-light", "grpcurl", "node", "go", "java")
+
+_EPILOG = """\
+\b
+Languages:
+  python         TensorFlow and tensorflow-serving-api
+  python-light   grpcio and numpy only
+  grpcurl        a shell script; wants reflection, which the proxy has and the server has not
+  node           @grpc/grpc-js and protobufjs
+  go             google.golang.org/grpc, no generated stubs
+  java           grpc-java with stubs generated from TensorFlow Serving's .proto files
+
+The code calls --upstream. Let it name the proxy and both the signature and the calls go through it.
+
+\b
+Exit code: 0 printed, 1 no such model, version or signature, or none that Predict can run,
+2 neither a server nor a SavedModel could be read.
+
+\b
+Examples:
+  tfs-proxy example detector > client.py && python client.py
+  tfs-proxy example detector --lang python-light --upstream localhost:8600
+  tfs-proxy example text --signature embed --lang go
+  tfs-proxy example --path /models/detector/3
+"""
+
+
+@click.command("example", context_settings=CONTEXT, epilog=_EPILOG)
+@click.argument("model", required=False)
+@click.option(
+    "--signature",
+    metavar="NAME",
+    allow_from_autoenv=False,
+    help="This signature instead of serving_default.",
+)
+@click.option(
+    "--lang",
+    type=click.Choice(LANGUAGES),
+    default="python",
+    show_default=True,
+    allow_from_autoenv=False,
+    help="Language of the client.",
+)
+@click.option(
+    "--version",
+    type=click.IntRange(min=0),
+    metavar="N",
+    allow_from_autoenv=False,
+    help="Ask for this version instead of the latest.",
+)
+@click.option(
+    "--label", metavar="LABEL", allow_from_autoenv=False, help="Ask for the version that carries this label."
+)
+@click.option(
+    "--path",
+    type=click.Path(path_type=Path),
+    metavar="SAVED_MODEL",
+    allow_from_autoenv=False,
+    help="Read a SavedModel directory (or a model's base path: its newest version) instead of asking a server.",
+)
+@takes(*UPSTREAM_SETTINGS)
+def example(
+    model: str | None,
+    signature: str | None,
+    lang: str,
+    version: int | None,
+    label: str | None,
+    path: Path | None,
+    **_: object,
+) -> None:
+    """Print client code that works against a signature of MODEL.
+
+    The stub, the names, dtypes, shapes, a deadline and the message-size options are right; the values are
+    zeros, grey pictures and "text". Sizes that the signature leaves open are filled in: one example, images
+    of 224x224. Comments say what to change.
+    """
+    if version is not None and label is not None:
+        raise click.UsageError("--version and --label both say which version: give one of them")
+    settings = effective().settings
+    key = ModelKey(model or "", version, label)
+    if path is not None:
+        servable = servable_from_path(path, model)
+        key = key._replace(model=servable.model)
+    else:
+        servable = servable_from_server(settings, key)
+    ca = str(settings.upstream_ca) if settings.upstream_ca else None
+    try:
+        request = example_request(
+            servable, key, signature, Server(settings.upstream, settings.speaks_tls, ca)
+        )
+    except NoExampleError as error:
+        raise click.ClickException(str(error)) from error
+    module = importlib.import_module(f"proxy.client_code.{lang.replace('-', '_')}")
+    click.echo(module.render(request), nl=False)

@@ -1,0 +1,47 @@
+"""Every signature there is to write a client for: those of the test models and of the demonstration."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import pytest
+
+from proxy.client_code.request import Server, example_request
+from proxy.core.types import ModelKey
+from proxy.devserver.demo_models import MODELS
+from proxy.upstream.client import ServingClient
+
+ROOT = Path(__file__).parents[2]
+SERVING = (
+    *("ssd", "f300", "two", "unk", "twosig", "twosig_def", "half", "scalar", "fixed", "slow", "stateful"),
+    *("echo", "cls", "conv", "convresize", "enc", "multi"),
+)
+
+
+@pytest.fixture(scope="session")
+def demo_server(tmp_path_factory, start_shared_dev_server):
+    folder = tmp_path_factory.mktemp("demo") / "models"
+    subprocess.run([sys.executable, "-m", "proxy.devserver.demo_models", folder], cwd=ROOT, check=True)
+    return start_shared_dev_server(*(f"--model={name}={folder / name}" for name in MODELS))
+
+
+@pytest.fixture(scope="session")
+def every_request(dev_server, demo_server):
+    """The example request of every signature, by `model_signature`."""
+    return asyncio.run(_requests(dev_server, demo_server))
+
+
+async def _requests(dev_server, demo_server):
+    requests = {}
+    for server, models in ((dev_server, SERVING), (demo_server, MODELS)):
+        async with grpc.aio.insecure_channel(server.target) as channel:
+            client = ServingClient(channel)
+            for model in models:
+                servable = await client.lookup(ModelKey(model))
+                for name in servable.signatures:
+                    requests[f"{model}_{name}"] = example_request(
+                        servable, ModelKey(model), name, Server(server.target)
+                    )
+    return requests

@@ -1,0 +1,73 @@
+// npm install @grpc/grpc-js protobufjs
+// embed(image_bytes: string[?,2], pixels: float32[?,?,?,3], query: string[?]) -> scores
+const grpc = require('@grpc/grpc-js');
+const protobuf = require('protobufjs');
+
+// As much of TensorFlow Serving's .proto files as Predict needs; keepCase: names as they stand here.
+const { root } = protobuf.parse(`
+  syntax = "proto3";
+  message Int64Value { int64 value = 1; }
+  message ModelSpec {
+    string name = 1;
+    oneof version_choice { Int64Value version = 2; string version_label = 4; }
+    string signature_name = 3;
+  }
+  message Dim { int64 size = 1; }
+  message TensorShape { repeated Dim dim = 2; }
+  message Tensor {
+    int32 dtype = 1;
+    TensorShape tensor_shape = 2;
+    bytes tensor_content = 4;
+    repeated float float_val = 5;
+    repeated double double_val = 6;
+    repeated int32 int_val = 7;
+    repeated bytes string_val = 8;
+    repeated int64 int64_val = 10;
+    repeated bool bool_val = 11;
+    repeated int32 half_val = 13;
+    repeated uint32 uint32_val = 16;
+    repeated uint64 uint64_val = 17;
+  }
+  message PredictRequest { ModelSpec model_spec = 1; map<string, Tensor> inputs = 2; }
+  message PredictResponse { map<string, Tensor> outputs = 1; ModelSpec model_spec = 2; }
+`, { keepCase: true });
+const PredictRequest = root.lookupType('PredictRequest');
+const PredictResponse = root.lookupType('PredictResponse');
+
+const request = {
+  model_spec: { name: "detector", signature_name: "embed", version: { value: '3' } },
+  inputs: {
+    // string [?,2]: ? is yours to choose; the bytes of an image file (here a grey PNG), not base64
+    ["image_bytes"]: { dtype: 7, tensor_shape: { dim: [{ size: 1 }, { size: 2 }] }, string_val: new Array(2).fill(Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAD0lEQVR42mNowAEYhpYEAILzYAEllbNjAAAAAElFTkSuQmCC", 'base64')) },
+    // float32 [?,?,?,3]: ? is yours to choose
+    ["pixels"]: { dtype: 1, tensor_shape: { dim: [{ size: 1 }, { size: 224 }, { size: 224 }, { size: 3 }] }, tensor_content: Buffer.alloc(602112) },
+    // string [?]: ? is yours to choose
+    ["query"]: { dtype: 7, tensor_shape: { dim: [{ size: 1 }] }, string_val: new Array(1).fill(Buffer.from("text")) },
+  },
+};
+
+// -1: as large as it comes. gRPC's own default is 4 MiB, which an answer easily exceeds.
+const options = { 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 };
+const client = new grpc.Client("tfs.example:8500", grpc.credentials.createInsecure(), options);
+const deadline = Date.now() + 10 * 1000;
+client.makeUnaryRequest(
+  "/tensorflow.serving.PredictionService/Predict",
+  (message) => Buffer.from(PredictRequest.encode(PredictRequest.fromObject(message)).finish()),
+  (bytes) => PredictResponse.decode(bytes),
+  request,
+  new grpc.Metadata(),
+  { deadline },
+  (error, response) => {
+    client.close();
+    if (error) {
+      console.error(`${grpc.status[error.code]}: ${error.details}`);
+      process.exitCode = 1;
+      return;
+    }
+    for (const [alias, tensor] of Object.entries(response.outputs)) {
+      const shape = tensor.tensor_shape.dim.map((dim) => Number(dim.size));
+      const field = Object.keys(tensor).find((name) => name.endsWith('_val') && tensor[name].length);
+      console.log(alias, 'dtype', tensor.dtype, 'shape', shape, field, field && tensor[field].slice(0, 5));
+    }
+  },
+);
