@@ -4,16 +4,16 @@ Law: parses, installs, runs, reports. Only a whole run rewrites docs/performance
 """
 
 import os
+import shutil
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import click
 
 from tests.bench import payloads, report
-from tests.bench.contestants import CONTESTANTS
+from tests.bench.contestants import CONTESTANTS, Contestant
 from tests.bench.installation import CACHE, install
 from tests.bench.payloads import PAYLOADS
 from tests.bench.processes import BenchError, Placement, busy_share
@@ -91,15 +91,7 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         tools = install()
-        contestants, absent = [], {}
-        for each in CONTESTANTS:
-            if each.name != "direct" and names and each.name not in names:
-                continue
-            lacking = each.lacking()
-            if lacking:
-                absent[each] = lacking
-            else:
-                contestants.append(each)
+        contestants, absent = _contestants(names)
         scenarios = _scenarios(payload_names, concurrency, clients)
         warm_up = min(0.5, seconds / 4)
         estimate = (seconds + warm_up + 0.3) * len(scenarios) * len(contestants) * rounds / 60
@@ -112,13 +104,13 @@ def main(
         if busy > 0.05:
             click.echo(f"the machine is {busy:.0%} busy with other things: the figures will suffer", err=True)
         began = time.time()
-        with tempfile.TemporaryDirectory(prefix="tfs-proxy-bench-") as name:
-            folder = Path(name)
-            files = payloads.write(folder / "payloads")
-            placement = _placement() if pin else Placement()
-            bench = Bench(tools, files, folder, placement, seconds, warm_up, click.echo)
-            results = bench.interleaved(contestants, scenarios, rounds)
-            slow = bench.slow_server(contestants, SLOW, SLOW_MS) if slow_server else []
+        folder = CACHE / "run"  # stays, for its logs
+        shutil.rmtree(folder, ignore_errors=True)
+        files = payloads.write(folder / "payloads")
+        placement = _placement() if pin else Placement()
+        bench = Bench(tools, files, folder, placement, seconds, warm_up, click.echo)
+        results = bench.interleaved(contestants, scenarios, rounds)
+        slow = bench.slow_server(contestants, SLOW, SLOW_MS) if slow_server else []
         run = report.Run(results, slow, SLOW_MS, absent, tools, placement, seconds, rounds, began, busy)
         output.parent.mkdir(exist_ok=True)
         output.write_text(report.document(run))
@@ -130,6 +122,13 @@ def main(
     except KeyboardInterrupt:
         click.echo("stopped; no report is written", err=True)
         sys.exit(130)
+
+
+def _contestants(names: tuple[str, ...]) -> tuple[list[Contestant], dict[Contestant, str]]:
+    """Those who take part, and those who cannot with the reason."""
+    chosen = [each for each in CONTESTANTS if not names or each.name in {*names, "direct"}]
+    absent = {each: lacking for each in chosen if (lacking := each.lacking())}
+    return [each for each in chosen if each not in absent], absent
 
 
 def _scenarios(names: tuple[str, ...], concurrency: tuple[int, ...], clients: bool) -> list[Scenario]:

@@ -110,7 +110,9 @@ def running(
             roots.append(root)
             if not _opens(root, port):
                 told = log.read_text(errors="replace")[-2000:]
-                raise BenchError(f"{command[0]} does not answer on port {port}:\n{told}")
+                code = root.poll()
+                how = "did not open its port" if code is None else f"ended with exit code {code}"
+                raise BenchError(f"{' '.join(command)} {how}:\n{told}")
         yield Service(roots)
 
 

@@ -122,6 +122,7 @@ class Bench:
         ascending = sorted(scenarios, key=self._bytes_in_flight)
         for number in range(rounds):
             with contextlib.ExitStack() as stack:
+                self.say(f"round {number + 1} of {rounds}: starting everyone")
                 upstream = stack.enter_context(self.upstream())
                 entrants = self._start(results, upstream, stack)
                 for scenario in ascending:
@@ -166,6 +167,7 @@ class Bench:
                         entrant = self.take_part(result.contestant, upstream, stack)
                     except BenchError as error:
                         result.failure = str(error)
+                        self.say(f"  {result.contestant.title} fails: {error}")
                     else:
                         self._add_round(result, entrant)
         return results
