@@ -189,7 +189,13 @@ async def recognise(
         return Spoken(where, Speaks.CERTIFICATE, (error.reason or str(error)).lower().replace("_", " "))
     if chosen != "h2":
         return Spoken(where, Speaks.NO_ALPN, f"it chose {chosen or 'nothing'}")
-    return Spoken(where, Speaks.HTTP2 if _is_http2(said) else Speaks.OTHER)
+    if _is_http2(said):
+        return Spoken(where, Speaks.HTTP2)
+    if said == b"" and tls.certificate is None:
+        return Spoken(
+            where, Speaks.CERTIFICATE, "it hangs up after the handshake and may demand a certificate"
+        )
+    return Spoken(where, Speaks.SILENT if said is None else Speaks.OTHER if said else Speaks.CLOSES)
 
 
 async def probe(

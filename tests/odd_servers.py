@@ -1,0 +1,114 @@
+"""What is found on ports where TF Serving should be: REST, TLS, silence, and nothing at all."""
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import grpc
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+_NEW_KEY = (
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:prime256v1",
+    "-nodes",
+    "-days",
+    "2",
+)
+
+
+@contextlib.contextmanager
+def nobody() -> Iterator[str]:
+    """An address where nobody listens: bound and never listening, so that nobody else can take it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def full_backlog() -> Iterator[str]:
+    """An address that never answers an attempt to connect, as behind a firewall that drops packets."""
+    with socket.socket() as server, contextlib.ExitStack() as waiting:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(3):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextlib.asynccontextmanager
+async def talking(talk: Talk) -> AsyncIterator[str]:
+    """A TCP server that treats every connection so; it hangs up afterwards."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await talk(reader, writer)
+        writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+async def rest(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """TF Serving's REST port: HTTP/1 with the error texts of the genuine one, and no answer to HTTP/2."""
+    line = await reader.readline()
+    if line.startswith(b"PRI "):
+        return
+    body = b'{"error": "Could not find any versions of model tfs-proxy-probe"}'
+    writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    await writer.drain()
+
+
+async def nginx(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An HTTP/1 front."""
+    await reader.readline()
+    writer.write(b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n")
+    await writer.drain()
+
+
+async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """A process that is stopped: it takes connections and says nothing."""
+    await reader.read()
+
+
+async def hanging_up(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+    """A port forward to nowhere."""
+
+
+async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Another service."""
+    writer.write(b"220 mail.example ESMTP ready, how may I help you\r\n")
+    await writer.drain()
+
+
+def make_pki(folder: Path) -> Path:
+    """`ca.pem`, and a certificate of its making for `tfs.example`: `server.pem`, `server.key`."""
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    openssl(*_NEW_KEY, "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.pem")
+    signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE")
+    name = ("-addext", "subjectAltName=DNS:tfs.example")
+    openssl(*_NEW_KEY, *signed, *name, "-subj", "/CN=server", "-keyout", "server.key", "-out", "server.pem")
+    return folder
+
+
+def server_credentials(pki: Path, *, demand: bool = False) -> grpc.ServerCredentials:
+    """For a gRPC server; `demand`: clients must show a certificate."""
+    pair = (pki / "server.key").read_bytes(), (pki / "server.pem").read_bytes()
+    if not demand:
+        return grpc.ssl_server_credentials([pair])
+    return grpc.ssl_server_credentials([pair], (pki / "ca.pem").read_bytes(), require_client_auth=True)
