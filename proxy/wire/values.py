@@ -23,6 +23,12 @@ _HEAD: Final = 48
 _BASE64_LOOKED_AT: Final = 4096
 _BASE64 = re.compile(rb"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9+/=_-])[A-Za-z0-9+/_-]{16,}={0,2}", re.DOTALL)
 
+# ml_dtypes, where something loads it, teaches numpy more names: what is looked at must not depend on that.
+_NUMPY_KNOWS: Final = frozenset(
+    {"float16", "float32", "float64", "complex64", "complex128", "bool"}
+    | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+)
+
 
 def require_numpy() -> None:
     """Raise ModuleNotFoundError with what to do where numpy is missing."""
@@ -75,10 +81,9 @@ def _array(tensor: Any, kind: DType) -> Any:
             else np.array(tensor.half_val)
         )
         return (bits.astype(np.uint32) << 16).view(np.float32)
-    try:
-        dtype = np.dtype(kind.name).newbyteorder("<")
-    except TypeError:
+    if kind.name not in _NUMPY_KNOWS:
         return None
+    dtype = np.dtype(kind.name).newbyteorder("<")
     if tensor.tensor_content:
         return np.frombuffer(tensor.tensor_content, dtype, len(tensor.tensor_content) // dtype.itemsize)
     values = getattr(tensor, kind.field)
