@@ -171,7 +171,12 @@ class Call:
     # Judgement.
 
     def _collect(self, stream: Stream, payload: Buffer, *, ended: bool) -> None:
-        """Gather the message. Room for all of it is taken at its first octets, so no call waits half-read."""
+        """
+        Gather the message, within what the proxy may hold.
+
+        A message that cannot fit is refused at its first octets; what fits takes room as it arrives and not for
+        what it announces, or a few octets could claim all the room there is.
+        """
         pieces = self.pieces
         assert pieces is not None
         size = len(payload)
@@ -184,16 +189,24 @@ class Call:
                 pieces.append(payload)
         if not self.need and self.size >= PREFIX:
             start = pieces[0] if len(pieces[0]) >= PREFIX else b"".join(pieces)
-            length = int.from_bytes(start[1:PREFIX], "big")
-            full = self.plane.load.take(length)
-            if full is not None:
-                self.pieces = None
-                self.refuse(full)
+            self.need = PREFIX + int.from_bytes(start[1:PREFIX], "big")
+            if not self._hold(self.need - PREFIX):
                 return
-            self.held = length
-            self.need = PREFIX + length
+            self.release()
+        if self.need and not self._hold(min(self.size, self.need) - PREFIX - self.held):
+            return
         if ended or (self.need and self.size >= self.need):
             self._judge()
+
+    def _hold(self, count: int) -> bool:
+        """Take room for so many more octets, or refuse the call."""
+        full = self.plane.load.take(count)
+        if full is not None:
+            self.pieces = None
+            self.refuse(full)
+            return False
+        self.held += count
+        return True
 
     def _judge(self) -> None:
         pieces = self.pieces

@@ -445,21 +445,28 @@ async def test_a_server_that_does_not_read_stops_the_client(start_frames, start_
     task.cancel()
 
 
-async def test_room_for_a_judged_message_is_taken_before_it_is_read(
+async def test_judged_messages_take_room_as_they_arrive_and_not_for_what_they_announce(
     start_frames, start_edge, start_client, witness
 ):
     _, target = await start_frames()
     edge = await start_edge(target, limits=Limits(max_inflight_bytes=1000))
     client = await start_client(edge)
     first = client.request(PREDICT_HEAD, None)
-    client.h2.send_data(first, (900).to_bytes(5, "big"))
+    client.h2.send_data(first, (950).to_bytes(5, "big"))
+    unharmed = client.request(PREDICT_HEAD, b"x" * 200)
+    await client.next(h2.events.TrailersReceived, stream_id=unharmed)
+    client.h2.send_data(first, bytes(900))
     second = client.request(PREDICT_HEAD, b"x" * 200)
     fields = dict((await client.next(h2.events.ResponseReceived, stream_id=second)).headers)
     assert fields["grpc-status"] == "8"
     assert "--max-inflight-bytes" in fields["grpc-message"]
-    client.h2.send_data(first, bytes(900), end_stream=True)
+    client.h2.send_data(first, bytes(50), end_stream=True)
     client.flush()
     await client.next(h2.events.StreamEnded, stream_id=first)
+    announced = client.request(PREDICT_HEAD, None)
+    client.h2.send_data(announced, (1001).to_bytes(5, "big"))
+    client.flush()
+    await client.next(h2.events.ResponseReceived, stream_id=announced)
     third = client.request(PREDICT_HEAD, b"x" * 1000)
     await client.next(h2.events.TrailersReceived, stream_id=third)
 
