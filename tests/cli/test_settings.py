@@ -81,6 +81,7 @@ def _example(name: str) -> str:
         "listen": "a:1",
         "admin_listen": "a:1",
         "mode": "observe",
+        "edge": "native",
         "severities": "BATCH_EMPTY=off",
         "log_level": "debug",
         "log_format": "json",

@@ -7,6 +7,7 @@ import pytest
 
 from tests.edge.conftest import PREDICT, ask, predict
 from tests.fake_serving import signature_def
+from tests.transparency.frames import FrameServer
 
 RELOAD = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
 PROFILE = "/tensorflow.ProfilerService/Profile"
@@ -107,11 +108,12 @@ async def test_a_message_far_beyond_the_limit_is_not_even_read(start_proxy, conn
 
 
 async def test_a_stream_message_beyond_the_limit_ends_the_call(start_proxy, connect):
-    channel = connect(await start_proxy("--max-message-bytes", "1000"))
-    call = channel.stream_stream("/some.Service/Stream")(iter([b"x" * 1500]), timeout=10)
-    assert [message async for message in _until_error(call)] == []
-    assert await call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert "1000 bytes" in await call.details()
+    with FrameServer() as silent:  # the fake server would answer before it has read anything
+        channel = connect(await start_proxy("--max-message-bytes", "1000", "--upstream", silent.target))
+        call = channel.stream_stream("/some.Service/Stream")(iter([b"x" * 1500]), timeout=10)
+        assert [message async for message in _until_error(call)] == []
+        assert await call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "1000 bytes" in await call.details()
 
 
 async def test_request_bytes_in_flight_are_bounded_and_given_back(start_proxy, connect, serving):
