@@ -82,6 +82,14 @@ async def test_a_call_without_a_deadline_gets_the_default_one(start_proxy, conne
     assert answer.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+async def test_a_call_whose_time_is_over_never_reaches_the_server(start_proxy, connect, serving):
+    channel = connect(await start_proxy("--default-deadline", "0.2"))
+    with serving.hold("GetModelMetadata"):
+        answer = await ask(channel, PREDICT, predict(), timeout=None)
+    assert answer.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert serving.calls["Predict"] == 0
+
+
 async def test_the_client_s_own_deadline_wins_over_the_default(start_proxy, connect, serving):
     channel = connect(await start_proxy("--default-deadline", "0.05"))
     with serving.hold("Predict") as hold:
