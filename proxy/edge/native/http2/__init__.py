@@ -6,6 +6,6 @@ of any monotonic clock) and only bounds rates. A peer's mistake never raises out
 stream error or in a connection error with the code that RFC 9113 names.
 
 Reading order: `frames` (the numbers), `fields` (what a header section may say), `compression` (HPACK),
-`limits` (what a peer may cost), `stream`, `outbound` (what we send), `inbound` (what we receive),
-`connection` (the two roles: the door).
+`limits` (what a peer may cost), `stream`, `outbound` (what we send), `faults` (what becomes of mistakes),
+`control`, `blocks` and `inbound` (what we receive), `connection` (the two roles: the door).
 """

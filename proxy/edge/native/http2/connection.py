@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import PeerFault
-from proxy.edge.native.http2.inbound import ConnectionHandler, Inbound
+from proxy.edge.native.http2.faults import ConnectionHandler
+from proxy.edge.native.http2.inbound import Inbound
 from proxy.edge.native.http2.limits import Limits
 from proxy.edge.native.http2.stream import Stream, StreamSink
 

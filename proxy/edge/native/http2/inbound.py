@@ -1,16 +1,16 @@
 """
-The peer's half of the connection: octets in, frames read where they lie, the rules of RFC 9113 §4 to §6 and §8.
+The peer's half of the connection: octets in, frames read where they lie, DATA passed on (RFC 9113 §3.4, §4, §6.1).
 
-Law: this file decides what is a stream error, what a connection error, and who is charged for frames that
-carry nothing. A frame of DATA is passed on piece by piece as it arrives; every other frame waits until it
-is whole.
+Law: a frame of DATA is passed on piece by piece as it arrives; every other frame waits until it is whole and goes
+to its reader in `blocks` or `control`.
 """
 
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from proxy.edge.native.http2 import frames
-from proxy.edge.native.http2.compression import FieldDecoder, PeerFault
-from proxy.edge.native.http2.fields import REQUEST, RESPONSE, TRAILERS, HeaderBlock
+from proxy.edge.native.http2.blocks import Blocks
+from proxy.edge.native.http2.compression import PeerFault
+from proxy.edge.native.http2.faults import NOT_AS_PROMISED, ConnectionHandler
 from proxy.edge.native.http2.frames import (
     CONTINUATION,
     DATA,
@@ -22,73 +22,28 @@ from proxy.edge.native.http2.frames import (
     HEAD_LENGTH,
     HEADERS,
     PADDED,
-    PRIORITISED,
     PROTOCOL_ERROR,
     PUSH_PROMISE,
     RST_STREAM,
     SETTINGS,
     STREAM_CLOSED,
 )
-from proxy.edge.native.http2.limits import Budget, Limits
-from proxy.edge.native.http2.outbound import Outbound
-from proxy.edge.native.http2.stream import UNPROMISED, Stream
+from proxy.edge.native.http2.limits import Limits
+from proxy.edge.native.http2.stream import Stream
 
 _unpack_head = frames.unpack_head
 
 # Below this a copy is cheaper than a view, and does not keep the received chunk alive.
 _COPIED: Final = 1024
-# One useful frame that we sent entitles the peer to this many frames that carry nothing (it acknowledges,
-# measures and widens windows because of what we send).
-_NUISANCE_CREDIT: Final = 8
 
 
-_NOT_AS_PROMISED: Final = "DATA differs from content-length"
-
-
-def _is_short(stream: Stream) -> bool:
-    """Whether content-length promised more than has come."""
-    return 0 < stream.expected < UNPROMISED >> 1
-
-
-class ConnectionHandler(Protocol):
-    """Who is told what happens on the connection as a whole."""
-
-    def on_request(self, stream: Stream, block: HeaderBlock, ended: bool) -> None:
-        """
-        Take a stream that a client opened (server role only): give it a sink, answer it or reset it.
-
-        `block.oversized` says that it must be refused for the size of its header section.
-        """
-
-    def on_settings(self) -> None:
-        """Learn that the peer's settings have arrived or changed."""
-
-    def on_ping_ack(self, payload: bytes) -> None:
-        """Learn that a PING of ours came back."""
-
-    def on_goaway(self, last_stream: int, code: int, debug: bytes) -> None:
-        """Learn that the peer takes no stream beyond `last_stream`; our own beyond it are already reset."""
-
-    def on_fault(self, fault: PeerFault) -> None:
-        """Write what is in `out` and close: the connection is over for a fault of the peer."""
-
-
-class Inbound(Outbound):
+class Inbound(Blocks):
     """The receiving side; see `connection` for the whole."""
 
     def __init__(self, handler: ConnectionHandler, limits: Limits, ready: list[Any], *, server: bool) -> None:
-        super().__init__(limits, ready, server=server)
-        self.handler = handler
-        self.now = 0.0
-        self.next_stream = 1
-        self.peer_concurrent_streams = 2**32 - 1
-        self.going_away: int | None = None
-        self._decoder = FieldDecoder(limits)
-        self._known_heads = self._decoder.known[REQUEST if server else RESPONSE]
-        self._known_trailers = self._decoder.known[TRAILERS]
-        self._resets = Budget(limits.reset_burst, limits.reset_rate, 1)
-        self._nuisances = Budget(limits.nuisance_burst, limits.nuisance_rate, _NUISANCE_CREDIT)
-        self._backlog = 0
+        super().__init__(handler, limits, ready, server=server)
+        self._preface = frames.PREFACE if server else b""
+        self._greeted = False
         # The start of a frame that is not all there yet.
         self._partial = bytearray()
         # The rest of a DATA frame: payload, then padding. No stream: nobody wants it.
@@ -96,17 +51,6 @@ class Inbound(Outbound):
         self._padding = 0
         self._rest_stream: Stream | None = None
         self._rest_ends = False
-        # Anything but any frame at all may come next: the preface, the first SETTINGS, a CONTINUATION.
-        self._special = True
-        self._preface = frames.PREFACE if server else b""
-        self._greeted = False
-        self._block = bytearray()
-        self._block_stream = 0
-        self._block_flags = 0
-        self._block_frames = 0
-        self._block_depends_on_itself = False
-
-    # Octets to frames.
 
     def _feed(self, data: bytes) -> None:
         position = 0
@@ -167,8 +111,8 @@ class Inbound(Outbound):
                         payload = view[start:stop]
                     position = stop
                     if flags & END_STREAM:
-                        if _is_short(stream):
-                            self._stream_fault(stream, PROTOCOL_ERROR, _NOT_AS_PROMISED)
+                        if stream.is_short():
+                            self._stream_fault(stream, PROTOCOL_ERROR, NOT_AS_PROMISED)
                             continue
                         self._end_remote(stream)
                         stream.sink.on_data(stream, payload, True)  # type: ignore[union-attr]
@@ -278,65 +222,6 @@ class Inbound(Outbound):
         if limits.connection_window > frames.DEFAULT_WINDOW:
             self._put(frames.window_update(0, limits.connection_window - frames.DEFAULT_WINDOW))
 
-    def _charge_nuisance(self) -> None:
-        if not self._nuisances.spend(self.now, self.sent_frames):
-            raise PeerFault(frames.ENHANCE_YOUR_CALM, "too many frames that carry nothing")
-
-    def _charge_reset(self) -> None:
-        if self.server and not self._resets.spend(self.now, self.completed):
-            raise PeerFault(frames.ENHANCE_YOUR_CALM, "too many streams were reset")
-
-    def _answer(self, frame: bytes) -> None:
-        """Queue an answer that the peer provoked; bounded while the peer does not read."""
-        if self.paused:
-            self._backlog += 1
-            if self._backlog > self.limits.control_backlog:
-                raise PeerFault(
-                    frames.ENHANCE_YOUR_CALM, "too many answers wait for a peer that does not read"
-                )
-        else:
-            self._backlog = 0
-        self._put(frame)
-
-    def _refuse(self, stream_id: int, code: int) -> None:
-        """Answer a stream error on a stream that nobody was told of."""
-        self._charge_reset()
-        self._remember_reset(stream_id, ours=True)
-        self._answer(frames.rst_stream(stream_id, code))
-
-    def _stream_fault(self, stream: Stream, code: int, text: str) -> None:
-        """RFC 9113 §5.4.2: reset the stream, tell its sink, charge the peer."""
-        self._charge_reset()
-        self._release(stream)
-        self._forget(stream)
-        self._remember_reset(stream.id, ours=True)
-        self._answer(frames.rst_stream(stream.id, code))
-        if stream.sink is not None:
-            stream.sink.on_reset(stream, code, text, False)
-
-    def _is_idle(self, stream_id: int) -> bool:
-        if self.server:
-            return stream_id & 1 == 0 or stream_id > self.highest_peer_stream
-        return stream_id & 1 == 0 or stream_id >= self.next_stream
-
-    def _absent(self, kind: int, stream_id: int) -> None:
-        """Judge a frame on a stream that is not open (RFC 9113 §5.1, "idle" and "closed")."""
-        if stream_id == 0:
-            raise PeerFault(PROTOCOL_ERROR, "a frame that belongs to a stream names none")
-        if self._is_idle(stream_id):
-            raise PeerFault(PROTOCOL_ERROR, "a frame on a stream that was never opened")
-        ours = self._reset.get(stream_id)
-        if ours or kind not in {DATA, HEADERS}:
-            # Sent before the peer knew, or without consequence.
-            self._charge_nuisance()
-        elif ours is False:
-            self._charge_reset()
-            self._answer(frames.rst_stream(stream_id, STREAM_CLOSED))
-        else:
-            raise PeerFault(STREAM_CLOSED, "a frame on a stream that the peer has ended")
-
-    # DATA (§6.1).
-
     def _begin_data(self, data: bytes, start: int, end: int, length: int, flags: int, stream_id: int) -> int:
         """Read every DATA frame that is not the common case; return where reading goes on."""
         if length > self.recv_window:
@@ -372,12 +257,12 @@ class Inbound(Outbound):
             self._stream_fault(stream, FLOW_CONTROL_ERROR, "more DATA than the stream's window allows")
             stream = None
         elif payload > stream.expected:
-            self._stream_fault(stream, PROTOCOL_ERROR, _NOT_AS_PROMISED)
+            self._stream_fault(stream, PROTOCOL_ERROR, NOT_AS_PROMISED)
             stream = None
         else:
             stream.expected -= payload
-            if flags & END_STREAM and _is_short(stream):
-                self._stream_fault(stream, PROTOCOL_ERROR, _NOT_AS_PROMISED)
+            if flags & END_STREAM and stream.is_short():
+                self._stream_fault(stream, PROTOCOL_ERROR, NOT_AS_PROMISED)
                 stream = None
         if stream is None:
             self._consume_connection(length)
@@ -426,283 +311,6 @@ class Inbound(Outbound):
     def _deliver(stream: Stream, payload: bytes | memoryview, *, ended: bool) -> None:
         if stream.sink is not None:
             stream.sink.on_data(stream, payload, ended)
-
-    # HEADERS and CONTINUATION (§6.2, §6.10).
-
-    def _read_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id == 0:
-            raise PeerFault(PROTOCOL_ERROR, "HEADERS on stream 0")
-        start = 0
-        stop = len(payload)
-        if flags & PADDED:
-            if not payload:
-                raise PeerFault(FRAME_SIZE_ERROR, "padded HEADERS without a pad length")
-            start = 1
-            stop -= payload[0]
-        depends_on_itself = False
-        if flags & PRIORITISED:
-            if len(payload) < start + 5:
-                raise PeerFault(FRAME_SIZE_ERROR, "HEADERS too short for its priority")
-            dependency = int.from_bytes(payload[start : start + 4], "big") & 0x7FFF_FFFF
-            depends_on_itself = dependency == stream_id
-            start += 5
-        if stop < start:
-            raise PeerFault(PROTOCOL_ERROR, "padding longer than its frame")
-        if flags & END_HEADERS:
-            ended = flags & END_STREAM != 0
-            self._read_block(stream_id, ended, payload[start:stop], depends_on_itself=depends_on_itself)
-            return
-        self._block += payload[start:stop]
-        self._block_stream = stream_id
-        self._block_flags = flags
-        self._block_frames = 0
-        self._block_depends_on_itself = depends_on_itself
-        self._special = True
-
-    def _read_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if not self._block_stream:
-            raise PeerFault(PROTOCOL_ERROR, "CONTINUATION without HEADERS")
-        self._block += payload
-        self._block_frames += 1
-        if (
-            self._block_frames > self.limits.continuations
-            or len(self._block) > self.limits.header_list_size * 2
-        ):
-            raise PeerFault(frames.ENHANCE_YOUR_CALM, "header block without end")
-        if flags & END_HEADERS:
-            block = bytes(self._block)
-            self._block.clear()
-            self._block_stream = 0
-            self._special = False
-            ended = self._block_flags & END_STREAM != 0
-            self._read_block(stream_id, ended, block, depends_on_itself=self._block_depends_on_itself)
-
-    def _read_block(
-        self, stream_id: int, ended: bool, encoded: bytes, *, depends_on_itself: bool = False
-    ) -> None:
-        """Decode a whole header block, whatever becomes of it: it may change the table."""
-        stream = self.streams.get(stream_id)
-        if stream is None:
-            if self.server and stream_id > self.highest_peer_stream and stream_id & 1:
-                self._begin_request(stream_id, ended, encoded, depends_on_itself=depends_on_itself)
-                return
-            self._decoder.decode(encoded, TRAILERS)
-            self._absent(HEADERS, stream_id)
-            return
-        if stream.head_seen:
-            block = self._known_trailers.get(encoded) or self._decoder.decode(encoded, TRAILERS)
-        else:
-            block = self._known_heads.get(encoded) or self._decoder.decode(encoded, RESPONSE)
-        if stream.remote_ended:
-            self._stream_fault(stream, STREAM_CLOSED, "HEADERS after the end of the stream")
-        elif depends_on_itself:
-            self._stream_fault(stream, PROTOCOL_ERROR, "a stream that depends on itself")
-        elif block.fault is not None:
-            self._stream_fault(stream, PROTOCOL_ERROR, block.fault)
-        elif block.oversized:
-            self._stream_fault(stream, frames.ENHANCE_YOUR_CALM, "header section larger than announced")
-        elif stream.head_seen:
-            self._end_with_trailers(stream, block, ended=ended)
-        else:
-            self._begin_response(stream, block, ended=ended)
-
-    def _begin_request(self, stream_id: int, ended: bool, encoded: bytes, *, depends_on_itself: bool) -> None:
-        self.highest_peer_stream = stream_id
-        block = self._known_heads.get(encoded) or self._decoder.decode(encoded, REQUEST)
-        if depends_on_itself or block.fault is not None:
-            self._refuse(stream_id, PROTOCOL_ERROR)
-            return
-        if len(self.streams) >= self.limits.concurrent_streams or stream_id > self.last_accepted:
-            self._refuse(stream_id, frames.REFUSED_STREAM)
-            return
-        stream = Stream(stream_id, self.peer_window, self.limits.stream_window)
-        stream.head_seen = True
-        if block.content_length >= 0:
-            stream.expected = block.content_length
-            if ended and stream.expected:
-                self._refuse(stream_id, PROTOCOL_ERROR)
-                return
-        stream.remote_ended = ended
-        self.streams[stream_id] = stream
-        self.handler.on_request(stream, block, ended)
-
-    def _begin_response(self, stream: Stream, block: HeaderBlock, *, ended: bool) -> None:
-        if block.status < 200:
-            if ended:
-                self._stream_fault(stream, PROTOCOL_ERROR, "an informational head that ends its stream")
-                return
-            self._charge_nuisance()
-            if stream.sink is not None:
-                stream.sink.on_informational(stream, block)
-            return
-        stream.head_seen = True
-        if block.content_length >= 0:
-            stream.expected = block.content_length
-        if ended:
-            self._end_remote(stream)
-        if stream.sink is not None:
-            stream.sink.on_head(stream, block, ended)
-
-    def _end_with_trailers(self, stream: Stream, block: HeaderBlock, *, ended: bool) -> None:
-        if not ended:
-            self._stream_fault(stream, PROTOCOL_ERROR, "trailers that do not end their stream")
-        elif _is_short(stream):
-            self._stream_fault(stream, PROTOCOL_ERROR, _NOT_AS_PROMISED)
-        else:
-            self._end_remote(stream)
-            if stream.sink is not None:
-                stream.sink.on_trailers(stream, block)
-
-    # The other frames (§6.3 to §6.9).
-
-    def _read_priority(self, _flags: int, stream_id: int, payload: bytes) -> None:
-        """Priorities are deprecated and ignored (RFC 9113 §5.3.2), as far as they are well-formed."""
-        if stream_id == 0:
-            raise PeerFault(PROTOCOL_ERROR, "PRIORITY on stream 0")
-        self._charge_nuisance()
-        if len(payload) != 5:
-            code, text = FRAME_SIZE_ERROR, "PRIORITY is not 5 octets long"
-        elif int.from_bytes(payload[:4], "big") & 0x7FFF_FFFF == stream_id:
-            code, text = PROTOCOL_ERROR, "a stream that depends on itself"
-        else:
-            return
-        stream = self.streams.get(stream_id)
-        if stream is not None:
-            self._stream_fault(stream, code, text)
-        elif self._is_idle(stream_id):
-            # RST_STREAM must not be sent on an idle stream.
-            raise PeerFault(code, text)
-        else:
-            self._refuse(stream_id, code)
-
-    def _read_rst_stream(self, _flags: int, stream_id: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise PeerFault(FRAME_SIZE_ERROR, "RST_STREAM is not 4 octets long")
-        stream = self.streams.get(stream_id)
-        if stream is None:
-            self._absent(RST_STREAM, stream_id)
-            return
-        code = int.from_bytes(payload, "big")
-        self._release(stream)
-        self._forget(stream)
-        self._remember_reset(stream_id, ours=False)
-        if stream.sink is not None:
-            reason = f"reset by peer: {frames.error_name(code)}"
-            stream.sink.on_reset(stream, code, reason, code == frames.REFUSED_STREAM)
-        self._charge_reset()
-
-    def _read_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id != 0:
-            raise PeerFault(PROTOCOL_ERROR, "SETTINGS on a stream")
-        if flags & frames.ACK:
-            if payload:
-                raise PeerFault(FRAME_SIZE_ERROR, "SETTINGS acknowledgement with a payload")
-            self._charge_nuisance()
-            return
-        if len(payload) % 6:
-            raise PeerFault(FRAME_SIZE_ERROR, "SETTINGS length is not a multiple of 6")
-        self._charge_nuisance()
-        window = self.peer_window
-        for name, value in frames.unpack_settings(payload):
-            if name == frames.INITIAL_WINDOW_SIZE:
-                if value > frames.LARGEST_WINDOW:
-                    raise PeerFault(FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE above 2^31-1")
-                window = value
-            else:
-                self._apply_setting(name, value)
-        # Once a frame, not once an entry: it visits every stream.
-        self._change_initial_window(window)
-        self._answer(frames.SETTINGS_ACK)
-        self.handler.on_settings()
-        self.pump()
-
-    def _apply_setting(self, name: int, value: int) -> None:
-        if name == frames.MAX_FRAME_SIZE:
-            if not frames.DEFAULT_FRAME_SIZE <= value <= frames.LARGEST_FRAME_SIZE:
-                raise PeerFault(PROTOCOL_ERROR, "MAX_FRAME_SIZE outside 2^14 to 2^24-1")
-            self.peer_frame_size = value
-        elif name == frames.ENABLE_PUSH:
-            if value > 1 or (value and not self.server):
-                raise PeerFault(PROTOCOL_ERROR, "ENABLE_PUSH has no such value")
-        elif name == frames.HEADER_TABLE_SIZE:
-            self._refresh_table_size(value)
-        elif name == frames.MAX_CONCURRENT_STREAMS:
-            self.peer_concurrent_streams = value
-
-    def _change_initial_window(self, size: int) -> None:
-        """RFC 9113 §6.9.2: open streams move by the difference, below zero if need be."""
-        difference = size - self.peer_window
-        if not difference:
-            return
-        self.peer_window = size
-        for stream in self.streams.values():
-            stream.send_window += difference
-            if stream.send_window > frames.LARGEST_WINDOW:
-                raise PeerFault(
-                    FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE takes a stream's window above 2^31-1"
-                )
-            if stream.queue and stream.send_window > 0:
-                self.waiting[stream.id] = stream
-
-    def _read_push_promise(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
-        raise PeerFault(PROTOCOL_ERROR, "PUSH_PROMISE, which was never allowed")
-
-    def _read_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id != 0:
-            raise PeerFault(PROTOCOL_ERROR, "PING on a stream")
-        if len(payload) != 8:
-            raise PeerFault(FRAME_SIZE_ERROR, "PING is not 8 octets long")
-        self._charge_nuisance()
-        if flags & frames.ACK:
-            if payload == frames.DRAIN_PING:
-                self.stop_accepting()
-            else:
-                self.handler.on_ping_ack(payload)
-        else:
-            self._answer(frames.ping(payload, ack=True))
-
-    def _read_goaway(self, _flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id != 0:
-            raise PeerFault(PROTOCOL_ERROR, "GOAWAY on a stream")
-        if len(payload) < 8:
-            raise PeerFault(FRAME_SIZE_ERROR, "GOAWAY is shorter than 8 octets")
-        self._charge_nuisance()
-        last_stream = int.from_bytes(payload[:4], "big") & 0x7FFF_FFFF
-        code = int.from_bytes(payload[4:8], "big")
-        self.going_away = last_stream
-        if not self.server:
-            reason = f"the peer went away: {frames.error_name(code)}"
-            for stream in [stream for stream in self.streams.values() if stream.id > last_stream]:
-                self._forget(stream)
-                if stream.sink is not None:
-                    stream.sink.on_reset(stream, code, reason, True)
-        self.handler.on_goaway(last_stream, code, payload[8:])
-
-    def _read_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise PeerFault(FRAME_SIZE_ERROR, "WINDOW_UPDATE is not 4 octets long")
-        self._charge_nuisance()
-        increment = int.from_bytes(payload, "big") & 0x7FFF_FFFF
-        if stream_id == 0:
-            if increment == 0:
-                raise PeerFault(PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
-            self.send_window += increment
-            if self.send_window > frames.LARGEST_WINDOW:
-                raise PeerFault(FLOW_CONTROL_ERROR, "the connection's window exceeds 2^31-1")
-            self.pump()
-            return
-        stream = self.streams.get(stream_id)
-        if stream is None:
-            self._absent(frames.WINDOW_UPDATE, stream_id)
-        elif increment == 0:
-            self._stream_fault(stream, PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
-        elif stream.send_window + increment > frames.LARGEST_WINDOW:
-            self._stream_fault(stream, FLOW_CONTROL_ERROR, "the stream's window exceeds 2^31-1")
-        else:
-            stream.send_window += increment
-            if stream.queue:
-                self.waiting[stream_id] = stream
-                self.pump()
 
 
 _READERS: Final = {

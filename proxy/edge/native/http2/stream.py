@@ -83,6 +83,10 @@ class Stream:
         self.tail: bytes | None = None
         self.sink: StreamSink | None = None
 
+    def is_short(self) -> bool:
+        """Whether content-length promised more than has come."""
+        return 0 < self.expected < UNPROMISED >> 1
+
     def __repr__(self) -> str:
         halves = ("sending" if not self.local_ended else "") + (" receiving" if not self.remote_ended else "")
         return f"<Stream {self.id} {halves.strip() or 'closed'}>"
