@@ -88,6 +88,14 @@ def too_many_calls(limit: int) -> Verdict:
     )
 
 
+def is_late(now: float, began: float, deadline: float | None) -> bool:
+    """Whether a client that gives up now does so because of its deadline, as far as it can be told.
+
+    What travels as `grpc-timeout` is rounded, and counts from its arrival here.
+    """
+    return deadline is not None and now >= deadline - 0.03 * (deadline - began) - 0.01
+
+
 def time_allowed(remaining: float | None, default: float | None) -> float | None:
     """The seconds a call may take: the client's own, else the default; None: no limit.
 

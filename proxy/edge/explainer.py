@@ -47,6 +47,11 @@ class Explainer:
         self._reach = reach
         self._failed = failed
 
+    @property
+    def connected(self) -> bool:
+        """Whether a connection to the server stands."""
+        return self._reach.up is True
+
     def explain(
         self,
         outcome: Outcome,
@@ -80,7 +85,7 @@ class Explainer:
         diagnosis = diagnose(code, text, self._call(outcome, request))
         reach = self._reach.latest
         if code == Code.DEADLINE_EXCEEDED and text in _DEADLINE_TEXTS:
-            return diagnose_deadline(spent, self._reach.up is True, self._target, diagnosis, reach)
+            return diagnose_deadline(spent, self.connected, self._target, diagnosis, reach)
         from_the_way = diagnosis is None or diagnosis.reason in WAY_REASONS
         if reach is not None and code == Code.UNAVAILABLE and from_the_way:
             return diagnose_reach(reach, text) or diagnosis

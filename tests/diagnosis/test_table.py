@@ -124,6 +124,8 @@ TEXTS = [
     ("FAILED_PRECONDITION", "Could not find variable w. This could mean that the variable has been deleted.", Reason.UPSTREAM_EXPORT_FAULT, "F56", "loaded but broken"),
     ("FAILED_PRECONDITION", "Table not initialized. [[{{node hash_table_Lookup_1}}]]", Reason.UPSTREAM_EXPORT_FAULT, "F57", "lookup table"),
     ("UNAVAILABLE", "failed to connect to all addresses", Reason.UPSTREAM_UNREACHABLE, "F62", "no connection"),
+    ("UNAVAILABLE", "connections to all backends failing; last error: UNAVAILABLE: ipv4:127.0.0.1:8501: Socket closed", Reason.UPSTREAM_UNREACHABLE, "F62", "no connection"),
+    ("UNAVAILABLE", "tfs-proxy: cannot reach tfs:8500 (10.0.0.1:8500: no answer in time)", Reason.UPSTREAM_UNREACHABLE, "F62", "no connection"),
     ("UNAVAILABLE", "Connect Failed", Reason.UPSTREAM_UNREACHABLE, "F60", "no connection"),
     ("UNAVAILABLE", "Endpoint read failed", Reason.UPSTREAM_RESET, "F66", "in flight"),
     ("UNAVAILABLE", "Transport closed", Reason.UPSTREAM_NOT_GRPC, "F61", "8501"),

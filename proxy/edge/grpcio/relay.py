@@ -12,7 +12,7 @@ its response, not before.
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 
@@ -56,7 +56,7 @@ class Relay(grpc.GenericRpcHandler):
         outcome.messages_received, outcome.request_bytes = 1, len(message)
         remaining = call.remaining()
         if remaining is not None and remaining <= 0:
-            await refuse(context, expired())
+            await self._refuse_late(call, context)
         asked = call.sent = time.monotonic()
         try:
             response, headers, end = await self._ask[outcome.method](
@@ -104,6 +104,15 @@ class Relay(grpc.GenericRpcHandler):
         context.set_code(status_code(end.code))
         context.set_details(end.details)
         context.set_trailing_metadata(end.trailing)
+
+    async def _refuse_late(self, call: Call, context: Context) -> NoReturn:
+        """The time went before the request could be sent on: without a server, it waited for one."""
+        if self._explainer is None or self._explainer.connected:
+            await refuse(context, expired())
+        end = self._explained(call, context, Ending(grpc.StatusCode.DEADLINE_EXCEEDED.value[0], "", ()))
+        call.end(end.code)
+        await context.abort(status_code(end.code), end.details, end.trailing)
+        raise AssertionError("abort raises")
 
     def _explained(self, call: Call, context: Context, end: Ending) -> Ending:
         """How the call ended, with what the proxy knows about an error added to it."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import grpc
 
-from proxy.edge.admission import Limits, Load, expired, forbidden, time_allowed
+from proxy.edge.admission import Limits, Load, expired, forbidden, is_late, time_allowed
 from proxy.edge.explainer import Answer, Explainer
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse
 from proxy.edge.metadata import warnings
@@ -85,7 +85,7 @@ class Outcomes(grpc.aio.ServerInterceptor):
         now = time.monotonic()
         outcome.seconds = now - call.began
         if not call.ended:
-            late = call.deadline is not None and now >= call.deadline
+            late = is_late(now, call.began, call.deadline)
             outcome.code = _DEADLINE_EXCEEDED if late else _CANCELLED
             if late and self._explainer is not None:
                 spent = call.spent(now, others=self._load.calls)
@@ -194,6 +194,7 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
         call.request = decision.view
         outcome.batch_size = decision.batch_size
         outcome.would_refuse = decision.would_refuse
+        outcome.sample = decision.sample
         outcome.judge_failed = decision.failed
         if verdict is not None and verdict.warnings:
             outcome.warnings = verdict.warnings
