@@ -15,6 +15,8 @@ from typing import Any, Final, NamedTuple
 import grpc
 import structlog
 
+from proxy.capture.files import RotatingFolder, Sink
+from proxy.capture.recorder import Recorder
 from proxy.config import Settings, plain
 from proxy.core import freshness
 from proxy.diagnosis.reach import Reach
@@ -58,15 +60,18 @@ class Addresses(NamedTuple):
 
 
 def run(
-    settings: Settings, origins: Mapping[str, str], announce: Callable[[Addresses], None] = lambda _: None
+    settings: Settings,
+    origins: Mapping[str, str],
+    announce: Callable[[Addresses], None] = lambda _: None,
+    sink: Sink | None = None,
 ) -> bool:
     """Serve until SIGTERM or SIGINT; False when a second one cut the calls under way short.
 
-    `origins` tells where each setting came from. `announce` is called once the ports are open. Raises
-    StartError.
+    `origins` tells where each setting came from. `announce` is called once the ports are open. `sink` takes
+    the recorded requests, instead of the folder in the settings. Raises StartError.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_live(settings, origins, announce))
+        return runner.run(_live(settings, origins, announce, sink))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -79,11 +84,16 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _live(
-    settings: Settings, origins: Mapping[str, str], announce: Callable[[Addresses], None]
+    settings: Settings,
+    origins: Mapping[str, str],
+    announce: Callable[[Addresses], None],
+    sink: Sink | None,
 ) -> bool:
     signals = _Signals()
     try:
-        proxy = Proxy(settings, origins)
+        if sink is None and settings.capture is not None:
+            sink = RotatingFolder(settings.capture, settings.capture_max_bytes)
+        proxy = Proxy(settings, origins, sink)
         addresses = await proxy.bind()
     except (OSError, ValueError) as error:
         raise StartError(str(error)) from error
@@ -126,22 +136,29 @@ class _Signals:
 class Proxy:
     """One proxy. Construction builds it; the other methods are called once each, in the order they stand in."""
 
-    def __init__(self, settings: Settings, origins: Mapping[str, str]) -> None:
+    def __init__(self, settings: Settings, origins: Mapping[str, str], sink: Sink | None = None) -> None:
         self._settings = settings
         self._origins = origins
 
+        self._recorder = (
+            Recorder(sink, self._recording_failed, settings.capture_model) if sink is not None else None
+        )
         self._suspects = Suspects()
         self._metrics = Metrics(
             version("tfs-proxy"),
             signature_age=self._signature_age,
             upstream_deaths=lambda: self._suspects.deaths,
+            captured=lambda: self._recorder.counts if self._recorder is not None else {},
         )
         self._refusals = RecentRefusals(settings.refusals)
         self._call_log = CallLog(access_log=settings.access_log)
         self._health = Health()
         self._readiness = Readiness(self._health, settings.upstream, settings.model)
         self._observer = Fanout(
-            observers=(self._metrics, self._call_log, self._refusals, self._suspects),
+            observers=(
+                *(self._metrics, self._call_log, self._refusals, self._suspects),
+                *((self._recorder,) if self._recorder is not None else ()),
+            ),
             listeners=(self._metrics, self._call_log, self._readiness),
             failed=self._observer_failed,
         )
@@ -162,7 +179,7 @@ class Proxy:
             listener=self._observer,
             interval=settings.poll_seconds,
         )
-        self._gate = Gate(self._signatures, settings.policies)
+        self._gate = self._open_gate()
         self._reach = ReachWatch(
             partial(probe, settings.upstream, tls, obeys_proxy=settings.use_http_proxy), self._reach_found
         )
@@ -171,6 +188,16 @@ class Proxy:
             self._explainer = Explainer(
                 settings.upstream, self._signatures, self._models, self._reach, self._observer_failed
             )
+
+    def _open_gate(self) -> Gate:
+        settings = self._settings
+        if self._recorder is None:
+            return Gate(self._signatures, settings.policies)
+        from proxy.capture.sampling import SamplingGate  # only who records pays for it
+
+        return SamplingGate(
+            self._signatures, settings.policies, share=settings.capture_sample, models=settings.capture_model
+        )
 
     async def bind(self) -> Addresses:
         """Open both ports; nothing is answered on the gRPC port yet. Raises OSError or ValueError."""
@@ -221,6 +248,8 @@ class Proxy:
         await self._signatures.stop()
         await self._channel.close()
         await self._admin.stop()
+        if self._recorder is not None:
+            await asyncio.to_thread(self._recorder.close)
         self._call_log.close()
 
     def _bind_edge(self) -> Edge:
@@ -287,6 +316,9 @@ class Proxy:
         if why is not None:
             self._readiness.out_of_reach(why.sentence)
             self._call_log.upstream_out_of_reach(why.reason.value, f"{why.sentence}. {why.remedy}")
+
+    def _recording_failed(self, error: Exception) -> None:
+        _log.error("capture_ended", error=str(error))
 
     def _observer_failed(self, observer: object, error: Exception) -> None:
         self._metrics.observer_failed()

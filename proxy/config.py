@@ -98,6 +98,13 @@ def _file(value: Any) -> Path:
     return path
 
 
+def _folder(value: Any) -> Path:
+    path = Path(_text(value))
+    if path.exists() and not path.is_dir():
+        raise SettingsError(f"{path} is not a folder")
+    return path
+
+
 def _number(value: Any, least: float, unit: str) -> float:
     try:
         number = float(value)
@@ -146,6 +153,25 @@ def _size(value: Any) -> int:
         raise SettingsError(f"{value!r} is not a size, for example 64MiB, 1GiB or -1 for no limit")
     number, unit, binary = match.groups()
     return int(float(number) * (1024 if binary else 1000) ** _UNITS[(unit or "").upper()])
+
+
+def share(value: Any) -> float:
+    """A part of all, as 0.01 or 1%; raises SettingsError."""
+    text = str(value).strip()
+    try:
+        number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        number = -1.0
+    if isinstance(value, bool) or not 0 < number <= 1:
+        raise SettingsError(f"{value!r} is not a share above 0 and up to 1, for example 0.01 or 1%")
+    return number
+
+
+def _capture_bytes(value: Any) -> int:
+    number = _size(value)
+    if number < 0:
+        raise SettingsError(f"{value!r}: captures need a limit, for example 256MiB")
+    return number
 
 
 def _one_of(*words: str) -> Callable[[Any], str]:
@@ -217,6 +243,7 @@ JUDGE: Final = "What is refused"
 LIMITS: Final = "Limits"
 LIFE: Final = "Starting and stopping"
 TELL: Final = "What it tells"
+RECORD: Final = "Recording requests (files hold tensor values)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,6 +367,28 @@ class Settings:
         True, TELL, _yes_no, "", "Say behind an error of the server, or of the way to it, what it means."
     )
     refusals: int = _setting(200, TELL, _count, "N", "How many refusals /api/refusals remembers.")
+
+    capture: Path | None = _setting(
+        None,
+        RECORD,
+        _folder,
+        "DIR",
+        "Record admitted requests there as warm-up files, and refusals without values.",
+    )
+    capture_sample: float = _setting(
+        0.01, RECORD, share, "SHARE", "Which part of the admitted requests, for example 0.01 or 1%."
+    )
+    capture_model: tuple[str, ...] = _setting(
+        (), RECORD, _text, "NAME", "Only requests for this model. Repeatable.", multiple=True
+    )
+    capture_max_bytes: int = _setting(
+        256 << 20,
+        RECORD,
+        _capture_bytes,
+        "SIZE",
+        "Size of all captures together; the oldest make room.",
+        shown="256MiB",
+    )
 
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
     """Policies of single models; only in the file."""

@@ -6,7 +6,7 @@ admitted and says so: fail open. A refusal is never based on stale metadata: it 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
@@ -77,6 +77,8 @@ class Admit:
     would_refuse: tuple[Violation, ...] = ()
     batch_size: int | None = None
     failed: bool = False
+    sample: bytes | None = field(default=None, repr=False)
+    """The message itself, where the request was chosen to be recorded (see capture/)."""
 
 
 @dataclass(slots=True)

@@ -141,6 +141,12 @@ METRICS: dict[str, Declared] = {
             "Times that the connection to the upstream was lost with calls in flight: it died, or a hop cut it.",
         ),
         Declared(
+            _PREFIX + "captured_total",
+            "counter",
+            "What --capture has recorded: request, refusal; dropped: either, because the disk was slow or failed.",
+            ("result",),
+        ),
+        Declared(
             _PREFIX + "request_seconds",
             "histogram",
             "Time from the arrival of a call to its end.",

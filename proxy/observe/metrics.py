@@ -81,6 +81,7 @@ class Metrics(Collector):
 
     `signature_age` tells the age in seconds of the oldest signature in use, None where there is none, and
     `upstream_deaths` how often the connection to the upstream was lost with calls in flight.
+    `captured` tells how many calls were recorded, by result.
     """
 
     def __init__(
@@ -89,12 +90,14 @@ class Metrics(Collector):
         *,
         signature_age: Callable[[], float | None] = lambda: None,
         upstream_deaths: Callable[[], int] = lambda: 0,
+        captured: Callable[[], Mapping[str, int]] = dict,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._build = (version, platform.python_version())
         self._signature_age = signature_age
         self._upstream_deaths = upstream_deaths
+        self._captured = captured
         self._limits = limits or Limits()
         self._vocabulary = Vocabulary(self._limits, clock, _RETAIN_SECONDS)
         self._methods = {full: _Method(full, kind) for full, kind in KNOWN_METHODS.items()}
@@ -285,6 +288,7 @@ class Metrics(Collector):
             "tfs_proxy_would_refuse_total": self._would_refuse.items(),
             "tfs_proxy_upstream_errors_total": self._upstream_errors.items(),
             "tfs_proxy_upstream_deaths_total": [((), self._upstream_deaths())],
+            "tfs_proxy_captured_total": [((result,), count) for result, count in self._captured().items()],
             "tfs_proxy_request_seconds": ((key, timing.seconds) for key, timing in self._timings.items()),
             "tfs_proxy_upstream_seconds": ((key, timing.upstream) for key, timing in self._timings.items()),
             "tfs_proxy_overhead_seconds": [((), self._overhead)],

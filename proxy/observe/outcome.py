@@ -1,10 +1,10 @@
 """One record per call, handed over once, when the call is over.
 
 Law: plain data that the edge fills in and everything in observe/ reads; it holds no tensor values and no
-metadata values.
+metadata values, but for the message of a call that was chosen to be recorded.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from proxy.core.reasons import Reason
@@ -51,6 +51,8 @@ class Outcome:
     """The status text of a refusal, or the sentence of the diagnosis."""
     judge_failed: bool = False
     """Judgement itself failed and the request was forwarded."""
+    sample: bytes | None = field(default=None, repr=False)
+    """The request message, where the call was chosen to be recorded; only capture/ reads it."""
 
 
 class Observer(Protocol):

@@ -72,23 +72,28 @@ class RecentRefusals:
         """Remember a refusal."""
         if outcome.refusal is None:
             return
-        view = outcome.request or RequestView(None)
-        asked_for = view.key.model if view.key is not None else ""
-        self._ring.append(
-            Refusal(
-                self._clock().isoformat(timespec="milliseconds"),
-                cut(outcome.peer),
-                cut(outcome.method),
-                code_name(outcome.code),
-                cut(outcome.model or asked_for),
-                outcome.version,
-                cut(outcome.signature or view.signature),
-                tuple(_found(violation) for violation in outcome.refusal.violations[:_NAMES]),
-                shapes_of(view),
-                tuple(cut(output) for output in view.outputs[:_NAMES]),
-                cut(outcome.text, _TEXT_LENGTH),
-            )
-        )
+        self._ring.append(refusal_of(outcome, self._clock()))
+
+
+def refusal_of(outcome: Outcome, when: datetime) -> Refusal:
+    """What may be told of a refused call."""
+    view = outcome.request or RequestView(None)
+    asked_for = view.key.model if view.key is not None else ""
+    return Refusal(
+        when.isoformat(timespec="milliseconds"),
+        cut(outcome.peer),
+        cut(outcome.method),
+        code_name(outcome.code),
+        cut(outcome.model or asked_for),
+        outcome.version,
+        cut(outcome.signature or view.signature),
+        tuple(_found(violation) for violation in outcome.refusal.violations[:_NAMES])
+        if outcome.refusal
+        else (),
+        shapes_of(view),
+        tuple(cut(output) for output in view.outputs[:_NAMES]),
+        cut(outcome.text, _TEXT_LENGTH),
+    )
 
 
 def _found(violation: Violation) -> Found:

@@ -1,8 +1,10 @@
-"""PredictionLog bytes → which request they hold: what TF Serving's warm-up replays.
+"""PredictionLog bytes ↔ which request they hold: what TF Serving's warm-up replays.
 
 Law: gives the request back as the bytes of its own message; judges nothing.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -16,15 +18,32 @@ PREDICT_LOG: Final = "predict_log"
 _REPLAYED: Final = frozenset({"classify_log", "regress_log", PREDICT_LOG, "multi_inference_log"})
 
 
+KINDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "/tensorflow.serving.PredictionService/Predict": PREDICT_LOG,
+        "/tensorflow.serving.PredictionService/Classify": "classify_log",
+        "/tensorflow.serving.PredictionService/Regress": "regress_log",
+        "/tensorflow.serving.PredictionService/MultiInference": "multi_inference_log",
+    }
+)
+"""The field of PredictionLog that logs a call of the method."""
+
+METHODS: Final[Mapping[str, str]] = MappingProxyType({kind: method for method, kind in KINDS.items()})
+
+
 class NotAPredictionLogError(ValueError):
     """The bytes are not a PredictionLog that TF Serving replays (`saved_model_warmup.cc`)."""
 
 
 class LoggedRequest(NamedTuple):
-    """`kind` is the PredictionLog's field, `request` its serialised request."""
+    """`kind` is the PredictionLog's field, `request` its serialised request, `response` that of the answer.
+
+    `response` is None where none was recorded.
+    """
 
     kind: str
     request: bytes
+    response: bytes | None = None
 
 
 def logged_request(data: bytes) -> LoggedRequest | None:
@@ -41,4 +60,21 @@ def logged_request(data: bytes) -> LoggedRequest | None:
         return None
     if kind not in _REPLAYED:
         raise NotAPredictionLogError(f"a {kind} is not replayed")
-    return LoggedRequest(kind, bytes(getattr(log, kind).request.SerializeToString()))
+    logged = getattr(log, kind)
+    response = bytes(logged.response.SerializeToString()) if logged.HasField("response") else None
+    return LoggedRequest(kind, bytes(logged.request.SerializeToString()), response)
+
+
+def log_head(kind: str, request_bytes: int) -> bytes:
+    """What stands before a serialised request of so many bytes to make it a PredictionLog of `kind`."""
+    request = b"\x0a" + _varint(request_bytes)  # field 1 of PredictLog, ClassifyLog, …
+    number = prediction_log_pb2.PredictionLog.DESCRIPTOR.fields_by_name[kind].number
+    return bytes([number << 3 | 2]) + _varint(len(request) + request_bytes) + request
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])

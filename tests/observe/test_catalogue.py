@@ -13,6 +13,7 @@ PUBLISHED = {
     "tfs_proxy_would_refuse_total": {"model", "signature", "reason"},
     "tfs_proxy_upstream_errors_total": {"model", "reason"},
     "tfs_proxy_upstream_deaths_total": set(),
+    "tfs_proxy_captured_total": {"result"},
     "tfs_proxy_request_seconds": {"method", "model"},
     "tfs_proxy_upstream_seconds": {"method", "model"},
     "tfs_proxy_overhead_seconds": set(),

@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.wire import protos
-from proxy.wire.prediction_log import NotAPredictionLogError, logged_request
+from proxy.wire.prediction_log import KINDS, LoggedRequest, NotAPredictionLogError, log_head, logged_request
 
 # isort: split
 from tensorflow_serving.apis import prediction_log_pb2
@@ -29,3 +29,21 @@ def test_other_bytes_and_logs_that_are_not_replayed_are_refused():
     log.session_run_log.request.model_spec.name = "m"
     with pytest.raises(NotAPredictionLogError, match="session_run_log"):
         logged_request(log.SerializeToString())
+
+
+@pytest.mark.parametrize("size", [0, 1, 120, 130, 20_000, 3_000_000])
+def test_a_head_makes_a_log_of_a_request_of_any_size(size):
+    request = protos.predict_pb2.PredictRequest()
+    request.inputs["x"].tensor_content = bytes(size)
+    data = request.SerializeToString()
+    assert logged_request(log_head("predict_log", len(data)) + data) == LoggedRequest("predict_log", data)
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+def test_every_kind_is_logged_in_its_own_field(kind):
+    assert logged_request(log_head(kind, 0)) == LoggedRequest(kind, b"")
+
+
+def test_a_recorded_response_is_given_back():
+    # predict_log (6) with request (1), empty, and response (2), empty.
+    assert logged_request(b"\x32\x04\x0a\x00\x12\x00") == LoggedRequest("predict_log", b"", b"")

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from proxy.wire.tfrecord import CorruptRecordError, crc32c, masked_crc32c, read_records
+from proxy.wire.tfrecord import CorruptRecordError, crc32c, frame, masked_crc32c, read_records
 
 # tf.io.TFRecordWriter(...).write(b"abc"), TensorFlow 2.21
 RECORD_OF_ABC = bytes.fromhex("0300000000000000b099490e6162636e57f121")
@@ -39,3 +39,11 @@ def test_a_length_that_nothing_can_hold_is_refused_before_it_is_read():
     header = (2**40).to_bytes(8, "little")
     with pytest.raises(CorruptRecordError, match="claims"):
         list(read_records(io.BytesIO(header + masked_crc32c(header).to_bytes(4, "little"))))
+
+
+def test_a_frame_of_parts_is_the_frame_of_the_whole():
+    whole = bytes(range(256)) * 100
+    paused = []
+    before, behind = frame((whole[:7], whole[7:20_000], b"", whole[20_000:]), lambda: paused.append(True))
+    assert list(read_records(io.BytesIO(before + whole + behind))) == [whole]
+    assert len(paused) == 5

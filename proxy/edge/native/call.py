@@ -261,6 +261,7 @@ class Call:
             return
         outcome.batch_size = decision.batch_size
         outcome.would_refuse = decision.would_refuse
+        outcome.sample = decision.sample
         outcome.judge_failed = decision.failed
         if verdict is not None and verdict.warnings:
             outcome.warnings = verdict.warnings

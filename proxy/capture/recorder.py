@@ -1,0 +1,133 @@
+"""Records what was chosen, once the server has answered it well, and tells what was refused, without values.
+
+Law: an observer that only hands over; a thread of its own encodes and writes. What it cannot keep up with is
+dropped and counted, and whatever goes wrong with the files ends the recording, never a call.
+"""
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from proxy.capture.files import Sink
+from proxy.observe.outcome import Outcome
+from proxy.observe.refusals import refusal_of
+from proxy.wire.prediction_log import KINDS, log_head
+from proxy.wire.tfrecord import frame
+
+_OK: Final = 0
+MOST_WAITING: Final = 1000
+"""Calls that wait to be written; beyond, they are dropped."""
+MOST_WAITING_BYTES: Final = 64 << 20
+
+_REFUSAL_BYTES: Final = 4096
+"""What a refusal is reckoned at while it waits: names of a request, no payload."""
+_PAUSE_SECONDS: Final = 0.0005
+_CLOSING_SECONDS: Final = 5.0
+
+
+class Recorder:
+    """An `Observer` that writes to `sink`; `failed` is told once of what ended the recording.
+
+    Refusals are recorded for `models` only (empty: all).
+    """
+
+    def __init__(self, sink: Sink, failed: Callable[[Exception], None], models: Collection[str] = ()) -> None:
+        self._sink = sink
+        self._failed = failed
+        self._models = frozenset(models)
+        self._waiting: deque[Outcome] = deque()
+        self._waiting_bytes = 0
+        self._changed = threading.Condition()
+        self._closing = False
+        self._dead = False
+        self._counts = {"request": 0, "refusal": 0, "dropped": 0}
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._thread.start()
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many requests and refusals were written, and how many of either were dropped."""
+        return self._counts
+
+    def call_started(self, method: str, grpc_type: str) -> None:
+        """Nothing: only the end of a call tells whether it is worth recording."""
+
+    def call_ended(self, outcome: Outcome) -> None:
+        """Hand over a chosen request that the server answered with OK, or a refusal."""
+        if not self._wanted(outcome):
+            return
+        size = _size(outcome)
+        with self._changed:
+            full = len(self._waiting) >= MOST_WAITING or self._waiting_bytes + size > MOST_WAITING_BYTES
+            if full or self._dead or self._closing:
+                self._counts["dropped"] += 1
+                return
+            self._waiting.append(outcome)
+            self._waiting_bytes += size
+            self._changed.notify()
+
+    def _wanted(self, outcome: Outcome) -> bool:
+        if outcome.refusal is None:
+            # A warm-up request that fails keeps the model from loading.
+            return outcome.sample is not None and outcome.code == _OK
+        if not self._models:
+            return True
+        key = outcome.request.key if outcome.request is not None else None
+        return key is not None and key.model in self._models
+
+    def close(self) -> None:
+        """Write what waits, for at most five seconds, and close the files."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(_CLOSING_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            while (outcome := self._next()) is not None:
+                self._write(outcome)
+            self._sink.close()
+        except Exception as error:  # noqa: BLE001  recording ends, traffic does not
+            with self._changed:
+                self._dead = True
+                self._counts["dropped"] += len(self._waiting)
+                self._waiting.clear()
+            self._failed(error)
+
+    def _next(self) -> Outcome | None:
+        with self._changed:
+            while not self._waiting and not self._closing:
+                self._changed.wait()
+            if not self._waiting:
+                return None
+            outcome = self._waiting.popleft()
+            self._waiting_bytes -= _size(outcome)
+            return outcome
+
+    def _write(self, outcome: Outcome) -> None:
+        sample = outcome.sample
+        if outcome.refusal is not None or sample is None:
+            written, kind = self._sink.refused(_line(outcome)), "refusal"
+        else:
+            head = log_head(KINDS[outcome.method], len(sample))
+            before, behind = frame((head, sample), _pause)
+            written, kind = self._sink.record(outcome.model or "", (before, head, sample, behind)), "request"
+        with self._changed:
+            self._counts[kind if written else "dropped"] += 1
+
+
+def _pause() -> None:
+    # The checksum is computed in Python: without pauses, calls would wait for this thread again and again.
+    time.sleep(_PAUSE_SECONDS)
+
+
+def _size(outcome: Outcome) -> int:
+    return _REFUSAL_BYTES if outcome.sample is None else len(outcome.sample)
+
+
+def _line(outcome: Outcome) -> bytes:
+    return json.dumps(refusal_of(outcome, datetime.now(UTC)).as_json()).encode() + b"\n"

@@ -1,0 +1,79 @@
+"""Which requests are chosen, and that choosing changes no decision."""
+
+import pytest
+
+from proxy.capture.sampling import SamplingGate
+from proxy.core.policy import Mode, Policies, Policy
+from proxy.core.types import PREDICT_METHOD, ModelKey, Servable, Signature, TensorSpec
+from proxy.gate import PREDICT, Admit, Gate, Refuse
+from proxy.wire.protos import predict_pb2
+
+SPEC = TensorSpec("x", 1, (-1,), "x:0")
+SERVABLE = Servable(
+    "m", 1, {"serving_default": Signature("serving_default", PREDICT_METHOD, {"x": SPEC}, {})}
+)
+
+
+class Known:
+    def peek(self, key):
+        return SERVABLE if key.model == "m" else None
+
+    async def lookup(self, key, timeout):
+        return None
+
+    async def recheck(self, key, seen, timeout, arrived):
+        return seen
+
+
+def message(dtype=1, model="m"):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = model
+    request.inputs["x"].dtype = dtype
+    request.inputs["x"].tensor_shape.dim.add(size=1)
+    request.inputs["x"].tensor_content = bytes(4)
+    return request.SerializeToString()
+
+
+def gate(share=1.0, models=(), mode=Mode.ENFORCE):
+    return SamplingGate(Known(), Policies(Policy.of(mode)), share=share, models=models)
+
+
+async def test_an_admitted_request_is_chosen_as_it_came():
+    data = message()
+    decision = gate().judge_now(PREDICT, data)
+    assert isinstance(decision, Admit)
+    assert decision.sample is data
+    assert (await gate().judge(PREDICT, data)).sample is data
+
+
+async def test_a_request_chosen_once_does_not_stay_with_the_gate():
+    one = gate(share=0.5)
+    data = message()
+    samples = [one.judge_now(PREDICT, data).sample for _ in range(400)]
+    assert 100 < sum(sample is data for sample in samples) < 300
+    assert {sample for sample in samples if sample is not data} == {None}
+
+
+async def test_what_is_wrong_or_unjudged_is_never_chosen():
+    assert isinstance(await gate().judge(PREDICT, message(dtype=3)), Refuse)
+    observed = await gate(mode=Mode.OBSERVE).judge(PREDICT, message(dtype=3))
+    assert observed.would_refuse
+    assert observed.sample is None
+    unknown = await gate().judge(PREDICT, message(model="other"))
+    assert unknown.failed
+    assert unknown.sample is None
+    assert (await gate(mode=Mode.OFF).judge(PREDICT, message())).sample is None
+
+
+def test_only_the_models_asked_for_are_chosen():
+    assert gate(models=["m"]).judge_now(PREDICT, message()).sample is not None
+    assert gate(models=["n"]).judge_now(PREDICT, message()).sample is None
+
+
+@pytest.mark.parametrize("data", [message(), message(dtype=3)])
+async def test_decisions_are_those_of_the_gate(data):
+    plain = await Gate(Known(), Policies()).judge(PREDICT, data)
+    sampled = await gate().judge(PREDICT, data)
+    assert type(plain) is type(sampled)
+    assert plain.verdict == sampled.verdict
+    assert ModelKey("m") == sampled.view.key
