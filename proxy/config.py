@@ -167,7 +167,8 @@ def share(value: Any) -> float:
     return number
 
 
-def _capture_bytes(value: Any) -> int:
+def capture_bytes(value: Any) -> int:
+    """Bytes, also as 64MiB, but not without a limit; raises SettingsError."""
     number = _size(value)
     if number < 0:
         raise SettingsError(f"{value!r}: captures need a limit, for example 256MiB")
@@ -384,7 +385,7 @@ class Settings:
     capture_max_bytes: int = _setting(
         256 << 20,
         RECORD,
-        _capture_bytes,
+        capture_bytes,
         "SIZE",
         "Size of all captures together; the oldest make room.",
         shown="256MiB",
