@@ -291,6 +291,7 @@ class Proxy:
         return NativeEdge(
             settings.listen,
             gate=self._gate,
+            explainer=self._explainer,
             target=settings.upstream,
             observer=self._observer,
             version_seen=self._signatures.observe_version,

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from tests import odd_servers
-from tests.edge.conftest import PREDICT, ask, predict
+from tests.edge.conftest import EDGES, PREDICT, ask, predict
 from tests.fake_serving import FakeServing
 from tests.proxy_process import running_proxy
 
@@ -18,13 +18,13 @@ TRAILER = "tfs-proxy-diagnosis"
 MISTYPED = "Expects arg[0] to be int64 but float is provided"
 
 
-@pytest.fixture
-async def proxy_to():
+@pytest.fixture(params=EDGES)
+async def proxy_to(request):
     """Start a proxy in front of any target."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(target, *flags):
-            running = running_proxy("--upstream", target, *flags)
+            running = running_proxy("--upstream", target, *EDGES[request.param], *flags)
             proxy = await asyncio.to_thread(running.__enter__)
             stack.push_async_callback(asyncio.to_thread, running.__exit__, None, None, None)
             return proxy

@@ -9,8 +9,11 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from proxy.core.types import RequestView
 from proxy.core.verdict import Verdict
-from proxy.edge.admission import UNLIMITED, expired, forbidden, time_allowed
+from proxy.diagnosis.transport import Spent
+from proxy.edge.admission import UNLIMITED, expired, forbidden, is_late, time_allowed
+from proxy.edge.explainer import Answer as Answered
 from proxy.edge.metadata import warnings
 from proxy.edge.methods import changes_state
 from proxy.edge.native import rpc
@@ -18,10 +21,11 @@ from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.stream import Buffer, Stream, keep
-from proxy.edge.native.rpc import PREFIX, Messages, RequestHead, response_head
+from proxy.edge.native.rpc import PREFIX, Messages, RequestHead, ResponseHead, response_head
 from proxy.edge.native.served import ServedVersion
 from proxy.gate import Decision, Refuse
 from proxy.observe.outcome import Outcome
+from proxy.wire.diagnosis import Annotated
 from proxy.wire.status import Status, status_of
 
 if TYPE_CHECKING:
@@ -35,8 +39,6 @@ _REPLAY_OCTETS: Final = 64 << 10
 _FRESH: Final = 0.001
 # A client with a deadline keeps it by itself; the proxy ends what a client forgot.
 _SLACK: Final = 0.1
-_ROUNDING: Final = 0.03
-_TRANSIT: Final = 0.01
 _LARGEST_JUDGED: Final = 2**31 - 1
 
 
@@ -62,6 +64,8 @@ class Call:
     waiting = False
     sent_at = 0.0
     trailing = b""
+    # What the gate read of the request; None: it was not judged.
+    request: RequestView | None = None
     model: str | None = None
     version: int | None = None
     task: asyncio.Task[None] | None = None
@@ -148,15 +152,13 @@ class Call:
 
     def on_reset(self, _stream: Stream, _code: int, _reason: str, _unprocessed: bool) -> None:
         self._drop_upstream()
-        if not self.over:
-            self.finish(rpc.DEADLINE_EXCEEDED if self._is_late() else rpc.CANCELLED)
-
-    def _is_late(self) -> bool:
-        """Whether a client that gives up now does so because of its deadline, as far as it can be told."""
-        if self.deadline is None:
-            return False
-        # What travels as `grpc-timeout` is rounded up, and counts from its arrival here.
-        return time.monotonic() >= self.deadline - _ROUNDING * (self.deadline - self.began) - _TRANSIT
+        if self.over:
+            return
+        if is_late(time.monotonic(), self.began, self.deadline):
+            self.explained(rpc.DEADLINE_EXCEEDED, "")
+            self.finish(rpc.DEADLINE_EXCEEDED)
+        else:
+            self.finish(rpc.CANCELLED)
 
     def on_sent(self, _stream: Stream, count: int) -> None:
         if self.up is not None and self.up_stream is not None:
@@ -247,6 +249,7 @@ class Call:
 
     def _decided(self, decision: Decision) -> None:
         outcome = self.outcome
+        self.request = decision.view
         verdict = decision.verdict
         if verdict is not None:
             self.model, self.version = verdict.model, verdict.version
@@ -334,7 +337,7 @@ class Call:
 
     # The end.
 
-    def expire(self) -> None:
+    def expire(self, before: int = 0) -> None:
         """Answer for a call whose deadline has passed; the client may have given up already."""
         self._drop_upstream()
         if self.sent_at:
@@ -343,7 +346,9 @@ class Call:
             text = f"tfs-proxy: the deadline passed before a connection to {self.pool.target} was free"
         else:
             text = "tfs-proxy: the deadline passed before the request had arrived in full"
-        self.fail(rpc.DEADLINE_EXCEEDED, text)
+        if not self.over:
+            annotated = self.explained(rpc.DEADLINE_EXCEEDED, "Deadline Exceeded", others=before)
+            self._answer_status(rpc.DEADLINE_EXCEEDED, text, annotated=annotated)
 
     def cut_off(self) -> None:
         """End the call because the proxy stops."""
@@ -361,10 +366,34 @@ class Call:
     def fail(self, code: int, text: str) -> None:
         """End the call with a status of the proxy's own."""
         if not self.over:
-            self._answer_status(code, text)
+            self._answer_status(code, text, annotated=self.explained(code, text))
 
-    def _answer_status(self, code: int, text: str, details: bytes = b"") -> None:
+    def explained(self, code: int, text: str, details: bytes = b"", others: int = 0) -> Annotated | None:
+        """
+        Ask what the proxy knows about an error that it did not decide on.
+
+        `others` are calls that were under way until now, beside those that still are.
+        """
+        explainer = self.plane.explainer
+        if explainer is None or not self.observed:
+            return None
+        outcome = self.outcome
+        outcome.peer, outcome.request_bytes = self.plane.peer_of(self.down), self.received.octets
+        now = time.monotonic()
+        others += self.plane.load.calls - self.entered
+        if self.sent_at:
+            spent = Spent(self.sent_at - self.began, now - self.sent_at, others)
+        else:
+            spent = Spent(now - self.began, None, others)
+        return explainer.explain(outcome, Answered(code, text, details), self.request, spent)
+
+    def _answer_status(
+        self, code: int, text: str, details: bytes = b"", annotated: Annotated | None = None
+    ) -> None:
+        text = text if annotated is None else annotated.text
         block = rpc.status_block(code, text, details, alone=not self.head_sent)
+        if annotated is not None:
+            block += rpc.diagnosis_fields(annotated)
         if not self.head_sent:
             self.down.send_head(self.down_stream, block, end=True)
         elif self.down_stream.queue:
@@ -437,14 +466,22 @@ class Answer:
     def on_head(self, _stream: Stream, block: HeaderBlock, ended: bool) -> None:
         call = self.call
         head = response_head(block)
-        call.head_sent = True
         call.replay = None
         call.release()
         if ended:
-            call.down.send_head(call.down_stream, head.block + call.trailing, end=True)
+            call.down.send_head(call.down_stream, self._ending(block, head) + call.trailing, end=True)
+            call.head_sent = True
             call.finish(rpc.UNKNOWN if head.code is None else head.code)
         else:
+            call.head_sent = True
             call.down.send_head(call.down_stream, head.block)
+
+    def _ending(self, block: HeaderBlock, head: ResponseHead) -> bytes:
+        """The server's last fields, with what the proxy knows about an error added to them."""
+        if not head.code or block.get(b"grpc-status") is None:
+            return head.block
+        annotated = self.call.explained(head.code, rpc.message_of(block), rpc.details_of(block))
+        return head.block if annotated is None else rpc.reworded(block, annotated)
 
     def on_informational(self, _stream: Stream, block: HeaderBlock) -> None:
         self.call.down.send_head(self.call.down_stream, response_head(block).block)
@@ -468,7 +505,7 @@ class Answer:
     def on_trailers(self, _stream: Stream, block: HeaderBlock) -> None:
         call = self.call
         head = response_head(block)
-        call.down.send_trailers(call.down_stream, head.block + call.trailing)
+        call.down.send_trailers(call.down_stream, self._ending(block, head) + call.trailing)
         call.finish(rpc.UNKNOWN if head.code is None else head.code)
 
     def on_reset(self, _stream: Stream, code: int, reason: str, unprocessed: bool) -> None:

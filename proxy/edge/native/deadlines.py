@@ -18,8 +18,8 @@ class Expiring(Protocol):
 
     due: int
 
-    def expire(self) -> None:
-        """Learn that the deadline has passed."""
+    def expire(self, before: int) -> None:
+        """Learn that the deadline has passed; `before` others were told so in the same step."""
 
 
 class Deadlines:
@@ -68,8 +68,8 @@ class Deadlines:
         else:
             due = [step for step in range(self._past + 1, now + 1) if step in self._steps]
         self._past = now
-        for step in due:
-            for call in list(self._steps.pop(step).values()):
-                call.expire()
+        expired = [call for step in due for call in self._steps.pop(step).values()]
+        for before, call in enumerate(expired):
+            call.expire(before)
         self._after()
         self._timer = asyncio.get_running_loop().call_later(STEP, self._tick) if self._steps else None

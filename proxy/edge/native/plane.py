@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from proxy.edge.admission import Limits, Load
+from proxy.edge.explainer import Explainer
 from proxy.edge.native.deadlines import Deadlines
 from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.shell import flush
@@ -31,6 +32,7 @@ class Plane:
         pool: Pool,
         local_pool: Pool | None,
         local_methods: Collection[str],
+        explainer: Explainer | None,
     ) -> None:
         self.ready = ready
         self.gate = gate
@@ -38,6 +40,7 @@ class Plane:
         self.limits = limits
         self.load = Load(limits)
         self.version_seen = version_seen
+        self.explainer = explainer
         self.pool = pool
         self.deadlines = Deadlines(self.flush)
         self._local_pool = local_pool

@@ -6,19 +6,21 @@ block is kept in the block's `memo`, since blocks repeat.
 """
 
 import base64
+import binascii
 import re
 import zlib
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
-from proxy.edge.metadata import DETAILS, Pair
+from proxy.edge.metadata import DETAILS, Pair, diagnosed
 from proxy.edge.methods import UNARY_METHODS
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import encode_fields
 from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.stream import Buffer
 from proxy.gate import JUDGED_METHODS
+from proxy.wire.diagnosis import Annotated
 
 OK: Final = 0
 CANCELLED: Final = 1
@@ -156,6 +158,34 @@ def status_block(code: int, text: str, details: bytes = b"", *, alone: bool) -> 
         fields.append((b"grpc-message", encode_message(text)))
     block += encode_fields(tuple(fields))
     return block + encode_metadata(((DETAILS, details),)) if details else block
+
+
+def message_of(block: HeaderBlock) -> str:
+    """Decode `grpc-message`; "" when there is none."""
+    return unquote_to_bytes(block.get(b"grpc-message") or b"").decode("utf-8", "replace")
+
+
+def details_of(block: HeaderBlock) -> bytes:
+    """Decode `grpc-status-details-bin`; empty when there is none or it cannot be."""
+    value = block.get(DETAILS.encode()) or b""
+    try:
+        return base64.b64decode(value + b"=" * (-len(value) % 4))
+    except binascii.Error:
+        return b""
+
+
+def reworded(block: HeaderBlock, annotated: Annotated) -> bytes:
+    """Encode trailers again with text and details of a diagnosis in the place of the server's."""
+    own = {b"grpc-message", DETAILS.encode()} if annotated.details else {b"grpc-message"}
+    fields = tuple(field for field in block.fields if field[0] not in own)
+    if annotated.text:
+        fields = (*fields, (b"grpc-message", encode_message(annotated.text)))
+    return encode_fields(fields) + diagnosis_fields(annotated)
+
+
+def diagnosis_fields(annotated: Annotated) -> bytes:
+    """Encode the details and the sentence of a diagnosis."""
+    return encode_metadata(diagnosed((), annotated))
 
 
 def status_of_reset(code: int) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 import grpc
 
 from proxy.edge.admission import Limits
+from proxy.edge.explainer import Explainer
 from proxy.edge.interface import AddressInUseError
 from proxy.edge.local import Handlers
 from proxy.edge.native.downstream import Clients
@@ -50,6 +51,7 @@ class NativeEdge:
         version_seen: Callable[[str, int], None],
         local: Handlers,
         limits: Limits,
+        explainer: Explainer | None = None,
         tls: ssl.SSLContext | None = None,
         upstream_tls: ssl.SSLContext | None = None,
         server_name: str | None = None,
@@ -71,6 +73,7 @@ class NativeEdge:
             pool=self._pool,
             local_pool=self._local_pool,
             local_methods=local,
+            explainer=explainer,
         )
         self._clients = Clients(self._plane, http2_limits or Http2Limits(), _MAX_CONNECTIONS)
         self._server: asyncio.Server | None = None

@@ -66,7 +66,7 @@ class Shell(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.transport = None
-        because = self.lost_because or "the connection was closed" + (f": {error}" if error else "")
+        because = self.lost_because or "Connection closed" + (f": {error}" if error else "")
         self.connection.lost(because)
         self.on_closed(because)
         flush(self.ready)

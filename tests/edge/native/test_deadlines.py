@@ -12,7 +12,7 @@ class Waiting:
     def __init__(self):
         self.expired = asyncio.get_running_loop().create_future()
 
-    def expire(self):
+    def expire(self, before):
         self.expired.set_result(time.monotonic())
 
 
