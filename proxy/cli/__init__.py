@@ -30,6 +30,9 @@ COMMANDS: Mapping[str, Lazy] = {
     "example": Lazy("proxy.cli.example:example", "Print client code for a signature, ready to run."),
     "check": Lazy("proxy.cli.check:check", "Judge requests from files, without sending them."),
     "capture": Lazy("proxy.cli.capture:capture", "Record live requests for a model as a warm-up file."),
+    "replay": Lazy(
+        "proxy.cli.replay:replay_command", "Send recorded requests again and compare the answers."
+    ),
     "lint": Lazy("proxy.cli.lint:lint", "Find faults in configurations and SavedModels, offline."),
     "config": Lazy("proxy.cli.config:config", "Print the effective settings and where each comes from."),
     "dev-server": Lazy(

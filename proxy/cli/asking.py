@@ -41,16 +41,8 @@ def ask(settings: Settings, question: Callable[[ServingClient], Awaitable[_Answe
     """
 
     async def run() -> _Answer:
-        tls = None
-        if settings.speaks_tls:
-            tls = Tls(
-                ca=settings.upstream_ca,
-                certificate=settings.upstream_cert,
-                key=settings.upstream_key,
-                server_name=settings.upstream_server_name,
-            )
         try:
-            channel = open_channel(settings.upstream, tls, http_proxy=settings.use_http_proxy)
+            channel = open_channel(settings.upstream, tls_of(settings), http_proxy=settings.use_http_proxy)
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         async with channel:
@@ -60,6 +52,18 @@ def ask(settings: Settings, question: Callable[[ServingClient], Awaitable[_Answe
         return asyncio.run(run())
     except NoAnswerError as error:
         raise CannotAskError(_told(settings.upstream, error)) from error
+
+
+def tls_of(settings: Settings) -> Tls | None:
+    """How the settings want servers to be met; None: in plaintext."""
+    if not settings.speaks_tls:
+        return None
+    return Tls(
+        ca=settings.upstream_ca,
+        certificate=settings.upstream_cert,
+        key=settings.upstream_key,
+        server_name=settings.upstream_server_name,
+    )
 
 
 def _told(target: str, error: NoAnswerError) -> str:

@@ -1,0 +1,74 @@
+"""TensorProto → numpy array, as TensorFlow reads it (`tensor.cc`, `FromProto`); the inverse of arrays.py.
+
+Law: for commands that compare or learn, never for traffic. numpy is imported on use.
+"""
+
+from math import prod
+from typing import TYPE_CHECKING, Any, Final
+
+from proxy.core.types import DT_STRING, DTYPES
+from proxy.wire.protos import tensor_pb2
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_BFLOAT16: Final = 14
+_HALF_VAL: Final = "half_val"
+
+
+def array_of(proto: tensor_pb2.TensorProto) -> "np.ndarray[Any, Any]":
+    """The array in `proto`; strings as objects, bfloat16 as float32, which holds every value of it.
+
+    A last value stands for those that are missing, as in TensorFlow. Raises ValueError for dtypes that numpy has
+    not, string tensors in `tensor_content`, and payloads that do not fit their shape.
+    """
+    import numpy as np  # not needed to run the proxy
+
+    kind = DTYPES.get(proto.dtype)
+    dims = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if kind is None or min(dims, default=0) < 0:
+        raise ValueError(f"dtype {proto.dtype} with shape {list(dims)} is no tensor")
+    if proto.dtype == DT_STRING:
+        if proto.tensor_content:
+            raise ValueError("strings in tensor_content")
+        return _filled(np.array([*proto.string_val, None], dtype=object)[:-1], dims, b"")
+    bits = np.dtype("<u2") if proto.dtype == _BFLOAT16 else _numpy_dtype(kind.name)
+    if proto.tensor_content:
+        values = np.frombuffer(proto.tensor_content, bits)
+    else:
+        field = getattr(proto, kind.field)
+        if kind.field == _HALF_VAL and kind.name in {"float16", "bfloat16"}:
+            # The bits of each; clients also write them as negative shorts.
+            values = (np.array(field, np.int64) & 0xFFFF).astype("<u2").view(bits)
+        elif kind.per_element == 2:
+            part = np.float32 if bits.itemsize == 8 else np.float64
+            values = np.array(field, part).view(bits)
+        else:
+            values = np.array(field, bits)
+    if proto.dtype == _BFLOAT16:
+        values = (values.astype("<u4") << 16).view("<f4")
+    return _filled(values, dims, 0)
+
+
+def _numpy_dtype(name: str) -> "np.dtype[Any]":
+    import numpy as np
+
+    try:
+        return np.dtype(name).newbyteorder("<")
+    except TypeError:
+        raise ValueError(f"numpy has no {name}") from None
+
+
+def _filled(values: "np.ndarray[Any, Any]", dims: tuple[int, ...], nothing: object) -> "np.ndarray[Any, Any]":
+    import numpy as np
+
+    count = prod(dims)
+    if values.size > count:
+        raise ValueError(f"{values.size} values in a shape of {count}")
+    if values.size < count:
+        last = values[-1] if values.size else nothing
+        whole = np.empty(count, values.dtype)
+        whole[: values.size] = values
+        whole[values.size :] = last
+        values = whole
+    return values.reshape(dims)
