@@ -1,0 +1,167 @@
+"""Failures of models and connections over time: reloads, deaths, doors that stay closed."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import urllib.request
+
+import grpc
+import pytest
+
+from tests import odd_servers
+from tests.failures.conftest import telling
+from tests.fake_serving import DT_FLOAT, FakeServing, signature_def
+from tests.judging import predict, tensor
+from tests.proxy_process import running_proxy
+
+REQUEST = predict("m", x=tensor("float32", (1, 3)))
+
+
+@pytest.fixture
+async def serving():
+    async with FakeServing() as serving:
+        serving.load("m")
+        yield serving
+
+
+@pytest.fixture
+def through(background):
+    """What a client is told by a proxy before `target`, once `event` is in its log."""
+
+    def told(target, event="upstream_out_of_reach", flags=(), env=None, timeout=30):
+        with running_proxy("--upstream", target, *flags, env=env) as proxy, telling(proxy) as tell:
+            proxy.wait_for(event)
+            return tell(REQUEST)
+
+    return told
+
+
+def test_f62_nobody_listens(through):
+    with odd_servers.nobody() as target:
+        told = through(target)
+    assert told.code == "UNAVAILABLE"
+    assert "nothing listens there" in told.words
+
+
+def test_f45_f48_f49_f50_a_port_that_is_not_open_may_wait_for_a_model(through):
+    with odd_servers.nobody() as target:
+        words = through(target).words
+    assert "its port opens only when every configured model has a loaded version" in words
+
+
+def test_f60_a_forward_proxy_in_the_way(through, background):
+    target = background(odd_servers.talking(odd_servers.nginx))
+    told = through(
+        target, flags=("--use-http-proxy",), env={"http_proxy": f"http://{target}", "no_proxy": ""}
+    )
+    assert f"calls go through the forward proxy {target} named by http_proxy" in told.words
+
+
+def test_f51_f61_the_rest_port(through, background):
+    told = through(background(odd_servers.talking(odd_servers.rest)))
+    assert "speaks TensorFlow Serving's REST interface, not gRPC" in told.words
+
+
+def test_f63_a_name_without_an_address(through):
+    assert "'nosuch.invalid' has no address" in through("nosuch.invalid:8500").words
+
+
+def test_f64_every_address_is_told_with_its_result(through):
+    with odd_servers.nobody() as one, odd_servers.nobody() as other:
+        words = through(f"ipv4:{one},{other}").words
+    assert f"({one} refused, {other} refused)" in words
+
+
+def test_f65_tls_on_one_side(through, background, tmp_path):
+    pki = odd_servers.make_pki(tmp_path)
+    serving = background(FakeServing(credentials=odd_servers.server_credentials(pki)))
+    assert "speaks TLS and is spoken to in plaintext" in through(serving.target).words
+
+
+def test_f14_the_loaders_private_signature_is_never_offered(background):
+    serving = background(FakeServing())
+    signature = signature_def({"x": (DT_FLOAT, (-1, 3))})
+    serving.load("m", 1, {"a": signature, "__saved_model_init_op": signature})
+    with running_proxy("--upstream", serving.target) as proxy, telling(proxy) as tell:
+        told = tell(predict("m", "__saved_model_init_op", x=tensor("float32", (1, 3))))
+    assert told.code == "FAILED_PRECONDITION"
+    assert "the model has 'a'" in told.words or "'a'" in told.words
+    assert told.words.count("__saved_model_init_op") == 1
+
+
+def test_f17_the_components_of_a_ragged_input_are_asked_for(background):
+    serving = background(FakeServing())
+    parts = {"args_0": (DT_FLOAT, (-1,)), "args_0_1": (DT_FLOAT, (-1,))}
+    serving.load("m", 1, {"serving_default": signature_def(parts)})
+    with running_proxy("--upstream", serving.target) as proxy, telling(proxy) as tell:
+        told = tell(predict("m", args_0=tensor("float32", (3,))))
+    assert 'inputs["args_0_1"]' in told.words or "'args_0_1'" in told.words
+
+
+def test_f16_an_input_that_a_new_version_renames_is_told_before_a_client_fails(background):
+    serving = background(FakeServing())
+    serving.load("m", 1, {"serving_default": signature_def({"input_1": (DT_FLOAT, (-1, 3))})})
+    flags = ("--upstream", serving.target, "--model", "m", "--poll-seconds", "0.05")
+    with running_proxy(*flags) as proxy, telling(proxy) as tell:
+        request = predict("m", input_1=tensor("float32", (1, 3)))
+        assert tell(request).code == "OK"
+        serving.swap("m", 2, {"serving_default": signature_def({"input_2": (DT_FLOAT, (-1, 3))})})
+        drift = proxy.wait_for("signature_drift")
+        told = tell(request)
+    assert drift["kind"] == "breaking"
+    assert "input_2" in told.words
+
+
+def test_f50_a_model_that_is_loading_is_worth_a_retry(background):
+    serving = background(FakeServing())
+    serving.load("m", 1, state="LOADING")
+    with running_proxy("--upstream", serving.target) as proxy, telling(proxy) as tell:
+        told = tell(REQUEST)
+    assert told.code == "UNAVAILABLE"
+    assert "version 1 still LOADING" in told.words
+
+
+def test_f53_the_error_that_keeps_a_model_from_loading_reaches_the_client(background):
+    serving = background(FakeServing())
+    serving.load("m", 1, state="END", error=(5, "Op type not registered 'MyOp' in binary running on host."))
+    with running_proxy("--upstream", serving.target) as proxy, telling(proxy) as tell:
+        assert "Op type not registered 'MyOp'" in tell(REQUEST).words.replace("\\", "")
+
+
+def test_f100_the_proxy_does_not_load_tensorflow():
+    code = "import sys, proxy.app; sys.exit('tensorflow.python' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_f74_f104_what_was_in_flight_when_the_server_died_is_named(serving):
+    async with odd_servers.Tunnel(serving.target) as tunnel:
+        running = running_proxy("--upstream", tunnel.target)
+        proxy = await asyncio.to_thread(running.__enter__)
+        async with grpc.aio.insecure_channel(proxy.target) as channel:
+            with serving.hold("Predict") as hold:
+                method = "/tensorflow.serving.PredictionService/Predict"
+                call = channel.unary_unary(method)(REQUEST.SerializeToString(), timeout=20)
+                await hold.arrived()
+                tunnel.cut()
+                details = await call.details()
+        with await asyncio.to_thread(urllib.request.urlopen, f"http://{proxy.admin}/api/suspects") as answer:
+            (death,) = json.load(answer)["deaths"]
+        await asyncio.to_thread(running.__exit__, None, None, None)
+    assert "the connection was lost with this request in flight" in details
+    assert death["suspects"][0]["inputs"] == {"x": "float32[1,3]"}
+
+
+@pytest.mark.parametrize(
+    ("others", "words"), [(0, "executing, as no other call"), (2, "queued behind others")]
+)
+async def test_f58_f71_f72_f78_a_deadline_says_where_the_time_went(serving, others, words):
+    running = running_proxy("--upstream", serving.target, "--default-deadline", "1")
+    proxy = await asyncio.to_thread(running.__enter__)
+    async with grpc.aio.insecure_channel(proxy.target) as channel:
+        with serving.hold("Predict"):
+            method = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+            calls = [method(REQUEST.SerializeToString()) for _ in range(others + 1)]
+            texts = [await call.details() for call in calls]
+    await asyncio.to_thread(running.__exit__, None, None, None)
+    assert words in texts[0]
