@@ -15,6 +15,9 @@ from typing import Any, Self
 ROOT = Path(__file__).parent.parent
 PATIENCE = 20.0
 
+EDGES: dict[str, tuple[str, ...]] = {"grpcio": ("--edge", "grpcio"), "native": ("--edge", "native")}
+"""The flags that choose each edge."""
+
 
 class ProxyProcess:
     """A running `tfs-proxy serve`. `target` is where clients call, `admin` where HTTP is."""

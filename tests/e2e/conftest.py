@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 from proxy.core.reasons import Reason
 from proxy.wire.protos import predict_pb2
 from tests.conftest import DevServer
-from tests.proxy_process import ProxyProcess, running_proxy
+from tests.proxy_process import EDGES, ProxyProcess, running_proxy
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 PATIENCE = 20.0
@@ -107,10 +107,16 @@ def wait_until_ready(proxy: ProxyProcess) -> None:
     pytest.fail(f"never ready: {missing}")
 
 
+@pytest.fixture(scope="session", params=EDGES)
+def edge(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The flags that choose an edge: whatever goes the whole way goes it through each of them."""
+    return EDGES[request.param]
+
+
 @pytest.fixture(scope="session")
-def proxied(dev_server: DevServer) -> Iterator[ProxyProcess]:
+def proxied(dev_server: DevServer, edge: tuple[str, ...]) -> Iterator[ProxyProcess]:
     """A proxy in front of the dev server with every model."""
-    with running_proxy("--upstream", dev_server.target, "--model", "ssd") as proxy:
+    with running_proxy("--upstream", dev_server.target, "--model", "ssd", *edge) as proxy:
         wait_until_ready(proxy)
         yield proxy
 

@@ -28,9 +28,9 @@ def server(tmp_path_factory, start_shared_dev_server):
 
 
 @pytest.fixture(scope="module")
-def clients(server, connect):
+def clients(server, edge, connect):
     flags = [f"--model={name}" for name in MODELS]
-    with running_proxy("--upstream", server.target, *flags) as proxy:
+    with running_proxy("--upstream", server.target, *flags, *edge) as proxy:
         wait_until_ready(proxy)
         yield connect(server.target), connect(proxy.target)
 

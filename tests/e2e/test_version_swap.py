@@ -63,12 +63,13 @@ def call_through_the_swap(direct: Client, proxied: Client, old_served: threading
 
 
 def test_no_valid_request_is_refused_while_the_signature_changes(
-    models_dir, tmp_path, start_dev_server, connect
+    models_dir, tmp_path, start_dev_server, edge, connect
 ):
     base = tmp_path / "m"
     shutil.copytree(models_dir / "half" / "1", base / "1")
     server = start_dev_server("--model", f"m={base}", "--poll-seconds", "0.2")
-    with running_proxy("--upstream", server.target, "--model", "m", "--refresh-seconds", "3600") as proxy:
+    flags = ("--upstream", server.target, "--model", "m", "--refresh-seconds", "3600", *edge)
+    with running_proxy(*flags) as proxy:
         wait_until_ready(proxy)
         old_served = threading.Event()
         with ThreadPoolExecutor(CLIENTS) as pool:

@@ -11,12 +11,9 @@ from google.rpc import error_details_pb2, status_pb2
 
 from proxy.wire.protos import predict_pb2
 from tests.fake_serving import FakeServing
-from tests.proxy_process import ProxyProcess, running_proxy
+from tests.proxy_process import EDGES, ProxyProcess, running_proxy
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
-
-EDGES: dict[str, tuple[str, ...]] = {"grpcio": ("--edge", "grpcio"), "native": ("--edge", "native")}
-"""The flags that choose each edge."""
 
 StartProxy = Callable[..., ProxyProcess]
 

@@ -3,11 +3,8 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from tests.proxy_process import ProxyProcess, running_proxy
+from tests.proxy_process import EDGES, ProxyProcess, running_proxy
 from tests.transparency.scripted import Script, ScriptedServer, channel_to
-
-EDGES: dict[str, tuple[str, ...]] = {"grpcio": ("--edge", "grpcio"), "native": ("--edge", "native")}
-"""The flags that choose each edge."""
 
 
 @pytest.fixture(scope="session")
