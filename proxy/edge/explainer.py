@@ -96,7 +96,7 @@ class Explainer:
         servable: Servable | None = None
         versions = None
         if key is not None:
-            servable = self._signatures.peek(key)
+            servable = self._signatures.last(key)
             state = self._models.model(key.model)
             versions = state.versions if state is not None else None
         return Call(

@@ -115,6 +115,10 @@ class SignatureCache:
         self._served.move_to_end(key)
         return entry.found if isinstance(entry.found, Servable) else None
 
+    def last(self, key: ModelKey) -> Servable | None:
+        """The servable last seen for `key`, however old: good enough to explain by, never to judge by."""
+        return self._last_served.get(key)
+
     async def lookup(self, key: ModelKey, timeout: float | None) -> Lookup | None:
         """The servable, or its absence, for `key`; None: not to be had within `timeout` seconds.
 

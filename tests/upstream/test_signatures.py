@@ -202,6 +202,14 @@ async def test_a_version_seen_while_a_question_is_under_way_outdates_its_answer(
     assert (await cache.lookup(KEY, 5)).version == 2
 
 
+async def test_what_is_outdated_still_serves_to_explain(cache):
+    found = await cache.lookup(KEY, 5)
+    cache.invalidate()
+    assert cache.peek(KEY) is None
+    assert cache.last(KEY) == found
+    assert cache.last(ModelKey("other")) is None
+
+
 async def test_invalidating_a_model_leaves_the_others_alone(serving, cache):
     serving.load("other", 1)
     await cache.lookup(KEY, 5)

@@ -1,0 +1,57 @@
+"""What is odd about a signature, and the request of zeros that fits it."""
+
+import pytest
+
+from proxy.core.policy import Policy
+from proxy.core.types import ModelKey, TensorSpec
+from proxy.core.validate import judge
+from proxy.doctor.line import Mark
+from proxy.doctor.models import odd, zeros
+from proxy.wire.request import parse_predict
+from tests.judging import servable, signature
+
+PLAIN = signature({"x": ("float32", (-1, 3))}, {"y": ("float32", (-1, 2))})
+
+
+def found(each):
+    return [(line.mark, line.failures) for line in odd("s", each)]
+
+
+def test_a_plain_signature_has_nothing_odd():
+    assert found(PLAIN) == []
+
+
+def test_each_oddity_is_told_with_its_failure():
+    nameless = signature({"x": ("float32", (-1, 3))})
+    nameless.outputs["y"] = TensorSpec("y", 1, (-1,), "")
+    assert found(nameless) == [(Mark.FAULT, ("F13",))]
+    assert found(signature({"x": ("float32", (-1, 3))}, method="")) == [(Mark.NOTE, ("F12",))]
+    assert found(signature({"x": ("float32", (1, 3))})) == [(Mark.NOTE, ("F30",))]
+    assert found(signature({"x": ("float32", (-1, 3))}, {"y": ("float32", ())})) == [(Mark.NOTE, ("F83",))]
+    assert found(signature({"x": ("float32", (-1, 3))}, {"y": ("float32", (-1, 1025, 1024))})) == [
+        (Mark.FAULT, ("F69",))
+    ]
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"x": ("float32", (-1, 3)), "ids": ("int64", (-1, 4))},
+        {"x": ("uint8", ())},
+        {"x": ("float16", (2, -1, -1))},
+        {"x": ("complex64", None)},
+        {"x": ("string", (-1,)), "y": ("string", ())},
+        {"x": ("bool", (0, 3))},
+    ],
+)
+def test_a_request_of_zeros_fits_its_signature(inputs):
+    each = signature(inputs)
+    view = parse_predict(zeros(ModelKey("m", 1), each))
+    assert view.key == ModelKey("m", 1)
+    verdict = judge(view, servable(each), Policy())
+    assert verdict.violations == ()
+
+
+def test_free_dimensions_become_one():
+    (view,) = parse_predict(zeros(ModelKey("m"), signature({"x": ("float32", (-1, 3))}))).inputs
+    assert (view.dims, view.content_length) == ((1, 3), 12)
