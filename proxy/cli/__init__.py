@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "replay": Lazy(
         "proxy.cli.replay:replay_command", "Send recorded requests again and compare the answers."
     ),
+    "learn": Lazy("proxy.cli.learn:learn", "Propose a policy from recorded requests."),
     "lint": Lazy("proxy.cli.lint:lint", "Find faults in configurations and SavedModels, offline."),
     "config": Lazy("proxy.cli.config:config", "Print the effective settings and where each comes from."),
     "dev-server": Lazy(

@@ -29,6 +29,7 @@ from proxy.replay.comparison import Answer, Difference, differences
 from proxy.replay.records import Recorded, UnreadableCaptureError, recorded_requests
 from proxy.replay.sending import Pair, Target, replay
 from proxy.upstream.channel import open_channel
+from proxy.wire.values import require_numpy
 
 _CODES: Final = {code.value[0]: code.name for code in grpc.StatusCode}
 _MOST_SHOWN: Final = 100
@@ -130,6 +131,10 @@ def replay_command(
     """
     if baseline is None and baseline_version is not None:
         raise click.UsageError("--baseline-version needs --baseline")
+    try:
+        require_numpy()
+    except ModuleNotFoundError as error:
+        raise CannotAskError("comparing values needs numpy: pip install numpy") from error
     report = Report(tolerance, with_baseline=baseline is not None)
     requests = islice(chain.from_iterable(map(recorded_requests, files)), limit)
     try:
