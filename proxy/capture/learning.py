@@ -105,7 +105,7 @@ def _of_model(model: _Model) -> Iterator[str]:
         yield "# warn: forward and tell; refuse them once you trust this"
         yield "severities:"
         yield from (f"  {reason.value}: warn" for reason in reasons)
-        yield "# sample: 10  # look at the values of every tenth request only"
+        yield "# sample: 10  # to look at the values of every tenth request only"
     inputs = [(alias, list(_of_input(seen))) for alias, seen in sorted(model.inputs.items())]
     if any(lines for _, lines in inputs):
         yield "inputs:"
@@ -120,12 +120,13 @@ def _of_model(model: _Model) -> Iterator[str]:
 def _reasons(model: _Model) -> list[Reason]:
     """Which questions all that was seen answers well."""
     inputs = model.inputs.values()
-    numbers = [seen for seen in inputs if seen.low is not None]
+    floats = [seen for seen in inputs if any("float" in DTYPES[dtype].name for dtype in seen.dtypes)]
     strings = [seen for seen in inputs if seen.strings["all"]]
     watched = [seen for seen in inputs if seen.looked_for_constants]
     wanted = {
-        Reason.VALUE_NOT_FINITE: numbers and all(seen.finite for seen in inputs),
-        Reason.VALUE_OUTSIDE_POLICY_RANGE: any(_range(seen) for seen in numbers),
+        Reason.BATCH_TOO_LARGE: model.largest_batch > 0,
+        Reason.VALUE_NOT_FINITE: floats and all(seen.finite for seen in floats),
+        Reason.VALUE_OUTSIDE_POLICY_RANGE: any(_range(seen) for seen in inputs),
         Reason.VALUE_CONSTANT: watched and not any(seen.constants for seen in watched),
         Reason.STRING_NOT_AN_IMAGE: any(_kind(seen) is StringKind.IMAGE for seen in strings),
         Reason.STRING_NOT_AN_EXAMPLE: any(_kind(seen) is StringKind.EXAMPLE for seen in strings),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from proxy.capture.learning import Learner
 from proxy.client_code.request import PNG, TF_EXAMPLE
 from proxy.config import Settings, read_file
-from proxy.core.reasons import Severity
+from proxy.core.reasons import Reason, Severity
 from proxy.core.values import judge_values
 from proxy.wire.arrays import tensor_of
 from proxy.wire.protos import predict_pb2
@@ -92,6 +92,12 @@ def test_nothing_is_proposed_that_would_refuse(tmp_path):
     severities = learned.models["m"].severities
     assert severities
     assert set(severities.values()) == {Severity.WARN}
+    assert severities[Reason.BATCH_TOO_LARGE] is Severity.WARN
+
+
+def test_integers_are_not_asked_whether_they_are_finite(tmp_path):
+    _, learned = learn(tmp_path, request(ids=np.array([[3, 4]])))
+    assert Reason.VALUE_NOT_FINITE not in learned.models["m"].severities
 
 
 def test_what_was_seen_is_not_asked_about(tmp_path):
@@ -99,7 +105,7 @@ def test_what_was_seen_is_not_asked_about(tmp_path):
     constant = floats(*[3.0] * 20)
     _, learned = learn(tmp_path, request(x=odd, c=constant, s=words(b"aGVsbG8gd29ybGQhIMOkw7bDvAABAgME")))
     asked = {reason.value for reason in learned.models["m"].severities}
-    assert asked == {"VALUE_OUTSIDE_POLICY_RANGE"}
+    assert asked == {"VALUE_OUTSIDE_POLICY_RANGE", "BATCH_TOO_LARGE"}
 
 
 def test_the_largest_batch_becomes_a_power_of_two(tmp_path):
