@@ -218,11 +218,10 @@ def diagnose_deadline(
             f"the deadline passed after {spent.before:.3g} s in the proxy, before the request had arrived in full and been judged",
             "F71",
         )
-    where = (
-        f"queued behind others or executing: {spent.others} other calls were under way"
-        if spent.others
-        else "executing, as no other call was under way"
-    )
+    where = "executing, as no other call was under way"
+    if spent.others:
+        calls = "call" if spent.others == 1 else "calls"
+        where = f"queued behind others or executing: {spent.others} more {calls} under way"
     return _found(
         Reason.UPSTREAM_DEADLINE_EXCEEDED,
         f"the server had the request for {spent.upstream:.3g} of {spent.before + spent.upstream:.3g} s over a connection that stands, "

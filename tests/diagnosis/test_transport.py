@@ -109,7 +109,7 @@ def test_a_deadline_without_a_connection_says_why_there_is_none():
             Spent(0.1, 0.9),
             "had the request for 0.9 of 1 s over a connection that stands, and gave no answer: executing",
         ),
-        (Spent(0.1, 0.9, others=7), "queued behind others or executing: 7 other calls"),
+        (Spent(0.1, 0.9, others=7), "queued behind others or executing: 7 more calls"),
     ],
 )
 def test_a_deadline_over_a_connection_says_where_the_time_went(spent, words):

@@ -164,4 +164,4 @@ async def test_f58_f71_f72_f78_a_deadline_says_where_the_time_went(serving, othe
             calls = [method(REQUEST.SerializeToString()) for _ in range(others + 1)]
             texts = [await call.details() for call in calls]
     await asyncio.to_thread(running.__exit__, None, None, None)
-    assert words in texts[0]
+    assert any(words in text for text in texts)
