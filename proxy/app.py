@@ -42,6 +42,8 @@ from proxy.upstream.reach import ReachWatch
 from proxy.upstream.signatures import SignatureCache
 
 SERVING: Final = "serving"
+CAPTURING: Final = "capturing"
+"""Said at start, because what is recorded holds tensor values."""
 DRAINING: Final = "draining"
 STOPPED: Final = "stopped"
 
@@ -106,6 +108,8 @@ async def _live(
         mode=settings.mode.value,
         version=version("tfs-proxy"),
     )
+    if sink is not None:
+        _log.warning(CAPTURING, share=settings.capture_sample, models=settings.capture_model or "all")
     announce(addresses)
     await signals.first.wait()
     _log.info(DRAINING, drain_seconds=settings.drain_seconds, grace_seconds=settings.grace_seconds)

@@ -244,3 +244,27 @@ def test_nonsense_about_values_is_told_with_its_place(write, inputs, problem):
     with pytest.raises(SettingsError, match=problem) as caught:
         read_file(write(f"models: {{detector: {{{inputs}}}}}"))
     assert "models: detector" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "share"), [("1%", 0.01), ("0.5 %", 0.005), (0.25, 0.25), ("1", 1.0), ("100%", 1.0)]
+)
+def test_a_share_is_a_part_or_a_percentage(written, share):
+    assert parse("capture_sample", written) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("written", ["0", "101%", "2", "-1%", "all", "", "nan", True])
+def test_what_is_no_share_is_said(written):
+    with pytest.raises(SettingsError, match="is not a share above 0 and up to 1"):
+        parse("capture_sample", written)
+
+
+def test_captures_need_a_limit_and_a_folder(tmp_path):
+    with pytest.raises(SettingsError, match="captures need a limit"):
+        parse("capture_max_bytes", "-1")
+    assert parse("capture_max_bytes", "1MiB") == 1 << 20
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(SettingsError, match="is not a folder"):
+        parse("capture", str(file))
+    assert parse("capture", str(tmp_path / "new")) == tmp_path / "new"

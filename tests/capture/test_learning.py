@@ -138,7 +138,7 @@ ARRAYS = st.lists(NUMBERS, min_size=1, max_size=20).map(lambda values: np.array(
 @given(
     requests=st.lists(st.tuples(NAMES, st.dictionaries(NAMES, ARRAYS, max_size=3)), min_size=1, max_size=4)
 )
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_a_learned_policy_has_nothing_to_say_against_what_it_learned_from(requests, tmp_path_factory):
     messages = [request(model, **inputs) for model, inputs in requests]
     _, learned = learn(tmp_path_factory.mktemp("learned"), *messages)

@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from proxy.wire.prediction_log import logged_request
-from proxy.wire.protos import predict_pb2
+from proxy.wire.protos import classification_pb2, predict_pb2
 from proxy.wire.tfrecord import read_records
 from tests.proxy_process import running_proxy
 
@@ -79,6 +79,7 @@ def test_a_capture_is_a_warm_up_file(edge, dev_server, models_dir, start_dev_ser
                 assert call(channel, request_of(b"number %d" % number)) == "OK"
             assert call(channel, request_of(b"a secret", ids=(1, 2, 3))) == "INVALID_ARGUMENT"
             assert call(channel, request_of(b"a secret", model="nobody")) == "NOT_FOUND"
+            assert proxy.wait_for("capturing")["share"] == 1
             scalar = predict_pb2.PredictRequest()
             scalar.model_spec.name = "scalar"
             scalar.inputs["x"].dtype = 1
@@ -122,6 +123,57 @@ def test_a_request_that_the_server_fails_is_not_recorded(edge, dev_server, tmp_p
     ):
         assert call(channel, bad.SerializeToString()) == "INVALID_ARGUMENT"
     assert list((tmp_path / "captures").iterdir()) == []
+
+
+def test_classify_is_recorded_as_such(edge, dev_server, tmp_path):
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name = "cls"
+    features = request.input.example_list.examples.add().features.feature
+    features["x"].float_list.value.extend([1, 2])
+    flags = (
+        "--upstream",
+        dev_server.target,
+        "--edge",
+        edge,
+        "--capture",
+        str(tmp_path),
+        "--capture-sample",
+        "1",
+    )
+    with (
+        running_proxy(*flags) as proxy,
+        grpc.insecure_channel(proxy.target) as channel,
+    ):
+        data = request.SerializeToString()
+        assert call(channel, data, "/tensorflow.serving.PredictionService/Classify") == "OK"
+    with (tmp_path / "cls.000001.tfrecord").open("rb") as file:
+        (logged,) = map(logged_request, read_records(file))
+    assert logged.kind == "classify_log"
+    assert classification_pb2.ClassificationRequest.FromString(logged.request) == request
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    command = [
+        sys.executable,
+        "-m",
+        "proxy",
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+    ]
+    done = subprocess.run(
+        [*command, "--capture", str(tmp_path / "file" / "under")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_nothing_is_recorded_unless_asked_for(dev_server, tmp_path):

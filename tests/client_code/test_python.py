@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.client_code import python, python_light
@@ -89,6 +89,7 @@ NAMES = st.text(min_size=1, max_size=30) | st.sampled_from(
     dtype=st.sampled_from(sorted(set(DTYPES) - {20, 21})),
     label=st.booleans(),
 )
+@settings(deadline=None)
 def test_odd_names_stay_strings(names, dtype, label):
     model, signature, alias, version = names
     spec = TensorSpec(alias, dtype, (-1,), f"{alias}:0")
