@@ -126,7 +126,7 @@ async def _walked(checklist: Checklist, console: Console | None) -> list[Line]:
     with open_console(stderr=True).status(f"looking at {checklist.target}") as status:
         async for line in checklist.walk():
             lines.append(line)
-            status.update(f"looking on after: {line.topic}")
+            status.update(f"{line.topic} is done, looking on")
             if console is not None:
                 _show(console, line)
     if console is not None:
@@ -137,7 +137,8 @@ async def _walked(checklist: Checklist, console: Console | None) -> list[Line]:
 def _show(console: Console, line: Line) -> None:
     sign, word, style = _SIGNS[line.mark]
     mark = sign if console.is_terminal else word
-    console.print(Text.assemble((mark, style), " ", (line.topic, "bold"), f": {line.seen}"), soft_wrap=True)
+    seen = (_printable(line.topic), "bold"), f": {_printable(line.seen)}"
+    console.print(Text.assemble((mark, style), " ", *seen), soft_wrap=True)
     if line.todo:
         failures = f" ({', '.join(line.failures)})" if line.failures else ""
         indent = " " * (len(mark) + 1)
@@ -149,4 +150,10 @@ def _sum_up(console: Console, lines: list[Line]) -> None:
     if not faults:
         console.print("\nNothing is in the way.", style="green")
         return
-    console.print(Text(f"\nThe first thing to mend: {faults[0].topic}: {faults[0].seen}"), soft_wrap=True)
+    first = _printable(f"{faults[0].topic}: {faults[0].seen}")
+    console.print(Text(f"\nThe first thing to mend: {first}"), soft_wrap=True)
+
+
+def _printable(text: str) -> str:
+    """`text` on one line; names and texts of a server must not steer a terminal."""
+    return "".join(each if each.isprintable() else " " for each in text)

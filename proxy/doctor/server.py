@@ -9,6 +9,7 @@ from typing import Final
 import grpc
 import grpc.aio
 
+from proxy.core.explain import escape
 from proxy.core.reasons import Code
 from proxy.diagnosis import Call, diagnose
 from proxy.diagnosis.reach import ForwardProxy
@@ -43,9 +44,9 @@ async def ask(channel: grpc.aio.Channel, method: str, message: bytes, seconds: f
 
 
 def shown(status: Status) -> str:
-    """`UNAVAILABLE: Connection refused`."""
+    """`UNAVAILABLE: Connection refused`, on one line."""
     name = next((code.name for code in grpc.StatusCode if code.value[0] == status[0]), str(status[0]))
-    return f"{name}: {status[1]}" if status[1] else name
+    return f"{name}: {escape(' '.join(status[1].split()), 300)}" if status[1] else name
 
 
 async def check_grpc(channel: grpc.aio.Channel) -> Line:

@@ -33,7 +33,11 @@ class Way:
         if why is not None:
             yield diagnosed("name", why)
             return
-        yield well("name", f"{reach.host or self.target} is {', '.join(map(str, places))}")
+        shown = ", ".join(map(str, places))
+        named_by_address = reach.host in {place.host for place in places}
+        yield well(
+            "name", f"{shown} needs no name server" if named_by_address else f"{reach.host} is {shown}"
+        )
 
         reach = replace(reach, attempts=tuple([await connect(each) for each in places]))
         why = diagnose_reach(reach)

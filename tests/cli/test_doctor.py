@@ -236,6 +236,13 @@ def test_the_first_thing_to_mend_comes_last_for_whoever_reads_only_the_end(run, 
     )
 
 
+def test_a_text_of_the_server_cannot_steer_the_terminal(run, background):
+    serving = background(FakeServing())
+    serving.load("m", 1, {"\x1b[2J": signature_def({"x": (DT_FLOAT, (-1, 3))})})
+    result = run("doctor", "--upstream", serving.target, "--model", "m")
+    assert "\x1b" not in result.output
+
+
 def test_an_unusable_target_is_wrong_usage(run):
     result = run("doctor", "--upstream", "http://localhost:8500")
     assert result.exit_code == 2
