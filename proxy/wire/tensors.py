@@ -54,9 +54,13 @@ def _numpy_dtype(name: str) -> "np.dtype[Any]":
     import numpy as np
 
     try:
-        return np.dtype(name).newbyteorder("<")
+        dtype = np.dtype(name)
     except TypeError:
         raise ValueError(f"numpy has no {name}") from None
+    # ml_dtypes, where something loads it, teaches numpy more: what can be read must not depend on that.
+    if dtype.isbuiltin != 1:
+        raise ValueError(f"numpy itself has no {name}")
+    return dtype.newbyteorder("<")
 
 
 def _filled(values: "np.ndarray[Any, Any]", dims: tuple[int, ...], nothing: object) -> "np.ndarray[Any, Any]":
