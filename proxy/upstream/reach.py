@@ -78,11 +78,13 @@ class ReachWatch:
     async def _watch(self) -> None:
         await asyncio.sleep(self._patience)
         while True:
-            reach = replace(await self._probe(), was_up=self._was_up)
-            # How long an attempt took is no news.
-            if self.latest is None or _seen(reach) != _seen(self.latest):
-                self.latest = reach
-                self._found(reach)
+            # Without its certificate files, which were there at the start, a probe knows nothing.
+            with suppress(OSError, ValueError):
+                reach = replace(await self._probe(), was_up=self._was_up)
+                # How long an attempt took is no news.
+                if self.latest is None or _seen(reach) != _seen(self.latest):
+                    self.latest = reach
+                    self._found(reach)
             await asyncio.sleep(self._interval)
 
 

@@ -165,3 +165,19 @@ async def test_f58_f71_f72_f78_a_deadline_says_where_the_time_went(serving, othe
             texts = [await call.details() for call in calls]
     await asyncio.to_thread(running.__exit__, None, None, None)
     assert any(words in text for text in texts)
+
+
+def test_f104_the_real_runtime_dies_of_an_image_without_a_batch_and_the_image_is_the_suspect(
+    models_dir, start_dev_server
+):
+    server = start_dev_server("--model", f"conv={models_dir / 'conv'}")
+    flags = ("--upstream", server.target, "--model", "conv", "--mode", "observe")
+    with running_proxy(*flags) as proxy, telling(proxy) as tell:
+        proxy.wait_for("model_versions_changed")
+        told = tell(predict("conv", images=tensor("float32", (300, 300, 3))))
+        with urllib.request.urlopen(f"http://{proxy.admin}/api/suspects", timeout=10) as answer:
+            (death,) = json.load(answer)["deaths"]
+    assert told.code == "UNAVAILABLE"
+    assert "the request may be why" in told.words
+    assert "TF Serving can abort on such a shape" in told.words
+    assert death["suspects"][0]["inputs"] == {"images": "float32[300,300,3]"}

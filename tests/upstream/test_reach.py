@@ -79,6 +79,22 @@ async def test_a_server_that_was_there_is_known_to_have_been(watch, probing, fou
     assert [reach.was_up for reach in found] == [True]
 
 
+async def test_a_probe_that_fails_is_tried_again(found):
+    outcomes = iter([OSError("no such file"), ValueError("bad certificate")])
+    looked = asyncio.Event()
+
+    async def failing():
+        for error in outcomes:
+            raise error
+        looked.set()
+        return REFUSED
+
+    watch = ReachWatch(failing, found.append, patience=0, interval=0)
+    watch.start()
+    await asyncio.wait_for(looked.wait(), 5)
+    await watch.stop()
+
+
 async def test_how_long_an_attempt_took_is_no_news(watch, probing, found):
     watch.start()
     await probing.times(2)
