@@ -5,6 +5,7 @@ import asyncio
 import grpc
 import pytest
 
+from proxy.wire.protos import get_model_metadata_pb2
 from tests.edge.conftest import PREDICT, ask, predict
 from tests.fake_serving import signature_def
 from tests.transparency.frames import FrameServer
@@ -52,13 +53,31 @@ async def test_a_server_that_cannot_describe_its_models_is_not_judged_for(start_
 
 
 async def test_a_response_from_a_new_version_makes_the_old_signature_outdated(start_proxy, connect, serving):
-    channel = connect(await start_proxy("--poll-seconds", "3600"))
+    channel = connect(await start_watching(start_proxy, serving))
     assert (await ask(channel, PREDICT, predict())).code is grpc.StatusCode.OK
     serving.swap("m", 2, {"serving_default": signature_def({"x": (1, (-1, 3))})})
     asked = serving.calls["GetModelMetadata"]
     assert (await ask(channel, PREDICT, predict())).code is grpc.StatusCode.OK
     assert (await ask(channel, PREDICT, predict())).code is grpc.StatusCode.OK
     assert serving.calls["GetModelMetadata"] == asked + 1
+
+
+async def test_a_label_that_has_moved_is_asked_for_again_and_nothing_else(start_proxy, connect, serving):
+    serving.load("m", 2, {"serving_default": signature_def({"x": (1, (-1, 3))})})
+    serving.labels["m"] = {"canary": 1}
+    channel = connect(await start_watching(start_proxy, serving))
+    for spec in ({}, {"version_label": "canary"}):
+        assert (await ask(channel, PREDICT, predict(**spec))).code is grpc.StatusCode.OK
+    serving.labels["m"] = {"canary": 2}
+    serving.requests.clear()
+    for spec in ({"version_label": "canary"}, {}, {"version_label": "canary"}):
+        assert (await ask(channel, PREDICT, predict(**spec))).code is grpc.StatusCode.OK
+    asked = [
+        get_model_metadata_pb2.GetModelMetadataRequest.FromString(message).model_spec.version_label
+        for method, message in serving.requests
+        if method == "GetModelMetadata"
+    ]
+    assert asked == ["canary"]
 
 
 @pytest.mark.parametrize("method", [RELOAD, PROFILE])
@@ -159,6 +178,16 @@ async def test_health_is_answered_while_the_proxy_is_full(start_proxy, connect, 
         assert (await ask(channel, "/grpc.health.v1.Health/Check", b"")).code is grpc.StatusCode.OK
         hold.release()
         await first
+
+
+async def start_watching(start_proxy, serving):
+    """A proxy that has asked for the versions of its model, also after it has connected, and will not again."""
+    proxy = await start_proxy("--poll-seconds", "3600", "--model", "m")
+    await asyncio.to_thread(proxy.wait_for, "upstream_up")
+    async with asyncio.timeout(20):
+        while serving.calls["GetModelStatus", "m"] < 2:  # noqa: ASYNC110 - a count has no event
+            await asyncio.sleep(0.01)
+    return proxy
 
 
 async def _until_error(call):

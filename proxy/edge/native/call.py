@@ -9,7 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from proxy.core.types import RequestView
+from proxy.core.types import ModelKey, RequestView
 from proxy.core.verdict import Verdict
 from proxy.diagnosis.transport import Spent
 from proxy.edge.admission import UNLIMITED, expired, forbidden, is_late, time_allowed
@@ -66,7 +66,8 @@ class Call:
     trailing = b""
     # What the gate read of the request; None: it was not judged.
     request: RequestView | None = None
-    model: str | None = None
+    # The key that did not name a version, with the version it was judged against.
+    key: ModelKey | None = None
     version: int | None = None
     task: asyncio.Task[None] | None = None
 
@@ -252,7 +253,9 @@ class Call:
         self.request = decision.view
         verdict = decision.verdict
         if verdict is not None:
-            self.model, self.version = verdict.model, verdict.version
+            key = decision.view.key if decision.view is not None else None
+            if key is not None and key.version is None:
+                self.key, self.version = key, verdict.version
             outcome.model, outcome.version, outcome.signature = (
                 verdict.model,
                 verdict.version,
@@ -492,12 +495,13 @@ class Answer:
         if call.up is not None:
             call.up.consume(stream, sent)
         self.messages.feed(payload)
-        if call.model is not None:
+        key = call.key
+        if key is not None:
             if self.served is None:
                 self.served = ServedVersion()
             version = self.served.feed(payload)
             if version is not None and version != call.version:
-                call.plane.version_seen(call.model, version)
+                call.plane.version_seen(key.model, version, key.label)
         if ended:
             # No trailers: not gRPC, or not to the end.
             call.finish(rpc.UNKNOWN)

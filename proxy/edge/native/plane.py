@@ -28,7 +28,7 @@ class Plane:
         gate: Gate,
         observer: Observer,
         limits: Limits,
-        version_seen: Callable[[str, int], None],
+        version_seen: Callable[[str, int, str | None], None],
         pool: Pool,
         local_pool: Pool | None,
         local_methods: Collection[str],

@@ -48,7 +48,7 @@ class NativeEdge:
         gate: Gate,
         target: str,
         observer: Observer,
-        version_seen: Callable[[str, int], None],
+        version_seen: Callable[[str, int, str | None], None],
         local: Handlers,
         limits: Limits,
         explainer: Explainer | None = None,
