@@ -169,9 +169,9 @@ def _kind(seen: _Input) -> StringKind | None:
 def _range(seen: _Input) -> tuple[float, float] | None:
     """The range to propose: a natural one, or what was seen with room.
 
-    None where there is no bound, or the dtype says as much.
+    None where there is no bound, the dtype says as much, or one value says nothing of a range.
     """
-    if seen.low is None or seen.high is None or seen.infinite:
+    if seen.low is None or seen.high is None or seen.infinite or seen.low == seen.high:
         return None
     low, high = seen.low, seen.high
     bounds = next(
@@ -183,7 +183,7 @@ def _range(seen: _Input) -> tuple[float, float] | None:
         None,
     )
     if bounds is None:
-        room = _ROOM * (high - low) or _ROOM * abs(high) or 1.0
+        room = _ROOM * (high - low)
         # What was never below zero seldom may be.
         bottom = 0.0 if low >= 0 and low - room < 0 else _outwards(low - room, -1)
         bounds = bottom, _outwards(high + room, 1)

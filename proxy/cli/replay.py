@@ -284,13 +284,13 @@ def _progress() -> Progress:
 
 def _show(report: Report, against: str, baseline: str | None) -> None:
     console = open_console()
-    sides = [(against, report.after)]
+    sides = [("after", against, report.after)]
     if baseline is not None:
-        sides.append((baseline, report.before))
-    table = new_table(console, "server", "answers", "median ms", "p99 ms")
-    for target, side in sides:
+        sides.insert(0, ("before", baseline, report.before))
+    table = new_table(console, "", "server", "answers", "median ms", "p99 ms")
+    for role, target, side in sides:
         answers = ", ".join(f"{count} {code}" for code, count in side.codes.most_common())
-        table.add_row(target, answers, _shown(side.quantile(0.5)), _shown(side.quantile(0.99)))
+        table.add_row(role, target, answers, _shown(side.quantile(0.5)), _shown(side.quantile(0.99)))
     console.print(table)
     if report.found:
         table = new_table(console, "record", "difference", "output", "before", "after")

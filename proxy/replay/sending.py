@@ -14,6 +14,7 @@ import grpc
 from proxy.replay.comparison import Answer
 from proxy.replay.records import Recorded
 from proxy.wire.prediction_log import KINDS
+from proxy.wire.protos import predict_pb2
 
 
 class Target:
@@ -42,18 +43,10 @@ class Target:
 
 
 def _model_spec_of(version: int) -> bytes:
-    """Field 1 with ModelSpec.version: a parser merges it into the model_spec that stands before it."""
-    value = b"\x08" + _varint(version)
-    wrapped = b"\x12" + _varint(len(value)) + value
-    return b"\x0a" + _varint(len(wrapped)) + wrapped
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*out, number])
+    """A request of nothing but a version: a parser merges it into the model_spec that stands before it."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.version.value = version
+    return bytes(request.SerializeToString())
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,12 @@ def test_a_server_is_the_same_as_itself(run, dev_server, capture):
     result = run("replay", capture, "--against", dev_server.target, "--baseline", dev_server.target)
     assert result.exit_code == 0, result.output
     assert "10 requests sent, 0 with differences." in result.output
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:4]]
+        for line in result.output.splitlines()
+        if "10 OK" in line
+    ]
+    assert rows == [["before", dev_server.target, "10 OK"], ["after", dev_server.target, "10 OK"]]
 
 
 def test_another_version_differs_by_what_it_computes(run, dev_server, capture):
