@@ -7,13 +7,11 @@ import asyncio
 import json
 import signal
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
-from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 import grpc
@@ -25,14 +23,13 @@ from proxy.cli.settings import CONTEXT, effective, takes
 from proxy.cli.tables import new_table, open_console
 from proxy.config import Settings
 from proxy.core.explain import escape
-from proxy.replay.comparison import Answer, Difference, differences
 from proxy.replay.records import Recorded, UnreadableCaptureError, recorded_requests
-from proxy.replay.sending import Pair, Target, replay
+from proxy.replay.report import MOST_KEPT, Report
+from proxy.replay.sending import Target, replay
 from proxy.upstream.channel import open_channel
 from proxy.wire.values import require_numpy
 
 _CODES: Final = {code.value[0]: code.name for code in grpc.StatusCode}
-_MOST_SHOWN: Final = 100
 _IN_TABLE: Final = 20
 
 _EPILOG = """\
@@ -135,7 +132,7 @@ def replay_command(
         require_numpy()
     except ModuleNotFoundError as error:
         raise CannotAskError("comparing values needs numpy: pip install numpy") from error
-    report = Report(tolerance, with_baseline=baseline is not None)
+    report = Report(tolerance, _CODES, with_baseline=baseline is not None)
     requests = islice(chain.from_iterable(map(recorded_requests, files)), limit)
     try:
         asyncio.run(
@@ -160,72 +157,6 @@ def replay_command(
     if report.interrupted:
         raise click.exceptions.Exit(130)
     raise click.exceptions.Exit(1 if report.different else 0)
-
-
-@dataclass
-class Side:
-    """What one server did: how often which code, and the seconds of its OK answers."""
-
-    codes: Counter[str] = field(default_factory=Counter)
-    seconds: list[float] = field(default_factory=list)
-
-    def add(self, answer: Answer) -> None:
-        self.codes[_CODES.get(answer.code, str(answer.code))] += 1
-        if answer.code == 0 and answer.seconds is not None:
-            self.seconds.append(answer.seconds)
-
-    def quantile(self, part: float) -> float | None:
-        """In milliseconds; None without an OK answer."""
-        if not self.seconds:
-            return None
-        ordered = sorted(self.seconds)
-        return round(1000 * ordered[min(len(ordered) - 1, int(part * len(ordered)))], 3)
-
-    def as_json(self, target: str) -> dict[str, Any]:
-        return {
-            "target": target,
-            "codes": dict(self.codes),
-            "median_ms": self.quantile(0.5),
-            "p99_ms": self.quantile(0.99),
-        }
-
-
-@dataclass
-class Report:
-    """What has been compared so far; the first hundred differences are kept, all are counted."""
-
-    tolerance: float
-    with_baseline: bool
-    sent: int = 0
-    different: int = 0
-    interrupted: bool = False
-    kinds: Counter[str] = field(default_factory=Counter)
-    found: list[tuple[int, Difference]] = field(default_factory=list)
-    after: Side = field(default_factory=Side)
-    before: Side = field(default_factory=Side)
-
-    def add(self, pair: Pair) -> None:
-        self.sent += 1
-        self.after.add(pair.after)
-        if self.with_baseline:
-            self.before.add(pair.before)
-        found = differences(pair.recorded.method, pair.before, pair.after, self.tolerance, _CODES)
-        self.different += bool(found)
-        for difference in found:
-            self.kinds[difference.kind] += 1
-            if len(self.found) < _MOST_SHOWN:
-                self.found.append((pair.recorded.place, difference))
-
-    def as_json(self, against: str, baseline: str | None) -> dict[str, Any]:
-        return {
-            "sent": self.sent,
-            "different": self.different,
-            "interrupted": self.interrupted,
-            "kinds": dict(self.kinds),
-            "against": self.after.as_json(against),
-            "baseline": self.before.as_json(baseline) if baseline is not None else None,
-            "differences": [{"record": index, **asdict(difference)} for index, difference in self.found],
-        }
 
 
 async def _run(
@@ -300,7 +231,7 @@ def _show(report: Report, against: str, baseline: str | None) -> None:
         console.print(table)
         more = sum(report.kinds.values()) - min(len(report.found), _IN_TABLE)
         if more:
-            console.print(f"and {more} more differences (--json tells up to {_MOST_SHOWN})")
+            console.print(f"and {more} more differences (--json tells up to {MOST_KEPT})")
     if report.interrupted:
         console.print("Interrupted: the rest was not sent.")
     console.print(f"{report.sent} requests sent, {report.different} with differences.")

@@ -5,7 +5,7 @@ tolerance, where NaN equals NaN. Which version answered is no difference: that i
 is told of values is how far they are apart, never the values.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ class Difference:
 
 
 def differences(
-    method: str, before: Answer, after: Answer, tolerance: float, code_names: dict[int, str]
+    method: str, before: Answer, after: Answer, tolerance: float, code_names: Mapping[int, str]
 ) -> list[Difference]:
     """Every difference of `after` from `before`, at most one per output; `tolerance` is relative and absolute."""
     if before.code != after.code:
@@ -63,7 +63,7 @@ def differences(
         return [Difference("unreadable", "", "a response of the method's type", "bytes that are none")]
 
 
-def _status(answer: Answer, names: dict[int, str]) -> str:
+def _status(answer: Answer, names: Mapping[int, str]) -> str:
     name = names.get(answer.code, str(answer.code))
     return f"{name}: {answer.text}" if answer.text else name
 
