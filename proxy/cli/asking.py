@@ -70,7 +70,8 @@ def _told(target: str, error: NoAnswerError) -> str:
     if error.result is FetchResult.UNAVAILABLE:
         return (
             f"no answer from {target}: {error}\n"
-            "Is this the gRPC port (8500 by default, REST has 8501)? Name another with --upstream HOST:PORT."
+            "Is this the gRPC port (8500 by default, REST has 8501)? Name another with --upstream HOST:PORT, "
+            f"or let `tfs-proxy doctor --upstream {target}` find out why."
         )
     if str(error).startswith(grpc.StatusCode.UNIMPLEMENTED.name):
         return f"{target} speaks gRPC, but is not TensorFlow Serving: {error}"

@@ -44,9 +44,28 @@ def test_f62_nobody_listens(through):
     assert "nothing listens there" in told.words
 
 
-def test_f45_f48_f49_f50_a_port_that_is_not_open_may_wait_for_a_model(through):
+def test_f45_f48_f50_a_port_that_is_not_open_may_wait_for_a_model(through):
     with odd_servers.nobody() as target:
         words = through(target).words
+    assert "its port opens only when every configured model has a loaded version" in words
+
+
+def test_f49_the_real_runtime_keeps_its_port_closed_until_every_model_has_a_version(
+    through, models_dir, tmp_path
+):
+    (tmp_path / "late").mkdir()
+    with odd_servers.nobody() as free:
+        target = free
+    served = ("--model", f"two={models_dir / 'two'}", "--model", f"late={tmp_path / 'late'}")
+    command = [sys.executable, "-m", "proxy.devserver", "--listen", target, *served]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert "late: waiting" in process.stderr.readline()
+            words = through(target).words
+        finally:
+            process.terminate()
+            process.stderr.read()
+    assert f"nothing listens there ({target} refused)" in words
     assert "its port opens only when every configured model has a loaded version" in words
 
 
