@@ -70,6 +70,14 @@ async def ask(channel: grpc.aio.Channel, method: str, message: bytes, **how: Any
     return Answered(response, call, await call.code(), await call.details(), await call.trailing_metadata())
 
 
+async def judged(proxy: ProxyProcess, channel: grpc.aio.Channel) -> None:
+    """Wait until the proxy has connected and judges by the signature of `m`: before, it lets requests pass."""
+    await asyncio.to_thread(proxy.wait_for, "upstream_up")
+    async with asyncio.timeout(20):
+        while (await ask(channel, PREDICT, predict(shape=(3,)))).reason != "RANK_MISMATCH":
+            pass
+
+
 @pytest.fixture
 async def serving() -> AsyncIterator[FakeServing]:
     async with FakeServing() as serving:

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from tests import odd_servers
-from tests.edge.conftest import EDGES, PREDICT, ask, predict
+from tests.edge.conftest import EDGES, PREDICT, ask, judged, predict
 from tests.fake_serving import FakeServing
 from tests.proxy_process import running_proxy
 
@@ -59,8 +59,11 @@ async def unready(proxy):
 
 
 async def test_an_answer_of_the_server_keeps_its_code_and_its_text_in_front(serving, proxy_to, connect):
+    proxy = await proxy_to(serving.target)
+    channel = connect(proxy)
+    await judged(proxy, channel)
     serving.fail("Predict", grpc.StatusCode.INVALID_ARGUMENT, MISTYPED)
-    answer = await ask(connect(await proxy_to(serving.target)), PREDICT, predict())
+    answer = await ask(channel, PREDICT, predict())
     assert answer.code is grpc.StatusCode.INVALID_ARGUMENT
     assert answer.details.startswith(f"{MISTYPED} [tfs-proxy: arg[0] is input 'x'")
     assert answer.reason == "DTYPE_MISMATCH"
@@ -183,7 +186,9 @@ async def test_what_was_in_flight_when_the_server_died_is_remembered(serving, pr
 
 
 async def test_a_deadline_that_passes_while_the_server_works_says_so(serving, proxy_to, connect):
-    channel = connect(await proxy_to(serving.target, "--default-deadline", "0.5"))
+    proxy = await proxy_to(serving.target, "--default-deadline", "0.5")
+    channel = connect(proxy)
+    await judged(proxy, channel)
     with serving.hold("Predict"):
         answer = await ask(channel, PREDICT, predict(), timeout=None)
     assert (answer.code, answer.reason) == (
@@ -194,7 +199,9 @@ async def test_a_deadline_that_passes_while_the_server_works_says_so(serving, pr
 
 
 async def test_a_deadline_that_passes_beside_others_may_be_spent_in_a_queue(serving, proxy_to, connect):
-    channel = connect(await proxy_to(serving.target, "--default-deadline", "1"))
+    proxy = await proxy_to(serving.target, "--default-deadline", "1")
+    channel = connect(proxy)
+    await judged(proxy, channel)
     with serving.hold("Predict"):
         answers = await asyncio.gather(*(ask(channel, PREDICT, predict(), timeout=None) for _ in range(3)))
     assert any("queued behind others or executing: 2 more calls" in answer.details for answer in answers)
@@ -202,8 +209,10 @@ async def test_a_deadline_that_passes_beside_others_may_be_spent_in_a_queue(serv
 
 async def test_a_deadline_of_the_client_is_explained_in_the_log(serving, proxy_to, connect):
     proxy = await proxy_to(serving.target)
+    channel = connect(proxy)
+    await judged(proxy, channel)
     with serving.hold("Predict"):
-        answer = await ask(connect(proxy), PREDICT, predict(), timeout=0.5)
+        answer = await ask(channel, PREDICT, predict(), timeout=0.5)
         line = await asyncio.to_thread(proxy.wait_for, "upstream_error")
     assert answer.code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert line["reason"] == "UPSTREAM_DEADLINE_EXCEEDED"

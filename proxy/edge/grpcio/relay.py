@@ -88,13 +88,13 @@ class Relay(grpc.GenericRpcHandler):
         pump = asyncio.create_task(self._pump(call, requests, upstream))
         try:
             await self._responses(call, upstream, context)
-        except grpc.aio.AioRpcError:
-            pass
-        except asyncio.CancelledError:
+        except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
+            # A call that the pump has cancelled shows itself as either, depending on how far it was.
             full = pump.result() if pump.done() and not pump.cancelled() else None
-            if full is None:
+            if full is not None:
+                await refuse(context, full)
+            if isinstance(error, asyncio.CancelledError):
                 raise
-            await refuse(context, full)
         finally:
             outcome.upstream_seconds = time.monotonic() - asked
             pump.cancel()
