@@ -70,7 +70,7 @@ def _details(
     )
     for message in (info, error_details_pb2.Help(links=[link])):
         packed = AnyProto()
-        packed.Pack(message)
+        packed.Pack(message, deterministic=True)
         status.details.append(packed)
     added = status.SerializeToString()
     return added if len(added) <= DETAILS_BUDGET else details

@@ -114,5 +114,5 @@ def _bad_request(violations: tuple[Violation, ...], room: int) -> error_details_
 
 def _pack(status: Any, message: Any) -> None:
     packed = AnyProto()
-    packed.Pack(message)
+    packed.Pack(message, deterministic=True)
     status.details.append(packed)
