@@ -16,6 +16,7 @@ import grpc
 import structlog
 
 from proxy.capture.files import RotatingFolder, Sink
+from proxy.capture.outputs import OutputWatch
 from proxy.capture.recorder import Recorder
 from proxy.config import Settings, plain
 from proxy.core import freshness
@@ -97,7 +98,7 @@ async def _live(
             sink = RotatingFolder(settings.capture, settings.capture_max_bytes)
         proxy = Proxy(settings, origins, sink)
         addresses = await proxy.bind()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ModuleNotFoundError) as error:
         raise StartError(str(error)) from error
     await proxy.ready()
     _log.info(
@@ -147,21 +148,25 @@ class Proxy:
         self._recorder = (
             Recorder(sink, self._recording_failed, settings.capture_model) if sink is not None else None
         )
+        self._call_log = CallLog(access_log=settings.access_log)
+        self._outputs = OutputWatch(self._call_log.output_found) if settings.output_sample else None
         self._suspects = Suspects()
         self._metrics = Metrics(
             version("tfs-proxy"),
             signature_age=self._signature_age,
             upstream_deaths=lambda: self._suspects.deaths,
             captured=lambda: self._recorder.counts if self._recorder is not None else {},
+            outputs_checked=lambda: self._outputs.counts if self._outputs is not None else {},
+            output_findings=lambda: self._outputs.findings if self._outputs is not None else {},
         )
         self._refusals = RecentRefusals(settings.refusals)
-        self._call_log = CallLog(access_log=settings.access_log)
         self._health = Health()
         self._readiness = Readiness(self._health, settings.upstream, settings.model)
         self._observer = Fanout(
             observers=(
                 *(self._metrics, self._call_log, self._refusals, self._suspects),
                 *((self._recorder,) if self._recorder is not None else ()),
+                *((self._outputs,) if self._outputs is not None else ()),
             ),
             listeners=(self._metrics, self._call_log, self._readiness),
             failed=self._observer_failed,
@@ -195,12 +200,16 @@ class Proxy:
 
     def _open_gate(self) -> Gate:
         settings = self._settings
-        if self._recorder is None:
+        if self._recorder is None and self._outputs is None:
             return Gate(self._signatures, settings.policies)
-        from proxy.capture.sampling import SamplingGate  # only who records pays for it
+        from proxy.capture.sampling import SamplingGate  # only who samples pays for it
 
         return SamplingGate(
-            self._signatures, settings.policies, share=settings.capture_sample, models=settings.capture_model
+            self._signatures,
+            settings.policies,
+            share=settings.capture_sample if self._recorder is not None else 0.0,
+            models=settings.capture_model,
+            outputs=settings.output_sample,
         )
 
     async def bind(self) -> Addresses:
@@ -254,6 +263,8 @@ class Proxy:
         await self._admin.stop()
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
+        if self._outputs is not None:
+            await asyncio.to_thread(self._outputs.close)
         self._call_log.close()
 
     def _bind_edge(self) -> Edge:

@@ -167,6 +167,13 @@ def share(value: Any) -> float:
     return number
 
 
+def _share_or_none(value: Any) -> float:
+    """A part of all, or 0 for none of it."""
+    if str(value).strip() in {"0", "0.0", "0%"}:
+        return 0.0
+    return share(value)
+
+
 def capture_bytes(value: Any) -> int:
     """Bytes, also as 64MiB, but not without a limit; raises SettingsError."""
     number = _size(value)
@@ -366,6 +373,13 @@ class Settings:
     access_log: bool = _setting(False, TELL, _yes_no, "", "One log line per call, not only per refusal.")
     diagnosis: bool = _setting(
         True, TELL, _yes_no, "", "Say behind an error of the server, or of the way to it, what it means."
+    )
+    output_sample: float = _setting(
+        0.0,
+        TELL,
+        _share_or_none,
+        "SHARE",
+        "Part of the Predict answers in which to look for NaN and for outputs that never change; 0: none.",
     )
     refusals: int = _setting(200, TELL, _count, "N", "How many refusals /api/refusals remembers.")
 

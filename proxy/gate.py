@@ -7,7 +7,7 @@ admitted and says so: fail open. A refusal is never based on stale metadata: it 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import monotonic
+from time import monotonic, perf_counter
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
@@ -79,6 +79,10 @@ class Admit:
     failed: bool = False
     sample: bytes | None = field(default=None, repr=False)
     """The message itself, where the request was chosen to be recorded (see capture/)."""
+    watched: bytes | None = field(default=None, repr=False)
+    """The same, where the answer to it was chosen to be looked at."""
+    value_seconds: float | None = None
+    """What the look at its values took (None: there was none)."""
 
 
 @dataclass(slots=True)
@@ -88,6 +92,7 @@ class Refuse:
     view: RequestView | None
     verdict: Verdict
     status: Status
+    value_seconds: float | None = None
 
 
 Decision = Admit | Refuse
@@ -156,7 +161,7 @@ class Gate:
                 return None
             verdict = judge(view, servable, policy)
             if policy.looks_at_values and not verdict.violations:
-                return _decided(view, self._with_values(verdict, message, policy), policy)
+                return self._decided_with_values(view, verdict, message, policy)
         except MalformedRequestError:
             return None
         except Exception:  # noqa: BLE001  a fault of ours must not break traffic
@@ -232,15 +237,22 @@ class Gate:
         if verdict is None:
             return Admit(view, failed=True)
         if policy.looks_at_values and task is None and verdict.signature and not verdict.violations:
-            verdict = self._with_values(verdict, message, policy)
+            return self._decided_with_values(view, verdict, message, policy)
         return _decided(view, verdict, policy)
 
-    def _with_values(self, verdict: Verdict, message: bytes, policy: Policy) -> Verdict:
+    def _decided_with_values(
+        self, view: RequestView, verdict: Verdict, message: bytes, policy: Policy
+    ) -> Decision:
         """Look at the values of every so many requests; only what fits its signature gets here."""
         self._seen += 1
         if self._seen % policy.sample:
-            return verdict
-        return with_values(verdict, judge_values(value_facts(message), policy.inputs), policy)
+            return _decided(view, verdict, policy)
+        began = perf_counter()
+        verdict = with_values(verdict, judge_values(value_facts(message), policy.inputs), policy)
+        seconds = perf_counter() - began
+        decision = _decided(view, verdict, policy)
+        decision.value_seconds = seconds
+        return decision
 
     def _malformed(self, text: str) -> Decision:
         violation = Violation(

@@ -62,3 +62,12 @@ def test_what_does_not_fit_its_signature_is_told_without_a_look_at_its_values():
     wrong = predict(x=tensor("float32", (1, 5), float_val=[math.nan])).SerializeToString()
     refused = decide(gate(), wrong)
     assert [each.reason for each in refused.verdict.violations] == [Reason.SHAPE_MISMATCH]
+
+
+def test_what_a_look_at_values_took_is_told_of_what_passes_and_what_does_not():
+    sampled = gate(sample=2)
+    assert decide(sampled, GOOD).value_seconds is None
+    assert decide(sampled, GOOD).value_seconds > 0
+    assert decide(sampled, NAN).value_seconds is None
+    assert decide(sampled, NAN).value_seconds > 0
+    assert decide(Gate(Held(MODEL), Policies()), GOOD).value_seconds is None

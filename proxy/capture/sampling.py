@@ -1,4 +1,4 @@
-"""A gate that also chooses which of the requests it admits are recorded.
+"""A gate that also chooses which of the requests it admits are recorded, and whose answers are looked at.
 
 Law: judges as the gate does and changes no decision; the choice falls before anything is copied.
 """
@@ -8,36 +8,47 @@ from dataclasses import replace
 from random import random
 
 from proxy.core.policy import Policies
-from proxy.gate import Admit, Decision, Gate, Signatures
+from proxy.gate import PREDICT, Admit, Decision, Gate, Signatures
 
 
 class SamplingGate(Gate):
     """Gives a `share` (0 to 1) of admitted requests for `models` (empty: all) along in `Admit.sample`.
 
+    The share `outputs` of admitted PredictRequests, for all models, goes along in `Admit.watched`.
     Only requests without a fault are chosen: not what could not be judged, nor what `observe` let through.
     """
 
     def __init__(
-        self, signatures: Signatures, policies: Policies, *, share: float, models: Collection[str]
+        self,
+        signatures: Signatures,
+        policies: Policies,
+        *,
+        share: float = 0.0,
+        models: Collection[str] = (),
+        outputs: float = 0.0,
     ) -> None:
         super().__init__(signatures, policies)
         self._share = share
         self._models = frozenset(models)
+        self._outputs = outputs
 
     def judge_now(self, method: str, message: bytes) -> Decision | None:
         decision = super().judge_now(method, message)
-        return decision if decision is None else self._chosen(decision, message)
+        return decision if decision is None else self._chosen(decision, method, message)
 
     async def judge(self, method: str, message: bytes, timeout: float | None = None) -> Decision:
-        return self._chosen(await super().judge(method, message, timeout), message)
+        return self._chosen(await super().judge(method, message, timeout), method, message)
 
-    def _chosen(self, decision: Decision, message: bytes) -> Decision:
-        if not isinstance(decision, Admit) or random() >= self._share:  # noqa: S311  a sample, not a secret
+    def _chosen(self, decision: Decision, method: str, message: bytes) -> Decision:
+        if not isinstance(decision, Admit):
+            return decision
+        sampled = random() < self._share  # noqa: S311  a sample, not a secret
+        watched = method == PREDICT and random() < self._outputs  # noqa: S311
+        if not (sampled or watched):
             return decision
         verdict = decision.verdict
         if verdict is None or decision.would_refuse or decision.failed:
             return decision
-        if self._models and verdict.model not in self._models:
-            return decision
+        sampled = sampled and (not self._models or verdict.model in self._models)
         # The gate may hand out one decision many times.
-        return replace(decision, sample=message)
+        return replace(decision, sample=message if sampled else None, watched=message if watched else None)

@@ -147,6 +147,20 @@ METRICS: dict[str, Declared] = {
             ("result",),
         ),
         Declared(
+            _PREFIX + "outputs_checked_total",
+            "counter",
+            "Answers that --output-sample has chosen: checked; unreadable; dropped: too many at a time, too large "
+            "or compressed.",
+            ("result",),
+        ),
+        Declared(
+            _PREFIX + "output_findings_total",
+            "counter",
+            "Checked answers with something wrong: not_finite (NaN or infinity), identical (as the answers to other "
+            "inputs before it).",
+            ("model", "signature", "kind"),
+        ),
+        Declared(
             _PREFIX + "request_seconds",
             "histogram",
             "Time from the arrival of a call to its end.",
@@ -165,6 +179,13 @@ METRICS: dict[str, Declared] = {
             "histogram",
             "The proxy's own share of a call: its time less the wait for the upstream.",
             (),
+            OVERHEAD_SECONDS,
+        ),
+        Declared(
+            _PREFIX + "value_check_seconds",
+            "histogram",
+            "What looking at the values of a request took, where a policy asks for it; part of the overhead.",
+            ("model",),
             OVERHEAD_SECONDS,
         ),
         Declared(_PREFIX + "request_bytes", "histogram", "Size of a call's request messages.", (), BYTES),

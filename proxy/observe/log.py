@@ -15,6 +15,7 @@ import structlog
 
 from proxy.core.availability import VersionStatus
 from proxy.core.drift import Drift, DriftKind
+from proxy.core.outputs import OutputFinding
 from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey
 from proxy.core.verdict import Violation
@@ -28,6 +29,7 @@ REQUEST_WARNED = "request_warned"
 REQUEST_WOULD_BE_REFUSED = "request_would_be_refused"
 UPSTREAM_ERROR = "upstream_error"
 UPSTREAM_OUT_OF_REACH = "upstream_out_of_reach"
+OUTPUT_SUSPECT = "output_suspect"
 JUDGE_FAILED = "judge_failed"
 OBSERVER_FAILED = "observer_failed"
 LINES_SUPPRESSED = "lines_suppressed"
@@ -204,6 +206,20 @@ class CallLog:
     def upstream_out_of_reach(self, reason: str, text: str) -> None:
         """What a probe found in the way to the server."""
         self._log.warning(UPSTREAM_OUT_OF_REACH, reason=reason, text=text)
+
+    def output_found(self, model: str, version: int | None, signature: str, finding: OutputFinding) -> None:
+        """What is wrong with an answer that was looked at; the client has it already."""
+        suppressed = self._limit.admit(OUTPUT_SUSPECT, finding.kind.value)
+        if suppressed is not None:
+            self._log.warning(
+                OUTPUT_SUSPECT,
+                kind=finding.kind.value,
+                model=_cut(model),
+                version=version,
+                signature=_cut(signature),
+                text=finding.text,
+                **_suppressed(suppressed),
+            )
 
     def observer_failed(self, observer: object, error: Exception) -> None:
         """Observation itself failed; `error` tells where."""

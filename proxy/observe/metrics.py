@@ -81,7 +81,8 @@ class Metrics(Collector):
 
     `signature_age` tells the age in seconds of the oldest signature in use, None where there is none, and
     `upstream_deaths` how often the connection to the upstream was lost with calls in flight.
-    `captured` tells how many calls were recorded, by result.
+    `captured` tells how many calls were recorded, by result; `outputs_checked` the same of answers that were looked
+    at, and `output_findings` what was found, by model, signature and kind.
     """
 
     def __init__(
@@ -91,6 +92,8 @@ class Metrics(Collector):
         signature_age: Callable[[], float | None] = lambda: None,
         upstream_deaths: Callable[[], int] = lambda: 0,
         captured: Callable[[], Mapping[str, int]] = dict,
+        outputs_checked: Callable[[], Mapping[str, int]] = dict,
+        output_findings: Callable[[], Mapping[tuple[str, str, str], int]] = dict,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -98,6 +101,8 @@ class Metrics(Collector):
         self._signature_age = signature_age
         self._upstream_deaths = upstream_deaths
         self._captured = captured
+        self._outputs_checked = outputs_checked
+        self._output_findings = output_findings
         self._limits = limits or Limits()
         self._vocabulary = Vocabulary(self._limits, clock, _RETAIN_SECONDS)
         self._methods = {full: _Method(full, kind) for full, kind in KNOWN_METHODS.items()}
@@ -112,6 +117,7 @@ class Metrics(Collector):
         self._would_refuse: Counter[Labels] = Counter()
         self._upstream_errors: Counter[Labels] = Counter()
         self._overhead = Histogram(OVERHEAD_SECONDS)
+        self._value_checks: dict[str, Histogram] = {}
         self._request_bytes = Histogram(BYTES)
         self._response_bytes = Histogram(BYTES)
         self._in_flight = 0
@@ -143,6 +149,9 @@ class Metrics(Collector):
             self._count_error(outcome, outcome.diagnosis)
         if outcome.judge_failed:
             self._judge_failures += 1
+        if outcome.value_seconds is not None:
+            model, _, _ = self._vocabulary.fold(outcome.model, "", None)
+            self._value_checks.setdefault(model, Histogram(OVERHEAD_SECONDS)).observe(outcome.value_seconds)
         told = (outcome.method, outcome.model, signature, outcome.version, outcome.code)
         row = self._rows_as_told.get(told) or self._row(outcome, signature)
         row.count += 1
@@ -259,6 +268,7 @@ class Metrics(Collector):
                 _drop(self._rows, {1: model, 3: version})
                 continue
             self._batches.pop(model, None)
+            self._value_checks.pop(model, None)
             _drop(self._rows, {1: model})
             _drop(self._timings, {1: model})
             for counter in (
@@ -289,9 +299,14 @@ class Metrics(Collector):
             "tfs_proxy_upstream_errors_total": self._upstream_errors.items(),
             "tfs_proxy_upstream_deaths_total": [((), self._upstream_deaths())],
             "tfs_proxy_captured_total": [((result,), count) for result, count in self._captured().items()],
+            "tfs_proxy_outputs_checked_total": [
+                ((result,), n) for result, n in self._outputs_checked().items()
+            ],
+            "tfs_proxy_output_findings_total": self._output_findings().items(),
             "tfs_proxy_request_seconds": ((key, timing.seconds) for key, timing in self._timings.items()),
             "tfs_proxy_upstream_seconds": ((key, timing.upstream) for key, timing in self._timings.items()),
             "tfs_proxy_overhead_seconds": [((), self._overhead)],
+            "tfs_proxy_value_check_seconds": (((model,), took) for model, took in self._value_checks.items()),
             "tfs_proxy_request_bytes": [((), self._request_bytes)],
             "tfs_proxy_response_bytes": [((), self._response_bytes)],
             "tfs_proxy_batch_size": (((model,), batch) for model, batch in self._batches.items()),

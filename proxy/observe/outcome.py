@@ -1,7 +1,7 @@
 """One record per call, handed over once, when the call is over.
 
 Law: plain data that the edge fills in and everything in observe/ reads; it holds no tensor values and no
-metadata values, but for the message of a call that was chosen to be recorded.
+metadata values, but for the messages of a call that was chosen to be recorded or looked at.
 """
 
 from dataclasses import dataclass, field
@@ -53,6 +53,12 @@ class Outcome:
     """Judgement itself failed and the request was forwarded."""
     sample: bytes | None = field(default=None, repr=False)
     """The request message, where the call was chosen to be recorded; only capture/ reads it."""
+    watched: bytes | None = field(default=None, repr=False)
+    """The request message, where the answer was chosen to be looked at; only capture/ reads it."""
+    answer: bytes | bytearray | memoryview = field(default=b"", repr=False)
+    """The answer's message where `watched` is set, if it could be kept; empty otherwise."""
+    value_seconds: float | None = None
+    """What the look at the request's values took (None: there was none)."""
 
 
 class Observer(Protocol):

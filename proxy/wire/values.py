@@ -7,6 +7,7 @@ such policies need it. One copy of the payload is made by the parser, none here.
 import base64
 import binascii
 import re
+from math import prod
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
@@ -21,6 +22,7 @@ from tensorflow.core.example import example_pb2
 
 _HEAD: Final = 48
 _BASE64_LOOKED_AT: Final = 4096
+_VARINT32_SHIFT: Final = 28
 _BASE64 = re.compile(rb"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9+/=_-])[A-Za-z0-9+/_-]{16,}={0,2}", re.DOTALL)
 
 # ml_dtypes, where something loads it, teaches numpy more names: what is looked at must not depend on that.
@@ -36,7 +38,7 @@ def require_numpy() -> None:
         import numpy  # noqa: F401, ICN001
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "policies that look at values need numpy: pip install 'tfs-proxy[values]'", name="numpy"
+            "looking at values needs numpy: pip install 'tfs-proxy[values]'", name="numpy"
         ) from error
 
 
@@ -55,7 +57,7 @@ def value_facts(message: bytes) -> list[ValueFacts]:
 def _numbers(alias: str, tensor: Any, kind: DType) -> ValueFacts:
     import numpy as np
 
-    values = _array(tensor, kind)
+    values = flat_values(tensor, kind)
     if values is None or values.size == 0:
         return ValueFacts(alias, 0)
     count = values.size
@@ -70,8 +72,8 @@ def _numbers(alias: str, tensor: Any, kind: DType) -> ValueFacts:
     return ValueFacts(alias, count, finite, low, high, constant)
 
 
-def _array(tensor: Any, kind: DType) -> Any:
-    """The values as a flat numpy array; None for dtypes that numpy does not know."""
+def flat_values(tensor: Any, kind: DType) -> Any:
+    """The numbers of a TensorProto as a flat numpy array; None for dtypes that numpy does not know."""
     import numpy as np
 
     if kind.name == "bfloat16":
@@ -96,7 +98,7 @@ def _array(tensor: Any, kind: DType) -> Any:
 
 
 def _strings(alias: str, tensor: Any) -> ValueFacts:
-    strings = tensor.string_val
+    strings = _encoded_strings(tensor) if tensor.tensor_content else tensor.string_val
     return ValueFacts(
         alias,
         len(strings),
@@ -105,6 +107,33 @@ def _strings(alias: str, tensor: Any) -> ValueFacts:
         examples=sum(map(_is_example, strings)),
         base64=sum(map(_looks_base64, strings)),
     )
+
+
+def _encoded_strings(tensor: Any) -> list[bytes]:
+    """The strings of `tensor_content`: all lengths as varints, then all bytes (`EncodeStringList`, tensor_coding.cc).
+
+    None of them where the content is something else: TensorFlow refuses that in its own words.
+    """
+    content, lengths, position = tensor.tensor_content, [], 0
+    for _ in range(prod(dim.size for dim in tensor.tensor_shape.dim)):
+        length = shift = 0
+        while True:
+            if position == len(content) or shift > _VARINT32_SHIFT:
+                return []
+            byte = content[position]
+            position += 1
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        lengths.append(length)
+    if position + sum(lengths) != len(content):
+        return []
+    strings = []
+    for length in lengths:
+        strings.append(content[position : position + length])
+        position += length
+    return strings
 
 
 def _is_example(string: bytes) -> bool:

@@ -77,3 +77,24 @@ async def test_decisions_are_those_of_the_gate(data):
     assert type(plain) is type(sampled)
     assert plain.verdict == sampled.verdict
     assert ModelKey("m") == sampled.view.key
+
+
+async def test_the_answer_to_an_admitted_request_is_chosen_apart_from_recording():
+    data = message()
+    watching = SamplingGate(Known(), Policies(), outputs=1.0)
+    decision = watching.judge_now(PREDICT, data)
+    assert (decision.watched, decision.sample) == (data, None)
+    assert (await watching.judge(PREDICT, data)).watched is data
+    recorded = gate().judge_now(PREDICT, data)
+    assert (recorded.watched, recorded.sample) == (None, data)
+
+
+async def test_models_that_are_recorded_do_not_limit_whose_answers_are_looked_at():
+    both = SamplingGate(Known(), Policies(), share=1.0, models=["n"], outputs=1.0)
+    decision = both.judge_now(PREDICT, message())
+    assert (decision.watched, decision.sample) == (message(), None)
+
+
+async def test_the_answer_to_what_observe_let_through_is_not_chosen():
+    watching = SamplingGate(Known(), Policies(Policy.of(Mode.OBSERVE)), outputs=1.0)
+    assert (await watching.judge(PREDICT, message(dtype=3))).watched is None

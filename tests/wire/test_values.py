@@ -119,3 +119,26 @@ def test_without_numpy_the_module_loads_and_says_what_to_install():
         [sys.executable, "-c", code], check=False, env=os.environ, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def encoded(*each: bytes, dims=None):
+    """Strings as TensorFlow packs them into `tensor_content`: varint lengths, then the bytes."""
+    lengths = b""
+    for string in each:
+        size = len(string)
+        while size > 0x7F:
+            lengths += bytes((size & 0x7F | 0x80,))
+            size >>= 7
+        lengths += bytes((size,))
+    return tensor("string", dims or (len(each),), tensor_content=lengths + b"".join(each))
+
+
+def test_strings_in_tensor_content_are_read_as_tensorflow_packs_them():
+    found = facts(encoded(b"\xff\xd8\xff\xe0" + bytes(300), b"hello", b"", base64.b64encode(b"GIF89a" * 9)))
+    assert (found.strings, found.images, found.base64) == (4, 1, 1)
+    assert facts(encoded(b"GIF89a", b"x", dims=(2, 1))).images == 1
+
+
+@pytest.mark.parametrize("content", [b"\x05abc", b"\x01abc", b"\x80", b"\xff" * 9, b"GIF89a"])
+def test_content_that_is_no_strings_shows_none(content):
+    assert facts(tensor("string", (1,), tensor_content=content)).strings == 0

@@ -189,17 +189,20 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
                 verdict.version,
                 verdict.signature,
             )
+        outcome.value_seconds = decision.value_seconds
         if isinstance(decision, Refuse):
             await refuse(context, decision.verdict, decision.status, decision.view)
         call.request = decision.view
         outcome.batch_size = decision.batch_size
         outcome.would_refuse = decision.would_refuse
-        outcome.sample = decision.sample
+        outcome.sample, outcome.watched = decision.sample, decision.watched
         outcome.judge_failed = decision.failed
         if verdict is not None and verdict.warnings:
             outcome.warnings = verdict.warnings
             call.trailing = warnings(verdict.warnings)
         response = await proceed(message, context)
+        if outcome.watched is not None and response is not None:
+            outcome.answer = response
         key = decision.view.key if decision.view is not None else None
         if response is not None and verdict is not None and key is not None and key.version is None:
             version = served_version(response)

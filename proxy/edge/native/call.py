@@ -22,7 +22,7 @@ from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.stream import Buffer, Stream, keep
 from proxy.edge.native.rpc import PREFIX, Messages, RequestHead, ResponseHead, response_head
-from proxy.edge.native.served import ServedVersion
+from proxy.edge.native.served import ServedVersion, keep_answer, message_in
 from proxy.gate import Decision, Refuse
 from proxy.observe.outcome import Outcome
 from proxy.wire.diagnosis import Annotated
@@ -261,13 +261,14 @@ class Call:
                 verdict.version,
                 verdict.signature,
             )
+        outcome.value_seconds = decision.value_seconds
         if isinstance(decision, Refuse):
             outcome.request = decision.view
             self.refuse(decision.verdict, decision.status)
             return
         outcome.batch_size = decision.batch_size
         outcome.would_refuse = decision.would_refuse
-        outcome.sample = decision.sample
+        outcome.sample, outcome.watched = decision.sample, decision.watched
         outcome.judge_failed = decision.failed
         if verdict is not None and verdict.warnings:
             outcome.warnings = verdict.warnings
@@ -437,6 +438,8 @@ class Call:
         received, sent = self.received, self.answer.messages
         outcome.messages_received, outcome.request_bytes = received.count, received.octets
         outcome.messages_sent, outcome.response_bytes = sent.count, sent.octets
+        if outcome.watched is not None:
+            outcome.answer = message_in(outcome.answer)
         plane.observer.call_ended(outcome)
 
     def release(self) -> None:
@@ -495,6 +498,8 @@ class Answer:
         if call.up is not None:
             call.up.consume(stream, sent)
         self.messages.feed(payload)
+        if call.outcome.watched is not None:
+            call.outcome.answer = keep_answer(call.outcome.answer, payload)
         key = call.key
         if key is not None:
             if self.served is None:

@@ -1,8 +1,8 @@
 """
-Which version answered, read from a response that passes in pieces.
+Which version answered, read from a response that passes in pieces; and the whole of it, where someone looks at it.
 
 Law: as `wire.response`, which it uses for what is small: reads lengths and skips, says None to whatever it does
-not recognise, never raises, keeps no more than one ModelSpec.
+not recognise, never raises, keeps no more than one ModelSpec unless asked to.
 """
 
 from typing import Final
@@ -13,6 +13,9 @@ from proxy.wire.response import served_version
 _MODEL_SPEC: Final = 0x12
 _LARGEST_SPEC: Final = 4096
 _LONGEST_HEAD: Final = 11
+_PREFIX: Final = 5
+_LARGEST_KEPT: Final = 64 << 20
+_UNREADABLE: Final = b"\x01"
 
 
 class ServedVersion:
@@ -72,3 +75,21 @@ class ServedVersion:
         else:
             self._wanted = None
         return position + end + 1 - kept
+
+
+def keep_answer(kept: Buffer, payload: Buffer) -> bytearray:
+    """`kept` with another piece of the response; one that is compressed or huge is not kept at all."""
+    whole = kept if isinstance(kept, bytearray) else bytearray(kept)
+    if not whole.startswith(_UNREADABLE):
+        whole += payload
+        if len(whole) > _LARGEST_KEPT:
+            whole = bytearray(_UNREADABLE)
+    return whole
+
+
+def message_in(kept: Buffer) -> Buffer:
+    """The message of a response that was kept; nothing where it is not there in full and uncompressed."""
+    whole = len(kept) >= _PREFIX and not kept[0]
+    if not whole or int.from_bytes(kept[1:_PREFIX], "big") != len(kept) - _PREFIX:
+        return b""
+    return memoryview(kept)[_PREFIX:]

@@ -1,9 +1,11 @@
-"""The version that answered is found wherever the response is cut."""
+"""The version that answered is found, and an answer kept whole, wherever the response is cut."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.edge.native.served import ServedVersion
+from proxy.edge.native import served
+from proxy.edge.native.served import ServedVersion, keep_answer, message_in
 from proxy.wire.protos import predict_pb2
 
 
@@ -49,3 +51,29 @@ def test_a_response_without_a_version_or_compressed_says_nothing():
     assert read(framed(response.SerializeToString()), [7]) == []
     response.model_spec.version.value = 3
     assert read(framed(response.SerializeToString(), flag=1), [7]) == []
+
+
+def kept(*pieces):
+    whole = b""
+    for piece in pieces:
+        whole = keep_answer(whole, piece)
+    return bytes(message_in(whole))
+
+
+def test_an_answer_that_is_kept_is_whole_however_it_was_cut():
+    frame = b"\x00\x00\x00\x00\x05hello"
+    for cut in range(len(frame) + 1):
+        assert kept(frame[:cut], memoryview(frame)[cut:]) == b"hello"
+
+
+@pytest.mark.parametrize(
+    "frame", [b"", b"\x00\x00", b"\x00\x00\x00\x00\x05hell", b"\x01\x00\x00\x00\x05hello", b"\x00" * 6]
+)
+def test_an_answer_that_is_not_whole_or_is_compressed_is_not_kept(frame):
+    assert kept(frame) == b""
+
+
+def test_an_answer_that_is_huge_is_not_kept(monkeypatch):
+    monkeypatch.setattr(served, "_LARGEST_KEPT", 8)
+    assert kept(b"\x00\x00\x00\x00\x05", b"hell", b"o") == b""
+    assert len(keep_answer(keep_answer(b"", bytes(9)), bytes(9))) == 1
