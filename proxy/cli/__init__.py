@@ -103,5 +103,6 @@ def main() -> None:
     against the live signature, refuses what does not match in words that say what was expected, what came
     and how to mend it, and passes everything else through untouched.
 
-    Try it: tfs-proxy serve --upstream localhost:8500, and let clients call port 8600 instead.
+    See it work: tfs-proxy demo. Use it: tfs-proxy serve --upstream localhost:8500, and let clients call
+    port 8600 instead. When nothing answers: tfs-proxy doctor.
     """

@@ -52,7 +52,16 @@ class _Address(click.ParamType[tuple[str, int]]):
         return host, int(port)
 
 
-@click.command("dev-server")
+_EPILOG = """\
+\b
+Examples:
+  tfs-proxy dev-server --model detector=/models/detector
+  tfs-proxy dev-server --model a=/models/a --model b=/models/b --listen 127.0.0.1:0
+  tfs-proxy dev-server --model-config-file models.config
+"""
+
+
+@click.command("dev-server", epilog=_EPILOG)
 @click.option(
     "--model",
     "models",
@@ -92,19 +101,13 @@ def dev_server(
     poll_seconds: float,
     max_threads: int | None,
 ) -> None:
-    r"""Serve SavedModels with the real TensorFlow, as tensorflow_model_server would.
+    """Serve SavedModels with the real TensorFlow, as tensorflow_model_server would.
 
     Speaks PredictionService and ModelService of TensorFlow Serving with the same checks, texts and silences,
     and with the same crashes: it is for development, demonstration and tests, never for production.
 
     The port opens once every model is loaded or has failed; a model that fails does not end the server, its
     error is in GetModelStatus. A new version directory is picked up while serving.
-
-    \b
-    Examples:
-      tfs-proxy dev-server --model detector=/models/detector
-      tfs-proxy dev-server --model a=/models/a --model b=/models/b --listen 127.0.0.1:0
-      tfs-proxy dev-server --model-config-file models.config
     """
     if not models and model_config_file is None:
         raise click.UsageError("nothing to serve: give --model NAME=PATH or --model-config-file FILE")
