@@ -1,0 +1,318 @@
+"""The same random traffic through both edges: neither client nor server can tell one from the other.
+
+Where they differ it is for a reason, written down in DIFFERENCES.
+"""
+
+import gzip
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import grpc
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from proxy.wire.protos import get_model_metadata_pb2, get_model_status_pb2
+from tests.clients.raw import RawCall, framed
+from tests.edge.conftest import PREDICT, predict
+from tests.e2e.conftest import wait_until_ready
+from tests.fake_serving import DEFAULT_SIGNATURES
+from tests.proxy_process import EDGES, running_proxy
+from tests.transparency.scripted import (
+    KINDS,
+    PATIENCE,
+    Answer,
+    Script,
+    ScriptedServer,
+    Seen,
+    ask,
+    channel_to,
+    finish,
+    start,
+)
+
+MARK = ("x-of-a-client", "1")
+METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
+STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
+CLASSIFY = "/tensorflow.serving.PredictionService/Classify"
+RELOAD = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
+UNKNOWN = "/some.other.Service/Method"
+
+
+class Serving(ScriptedServer):
+    """Answers clients by script, and the proxy's own questions as a server that has the model `m`."""
+
+    def service(self, details: Any) -> Any:
+        if MARK in details.invocation_metadata:
+            return super().service(details)
+        own = {METADATA: self._metadata, STATUS: self._status}[details.method]
+        return grpc.unary_unary_rpc_method_handler(own)
+
+    def _metadata(self, message: bytes, context: grpc.ServicerContext) -> bytes:
+        spec = get_model_metadata_pb2.GetModelMetadataRequest.FromString(message).model_spec
+        if spec.name != "m":
+            context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: Latest({spec.name})")
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        response.model_spec.name = "m"
+        response.model_spec.version.value = 1
+        signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=DEFAULT_SIGNATURES)
+        response.metadata["signature_def"].Pack(signatures)
+        return response.SerializeToString()
+
+    def _status(self, message: bytes, context: grpc.ServicerContext) -> bytes:
+        spec = get_model_status_pb2.GetModelStatusRequest.FromString(message).model_spec
+        if spec.name != "m":
+            context.abort(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {spec.name}")
+        response = get_model_status_pb2.GetModelStatusResponse()
+        response.model_version_status.add(version=1, state="AVAILABLE")
+        return response.SerializeToString()
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a client does."""
+
+    kind: str
+    method: str
+    messages: tuple[bytes, ...]
+    metadata: tuple[tuple[str, str | bytes], ...] = ()
+    compression: grpc.Compression = grpc.Compression.NoCompression
+    timeout: float | None = PATIENCE
+
+
+class Edges:
+    """Both edges in front of one server."""
+
+    def __init__(self, server: Serving, targets: dict[str, str], channels: dict[str, grpc.Channel]) -> None:
+        self.server = server
+        self.targets = targets
+        self.channels = channels
+
+    def ask(self, call: Call) -> dict[str, tuple[Answer, list[Seen]]]:
+        """Per edge: what the client saw, and what the server did."""
+        heard = {}
+        for name, channel in self.channels.items():
+            self.server.seen.clear()
+            answer = ask(
+                channel,
+                call.kind,
+                call.method,
+                call.messages,
+                metadata=(MARK, *call.metadata),
+                compression=call.compression,
+                timeout=call.timeout,
+            )
+            heard[name] = answer, list(self.server.seen)
+        return heard
+
+
+@pytest.fixture(scope="module")
+def edges() -> Iterator[Edges]:
+    server = Serving()
+    flags = (
+        "--upstream",
+        server.target,
+        "--model",
+        "m",
+        "--poll-seconds",
+        "3600",
+        "--refresh-seconds",
+        "3600",
+    )
+    with running_proxy(*flags, *EDGES["grpcio"]) as grpcio, running_proxy(*flags, *EDGES["native"]) as native:
+        targets = {"grpcio": grpcio.target, "native": native.target}
+        for proxy in (grpcio, native):
+            wait_until_ready(proxy)
+        with channel_to(grpcio.target) as first, channel_to(native.target) as second:
+            yield Edges(server, targets, {"grpcio": first, "native": second})
+    server.stop()
+
+
+_KEY = st.from_regex(r"x-[a-z0-9_.\-]{0,8}", fullmatch=True).filter(lambda key: not key.endswith("-bin"))
+_TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=30).map(str.strip)
+_PAIRS = st.lists(
+    st.one_of(st.tuples(_KEY, _TEXT), st.tuples(_KEY.map(lambda key: f"{key}-bin"), st.binary(max_size=40))),
+    max_size=6,
+).map(tuple)
+_BYTES = st.one_of(st.binary(max_size=60), st.sampled_from([b"", b"x" * 100_000, bytes(1_000_000)]))
+_SHAPE = st.one_of(
+    st.sampled_from([(2, 3), (1, 3), (0, 3), (100_000, 3), (2, 4), (3,), ()]),
+    st.lists(st.integers(0, 9), max_size=4).map(tuple),
+)
+_PREDICT = st.one_of(
+    st.builds(
+        predict,
+        model=st.sampled_from(["m", "m", "m", "M", "other", ""]),
+        shape=_SHAPE,
+        alias=st.sampled_from(["x", "x", "x", "X", "y", ""]),
+        signature_name=st.sampled_from(["", "serving_default", "other"]),
+    ),
+    st.tuples(st.builds(predict, shape=_SHAPE), st.integers(0, 60)).map(lambda cut: cut[0][: cut[1]]),
+    st.builds(predict).map(lambda message: message + b"\xd2\x3e\x02hi"),
+    _BYTES,
+)
+_MESSAGES = {
+    "unary": st.one_of(_BYTES, _PREDICT).map(lambda message: (message,)),
+    "stream": st.lists(_BYTES, max_size=3).map(tuple),
+}
+_COMPRESSION = st.sampled_from([grpc.Compression.NoCompression, grpc.Compression.Gzip])
+
+
+def _calls() -> st.SearchStrategy[Call]:
+    unary = st.sampled_from([METADATA, STATUS, CLASSIFY, RELOAD])
+    return st.one_of(
+        st.builds(
+            Call, st.just("unary_unary"), st.just(PREDICT), _PREDICT.map(lambda m: (m,)), _PAIRS, _COMPRESSION
+        ),
+        st.builds(Call, st.just("unary_unary"), unary, _MESSAGES["unary"], _PAIRS, _COMPRESSION),
+        *(
+            st.builds(
+                Call, st.just(kind), st.just(UNKNOWN), _MESSAGES[kind.partition("_")[0]], _PAIRS, _COMPRESSION
+            )
+            for kind in KINDS
+        ),
+    )
+
+
+_TEXTS = st.one_of(
+    st.text(st.characters(exclude_categories=("Cs",)), max_size=30),
+    st.sampled_from(["Servable not found for request: Latest(m)", "Socket closed", "50% more\n", "größer"]),
+)
+_FAILURES = st.builds(
+    Script,
+    initial=_PAIRS,
+    code=st.sampled_from([code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]),
+    details=_TEXTS,
+    trailing=_PAIRS,
+    hang_up=st.booleans(),
+)
+_ANSWERS = st.builds(
+    Script,
+    initial=_PAIRS,
+    messages=st.lists(_BYTES, min_size=1, max_size=3).map(tuple),
+    trailing=_PAIRS,
+    compression=_COMPRESSION,
+)
+
+
+def facts(answer: Answer, seen: list[Seen]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "messages": answer.messages,
+        "code": answer.code,
+        "text": answer.details,
+        "initial": answer.initial,
+        "trailing": answer.trailing,
+        "calls at the server": len(seen),
+    }
+    for each in seen:
+        found |= {"method": each.method, "request metadata": each.metadata, "request messages": each.messages}
+    return found
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that the edges are allowed to do differently: `facts` are not compared where it `applies`."""
+
+    facts: frozenset[str]
+    applies: Callable[[Call, Script], bool]
+    reason: str
+
+
+DIFFERENCES = (
+    Difference(
+        frozenset({"initial"}),
+        lambda call, script: call.method == UNKNOWN and bool(script.initial) and not script.messages,
+        "grpc.aio takes the initial metadata of a stream for empty when it learns of the status first",
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@given(call=_calls(), script=st.one_of(_ANSWERS, _ANSWERS, _FAILURES))
+def test_neither_end_can_tell_the_edges_apart(edges: Edges, call: Call, script: Script):
+    if call.kind.endswith("unary"):
+        script = replace(script, messages=script.messages[:1])
+    edges.server.script = script
+    heard = {name: facts(*each) for name, each in edges.ask(call).items()}
+    for difference in DIFFERENCES:
+        if difference.applies(call, script):
+            for each in heard.values():
+                for name in difference.facts:
+                    del each[name]
+    assert heard["native"] == heard["grpcio"]
+
+
+GZIPPED = framed(gzip.compress(predict()), flag=1)
+MARKED = (MARK,)
+GZIP = (MARK, ("grpc-encoding", "gzip"))
+
+RAW: dict[str, tuple[bytes, tuple[tuple[str, str], ...]]] = {
+    "nothing": (b"", MARKED),
+    "part of a prefix": (b"\x00\x00", MARKED),
+    "a prefix alone": (b"\x00\x00\x00\x00\x09", MARKED),
+    "part of a message": (framed(predict())[:-1], MARKED),
+    "an empty message": (framed(b""), MARKED),
+    "a message": (framed(predict()), MARKED),
+    "a message that does not fit": (framed(predict(shape=(3,))), MARKED),
+    "two messages": (2 * framed(predict()), MARKED),
+    "a message and part of another": (framed(predict()) + b"\x00\x00", MARKED),
+    "an unknown flag": (framed(predict(), flag=2), MARKED),
+    "a length of four gigabytes": (b"\x00\xff\xff\xff\xff", MARKED),
+    "gzip": (GZIPPED, GZIP),
+    "gzip that does not fit": (framed(gzip.compress(predict(shape=(3,))), flag=1), GZIP),
+    "gzip that is none": (framed(b"not gzip", flag=1), GZIP),
+    "gzip cut short": (framed(gzip.compress(predict())[:-9], flag=1), GZIP),
+    "compressed without a word how": (GZIPPED, MARKED),
+    "an encoding that nobody knows": (framed(b"abc", flag=1), (MARK, ("grpc-encoding", "snappy"))),
+    "not compressed though it could be": (framed(predict()), GZIP),
+    "a deadline that is no number": (framed(predict()), (MARK, ("grpc-timeout", "soon"))),
+    "a deadline that has passed": (framed(predict()), (MARK, ("grpc-timeout", "0n"))),
+    "a deadline of years": (framed(predict()), (MARK, ("grpc-timeout", "99999999H"))),
+    "a binary value that is not base64": (framed(predict()), (MARK, ("x-bin", "!"))),
+    "a binary value with padding": (framed(predict()), (MARK, ("x-bin", "AA=="))),
+    "two binary values in one": (framed(predict()), (MARK, ("x-bin", "AAE,AgM"))),
+}
+
+
+@pytest.mark.parametrize("path", [PREDICT, UNKNOWN])
+@pytest.mark.parametrize("name", RAW)
+def test_clients_that_frame_by_hand_get_the_same_answer(edges: Edges, name: str, path: str):
+    body, metadata = RAW[name]
+    edges.server.script = Script(messages=(b"answer",))
+    heard = {}
+    for edge, target in edges.targets.items():
+        edges.server.seen.clear()
+        call = RawCall(target, path, body, *metadata)
+        for seen in edges.server.seen:
+            assert seen.gone.wait(PATIENCE)
+        heard[edge] = {
+            "code": call.code,
+            "text": call.text,
+            "reset": call.reset,
+            "body": call.body,
+            "server": [(seen.method, seen.metadata, seen.messages) for seen in edges.server.seen],
+        }
+    assert heard["native"] == heard["grpcio"]
+
+
+@pytest.mark.parametrize(("method", "kind"), [(PREDICT, "unary_unary"), *((UNKNOWN, kind) for kind in KINDS)])
+@pytest.mark.parametrize("ended_by", ["cancellation", "deadline"])
+def test_calls_that_the_client_gives_up_end_the_same_way(edges: Edges, method: str, kind: str, ended_by: str):
+    heard = {}
+    for name, channel in edges.channels.items():
+        edges.server.seen.clear()
+        edges.server.script = Script(hold=threading.Event())
+        try:
+            timeout = 0.5 if ended_by == "deadline" else PATIENCE
+            call = start(channel, kind, method, (predict(),), timeout=timeout, metadata=(MARK,))
+            seen = edges.server.next_seen(0)
+            if ended_by == "cancellation":
+                call.cancel()
+            answer = finish(call, kind)
+            assert seen.gone.wait(PATIENCE)
+        finally:
+            edges.server.script.hold.set()
+        heard[name] = answer, seen.method, seen.metadata
+    assert heard["native"] == heard["grpcio"]
