@@ -7,11 +7,12 @@ the operator, in metrics and log. Only digests are kept.
 
 import threading
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
-from proxy.core.outputs import OutputFinding, Run, judge_outputs
+from proxy.core.outputs import OutputFinding, OutputKind, Run, judge_outputs
 from proxy.observe.outcome import Outcome
+from proxy.observe.series import OTHER
 from proxy.wire.outputs import output_facts
 from proxy.wire.values import require_numpy
 
@@ -66,7 +67,7 @@ class OutputWatch:
 
     @property
     def findings(self) -> Mapping[Labels, int]:
-        """How many answers had something wrong, by model, signature and kind."""
+        """How many answers had something wrong, by model, signature and kind; 0 for those that were only looked at."""
         with self._changed:
             return dict(self._findings)
 
@@ -120,11 +121,20 @@ class OutputWatch:
         self._runs[key] = run
         if len(self._runs) > MOST_SIGNATURES:
             self._runs.popitem(last=False)
-        self._count("checked")
-        for finding in judge_outputs(facts, run):
-            with self._changed:
-                self._findings[model, signature, finding.kind.value] += 1
+        found = judge_outputs(facts, run)
+        with self._changed:
+            self._counts["checked"] += 1
+            self._count_findings(model, signature, [finding.kind for finding in found])
+        for finding in found:
             self._found(model, version, signature, finding)
+
+    def _count_findings(self, model: str, signature: str, found: Collection[OutputKind]) -> None:
+        new = (model, signature, OutputKind.NOT_FINITE.value) not in self._findings
+        if new and len(self._findings) >= MOST_SIGNATURES * len(OutputKind):
+            model = signature = OTHER
+        for kind in OutputKind:
+            # Zeros too, so that rate() sees the first finding.
+            self._findings[model, signature, kind.value] += kind in found
 
     def _count(self, result: str) -> None:
         with self._changed:

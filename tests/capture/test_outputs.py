@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from proxy.capture import outputs
-from proxy.capture.outputs import MOST_SIGNATURES, MOST_WAITING, MOST_WAITING_BYTES, OutputWatch
+from proxy.capture.outputs import MOST_WAITING, MOST_WAITING_BYTES, OutputWatch
 from proxy.core.outputs import FEWEST_DISTINCT, OutputKind
 from proxy.observe.outcome import Outcome
 from proxy.wire.protos import predict_pb2
@@ -53,7 +53,10 @@ def test_a_nan_is_told_and_counted(told):
     watch = watching(told, answered(1), answered(math.nan), answered(2))
     ((model, version, signature, finding),) = told
     assert (model, version, signature, finding.kind) == ("m", 1, "serving_default", OutputKind.NOT_FINITE)
-    assert watch.findings == {("m", "serving_default", "not_finite"): 1}
+    assert watch.findings == {
+        ("m", "serving_default", "not_finite"): 1,
+        ("m", "serving_default", "identical"): 0,
+    }
     assert watch.counts == {"checked": 3, "unreadable": 0, "dropped": 0}
 
 
@@ -62,7 +65,7 @@ def test_one_answer_for_all_is_told_of_the_version_that_gives_it(told):
     others = [answered(number, asked=number, version=1) for number in range(FEWEST_DISTINCT)]
     watch = watching(told, *(each for pair in zip(same, others, strict=True) for each in pair))
     assert [(version, finding.kind) for _, version, _, finding in told] == [(2, OutputKind.IDENTICAL)]
-    assert watch.findings == {("m", "serving_default", "identical"): 1}
+    assert watch.findings["m", "serving_default", "identical"] == 1
 
 
 def test_only_what_was_chosen_and_answered_well_is_looked_at(told):
@@ -125,7 +128,6 @@ def test_what_waits_is_bounded_in_bytes_too(stuck):
 
 def test_what_is_remembered_is_bounded(told, monkeypatch):
     monkeypatch.setattr(outputs, "MOST_SIGNATURES", 2)
-    assert MOST_SIGNATURES > 2
     per_model = [
         [answered(7, asked=number, model=model) for number in range(FEWEST_DISTINCT)] for model in "abc"
     ]
@@ -134,3 +136,10 @@ def test_what_is_remembered_is_bounded(told, monkeypatch):
     assert not told
     watching(told, *(each for turn in zip(*per_model[:2], strict=True) for each in turn))
     assert [model for model, *_ in told] == ["a", "b"]
+
+
+def test_series_are_bounded_too(told, monkeypatch):
+    monkeypatch.setattr(outputs, "MOST_SIGNATURES", 2)
+    watch = watching(told, *(answered(math.nan, model=model) for model in "abcda"))
+    counts = {model: n for (model, _, kind), n in watch.findings.items() if kind == "not_finite"}
+    assert counts == {"a": 2, "b": 1, "_other": 2}

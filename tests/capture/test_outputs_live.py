@@ -1,6 +1,8 @@
 """Outputs of real models, watched through either edge: the client notices nothing, the operator is told."""
 
 import re
+import subprocess
+import sys
 import urllib.request
 
 import grpc
@@ -86,7 +88,8 @@ def test_good_outputs_are_checked_without_a_word(watched):
     assert found["tfs_proxy_outputs_checked_total", "checked"] == FEWEST_DISTINCT + 5
     assert found["tfs_proxy_outputs_checked_total", "dropped"] == 0
     assert {key: value for key, value in found.items() if "findings" in key[0]} == {
-        ("tfs_proxy_output_findings_total", "half", "not_finite", "serving_default"): 1
+        ("tfs_proxy_output_findings_total", "half", "not_finite", "serving_default"): 1,
+        ("tfs_proxy_output_findings_total", "half", "identical", "serving_default"): 0,
     }
 
 
@@ -100,3 +103,14 @@ def test_no_answer_is_looked_at_unless_asked_for_and_value_checks_show_their_cos
             ask(halves(float("nan")).SerializeToString(), timeout=30)
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert metrics(proxy) == {("tfs_proxy_value_check_seconds_count", "half"): 2}
+
+
+@pytest.mark.parametrize("flags", [("--output-sample", "1%"), ("--severity", "VALUE_NOT_FINITE=warn")])
+def test_without_numpy_it_does_not_start_and_says_what_to_install(flags):
+    code = "import sys; sys.modules['numpy'] = None; from proxy.cli import main; main()"
+    ports = ("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
+    done = subprocess.run(
+        [sys.executable, "-c", code, "serve", *ports, *flags], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == "Error: looking at values needs numpy: pip install 'tfs-proxy[values]'\n"

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from proxy.core.drift import DriftKind
+from proxy.core.outputs import OutputKind
 from proxy.core.reasons import Reason
 from proxy.observe.catalogue import CODES, METRICS
 from proxy.observe.metrics import STATES
@@ -27,7 +28,7 @@ VALUES = {
     "code": set(CODES),
     "grpc_code": set(CODES),
     "state": set(STATES),
-    "kind": {kind.value for kind in DriftKind},
+    "kind": {kind.value for kind in (*DriftKind, *OutputKind)},
     "reason": {reason.value for reason in Reason},
     "result": {"ok", "absent", "unavailable", "error"},
 }

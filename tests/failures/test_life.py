@@ -7,8 +7,10 @@ import sys
 import urllib.request
 
 import grpc
+import numpy as np
 import pytest
 
+from proxy.wire.protos import predict_pb2
 from tests import odd_servers
 from tests.failures.conftest import telling
 from tests.fake_serving import DT_FLOAT, FakeServing, signature_def
@@ -200,3 +202,30 @@ def test_f104_the_real_runtime_dies_of_an_image_without_a_batch_and_the_image_is
     assert "the request may be why" in told.words
     assert "TF Serving can abort on such a shape" in told.words
     assert death["suspects"][0]["inputs"] == {"images": "float32[300,300,3]"}
+
+
+async def test_f94_one_answer_to_every_input_is_told_to_the_operator(serving):
+    response = predict_pb2.PredictResponse()
+    response.outputs["y"].CopyFrom(tensor("float32", (1,), float_val=[0.5]))
+    serving.answer("Predict", response.SerializeToString())
+
+    def told():
+        with (
+            running_proxy("--upstream", serving.target, "--output-sample", "1") as proxy,
+            telling(proxy) as tell,
+        ):
+            for number in range(8):
+                assert tell(predict("m", x=tensor("float32", (1, 3), float_val=[number] * 3))).code == "OK"
+            return proxy.wait_for("output_suspect")["text"]
+
+    assert "at least 8 different inputs in a row had the very same outputs" in await asyncio.to_thread(told)
+
+
+def test_f96_the_real_runtime_makes_an_infinity_of_finite_inputs(dev_server):
+    values = np.full(4, 60_000, "<f2")  # twice that is no float16
+    request = predict("half", x=tensor("float16", (1, 4), tensor_content=values.tobytes()))
+    flags = ("--upstream", dev_server.target, "--output-sample", "1")
+    with running_proxy(*flags) as proxy, telling(proxy) as tell:
+        assert tell(request).code == "OK"
+        text = proxy.wait_for("output_suspect")["text"]
+    assert "NaN or infinity in output 'y', though the inputs are finite" in text
