@@ -169,9 +169,13 @@ def share(value: Any) -> float:
 
 def _share_or_none(value: Any) -> float:
     """A part of all, or 0 for none of it."""
-    if str(value).strip() in {"0", "0.0", "0%"}:
+    # An unquoted `off` in YAML is False.
+    if value is False or str(value).strip().lower() in {"0", "0.0", "0%", "off"}:
         return 0.0
-    return share(value)
+    try:
+        return share(value)
+    except SettingsError as error:
+        raise SettingsError(f"{error}; 0: none") from error
 
 
 def capture_bytes(value: Any) -> int:

@@ -259,6 +259,18 @@ def test_what_is_no_share_is_said(written):
         parse("capture_sample", written)
 
 
+@pytest.mark.parametrize(
+    ("written", "part"), [("0", 0), (0.0, 0), ("0%", 0), ("off", 0), (False, 0), ("1%", 0.01)]
+)
+def test_outputs_may_be_looked_at_in_part_or_not_at_all(written, part):
+    assert parse("output_sample", written) == part
+
+
+def test_no_part_of_the_outputs_is_more_than_all_of_them():
+    with pytest.raises(SettingsError, match=r"'2' is not a share above 0 and up to 1.*; 0: none"):
+        parse("output_sample", "2")
+
+
 def test_captures_need_a_limit_and_a_folder(tmp_path):
     with pytest.raises(SettingsError, match="captures need a limit"):
         parse("capture_max_bytes", "-1")

@@ -1,5 +1,6 @@
 """The gate looks at values only where a policy asks, only as often, and never trips over them."""
 
+import base64
 import math
 
 from proxy.core.policy import Mode, Policies, Policy
@@ -71,3 +72,17 @@ def test_what_a_look_at_values_took_is_told_of_what_passes_and_what_does_not():
     assert decide(sampled, NAN).value_seconds is None
     assert decide(sampled, NAN).value_seconds > 0
     assert decide(Gate(Held(MODEL), Policies()), GOOD).value_seconds is None
+
+
+def test_strings_in_tensor_content_are_looked_at_too():
+    words = servable(signature({"x": ("string", (-1,))}), model="m")
+    policy = Policy.of(Mode.ENFORCE, {Reason.STRING_LOOKS_BASE64: Severity.REFUSE})
+    asking = Gate(Held(words), Policies(policy))
+
+    def sent(string):
+        content = bytes((len(string),)) + string
+        return predict(x=tensor("string", (1,), tensor_content=content)).SerializeToString()
+
+    assert isinstance(decide(asking, sent(b"a sentence with 3 words more")), Admit)
+    refused = decide(asking, sent(base64.b64encode(b"\xff\xd8\xff\xe0" + bytes(60))))
+    assert [each.reason for each in refused.verdict.violations] == [Reason.STRING_LOOKS_BASE64]

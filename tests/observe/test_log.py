@@ -7,6 +7,7 @@ import structlog
 
 from proxy.core.availability import VersionStatus
 from proxy.core.drift import Change, Difference, Drift
+from proxy.core.outputs import OutputFinding, OutputKind
 from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey, RequestView
 from proxy.core.verdict import Verdict, Violation
@@ -220,3 +221,21 @@ def test_auto_is_readable_on_a_terminal_and_json_elsewhere(stream):
     configure("auto", stream=pipe)
     CallLog().upstream_changed(True)
     assert json.loads(pipe.getvalue())["event"] == "upstream_up"
+
+
+def test_suspect_outputs_are_a_warning_with_the_version_and_only_so_many_of_a_kind(stream):
+    log = CallLog(per_second=2, clock=Clock())
+    for kind in (OutputKind.NOT_FINITE,) * 5 + (OutputKind.IDENTICAL,):
+        log.output_found("m", 3, "serving_default", OutputFinding(kind, "NaN in output 'y'"))
+    told = lines(stream)
+    assert [line["kind"] for line in told] == ["not_finite", "not_finite", "identical"]
+    assert told[0].pop("timestamp")
+    assert told[0] == {
+        "level": "warning",
+        "event": "output_suspect",
+        "kind": "not_finite",
+        "model": "m",
+        "version": 3,
+        "signature": "serving_default",
+        "text": "NaN in output 'y'",
+    }

@@ -379,3 +379,27 @@ def test_a_model_name_is_escaped_in_the_scrape(metrics):
         )
         == 1
     )
+
+
+def test_what_looking_at_values_took_is_shown_by_model_and_only_of_calls_that_were_looked_at(metrics):
+    predict(metrics, value_seconds=0.0002)
+    predict(metrics, value_seconds=0.002, code=3)
+    predict(metrics)
+    assert value(metrics, "tfs_proxy_value_check_seconds_count", model="m") == 2
+    assert value(metrics, "tfs_proxy_value_check_seconds_bucket", model="m", le="0.00025") == 1
+    assert value(metrics, "tfs_proxy_value_check_seconds_sum", model="m") == pytest.approx(0.0022)
+
+
+def test_value_checks_of_models_that_nobody_confirmed_are_one_series(metrics):
+    for _ in range(3):
+        predict(metrics, model=None, value_seconds=0.001)
+    assert value(metrics, "tfs_proxy_value_check_seconds_count", model="_other") == 3
+
+
+def test_findings_in_outputs_are_shown_as_they_stand():
+    counts, findings = {"checked": 1}, {("m", "serving_default", "identical"): 0}
+    metrics = Metrics("1", outputs_checked=lambda: counts, output_findings=lambda: findings)
+    counts["checked"], findings["m", "serving_default", "identical"] = 5, 2
+    assert value(metrics, "tfs_proxy_outputs_checked_total", result="checked") == 5
+    labels = {"model": "m", "signature": "serving_default", "kind": "identical"}
+    assert value(metrics, "tfs_proxy_output_findings_total", **labels) == 2
