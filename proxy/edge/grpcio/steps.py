@@ -32,6 +32,9 @@ Behaviour = Callable[[Any, Context], Awaitable[bytes | None]]
 
 VersionSeen = Callable[[str, int, str | None], None]
 
+_LONGEST_SECONDS = 365 * 86400.0
+"""grpc.aio takes deadlines that are thousands of years away for passed (measured)."""
+
 _DEADLINE_EXCEEDED = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
 _CANCELLED = grpc.StatusCode.CANCELLED.value[0]
 
@@ -126,7 +129,7 @@ class Deadline(grpc.aio.ServerInterceptor):
         if seconds is not None:
             if seconds <= 0:
                 await refuse(context, expired())
-            current_call.get().deadline = time.monotonic() + seconds
+            current_call.get().deadline = time.monotonic() + min(seconds, _LONGEST_SECONDS)
         return await proceed(request, context)
 
 
