@@ -83,7 +83,7 @@ TRANSPORT_FAULTS: Final[tuple[Row, ...]] = (
         append=True,
     ),
     row(
-        r"timed out|timeout|No route to host|Network is unreachable|failed to connect to all addresses|Connect Failed|"
+        r"timed out|(?<!grpc-)timeout|No route to host|Network is unreachable|failed to connect to all addresses|Connect Failed|"
         r"connections to all backends failing|cannot reach \S+ \(",
         Reason.UPSTREAM_UNREACHABLE,
         "no connection to the server could be made",
