@@ -1,0 +1,123 @@
+"""The YAML file with settings: the same names, and `models` for single models.
+
+Law: whatever is wrong with it is a SettingsError that names the file, the key and the nearest key there is.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from proxy.config import reading
+from proxy.config.reading import SettingsError
+from proxy.config.settings import DECLARED, ModelSettings, about
+from proxy.core.explain import closest
+from proxy.core.reasons import Reason, Severity
+from proxy.core.values import InputPolicy, StringKind
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file, read and checked; keys may be written with `-` or `_`.
+
+    Raises SettingsError, naming the file and the nearest key for one that does not exist.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not YAML: {error}") from error
+    found: dict[str, Any] = {}
+    declared = {setting.name: about(setting) for setting in DECLARED}
+    for key, value in _section(content, str(path), [*declared, "models"]).items():
+        try:
+            if key == "models":
+                found[key] = _models(value, str(path))
+            elif key == "severities":
+                found[key] = _severities(value, f"{path}: {key}")
+            elif declared[key].multiple:
+                found[key] = tuple(declared[key].parse(each) for each in _items(value))
+            else:
+                found[key] = declared[key].parse(value)
+        except SettingsError as error:
+            text = str(error)
+            raise SettingsError(text if text.startswith(str(path)) else f"{path}: {key}: {text}") from error
+    return found
+
+
+def _section(value: Any, where: str, keys: list[str]) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise SettingsError(f"{where} must be a mapping of settings, such as `upstream: localhost:8500`")
+    section = {}
+    for written, content in value.items():
+        key = str(written).replace("-", "_")
+        if key not in keys:
+            near = closest(key, keys)
+            hint = f"did you mean {near!r}?" if near else f"known are {', '.join(sorted(keys))}"
+            raise SettingsError(f"{where}: unknown key {written!r}; {hint}")
+        section[key] = content
+    return section
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _severities(value: Any, where: str) -> dict[Reason, Severity]:
+    if not isinstance(value, dict):
+        raise SettingsError(f"{where} must be a mapping, such as `INPUT_MISSING: warn`")
+    return dict(reading.severity((name, "=", level)) for name, level in value.items())
+
+
+def _inputs(value: Any, where: str) -> dict[str, InputPolicy]:
+    if value is not None and not isinstance(value, dict):
+        raise SettingsError(f"{where} must map aliases to settings, such as `images: {{min: 0, max: 1}}`")
+    inputs = {}
+    for alias, content in (value or {}).items():
+        here = f"{where}: {alias}"
+        section = _section(content, here, ["min", "max", "kind"])
+        low, high = (_bound(section.get(key), f"{here}: {key}") for key in ("min", "max"))
+        if low is not None and high is not None and low > high:
+            raise SettingsError(f"{here}: min {low:g} is more than max {high:g}")
+        kind = section.get("kind")
+        if kind is not None and kind not in [*StringKind]:
+            raise SettingsError(f"{here}: kind is one of {', '.join(StringKind)}, not {kind!r}")
+        inputs[str(alias)] = InputPolicy(low, high, StringKind(kind) if kind else None)
+    return inputs
+
+
+def _bound(value: Any, where: str) -> float | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise SettingsError(f"{where} must be a number, not {value!r}")
+    return None if value is None else float(value)
+
+
+def _sample(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise SettingsError(f"sample must be 1 (every request) or more, not {value!r}")
+    return value
+
+
+def _models(value: Any, path: str) -> dict[str, ModelSettings]:
+    if not isinstance(value, dict):
+        raise SettingsError(
+            f"{path}: models must map names to settings, such as `detector: {{mode: observe}}`"
+        )
+    models = {}
+    for name, content in value.items():
+        where = f"{path}: models: {name}"
+        section = _section(content, where, ["mode", "severities", "max_batch", "inputs", "sample"])
+        try:
+            models[str(name)] = ModelSettings(
+                mode=reading.mode(section["mode"]) if "mode" in section else None,
+                severities=_severities(section.get("severities", {}), f"{where}: severities"),
+                max_batch=reading.limit(section["max_batch"]) if "max_batch" in section else None,
+                inputs=_inputs(section.get("inputs"), f"{where}: inputs"),
+                sample=_sample(section.get("sample", 1)),
+            )
+        except SettingsError as error:
+            text = str(error)
+            raise SettingsError(text if text.startswith(path) else f"{where}: {text}") from error
+    return models

@@ -1,0 +1,195 @@
+"""How the value of a setting is read, from the text of a flag or variable and from a file alike.
+
+Law: every function takes what was written and returns what is meant, or raises SettingsError with a sentence for a
+person. It knows no setting.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from proxy.core.explain import closest
+from proxy.core.policy import Mode
+from proxy.core.reasons import Reason, Severity
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the text says which, why and what would do."""
+
+
+def text(value: Any) -> str:
+    """A text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise SettingsError(f"{value!r} is not a text")
+    return value
+
+
+def yes_no(value: Any) -> bool:
+    """True or false, also as yes, no, on, off, 1 and 0."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).lower()
+    if word in {"1", "true", "yes", "on"}:
+        return True
+    if word in {"0", "false", "no", "off"}:
+        return False
+    raise SettingsError(f"{value!r} is neither true nor false")
+
+
+def address(value: Any) -> str:
+    """HOST:PORT; an IPv6 host in brackets."""
+    host, colon, port = str(value).rpartition(":")
+    if not (host and colon and port.isascii() and port.isdecimal() and int(port) < 65536):
+        raise SettingsError(f"{value!r} is not HOST:PORT, for example 0.0.0.0:8600 or [::]:8600")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise SettingsError(f"{value!r}: an IPv6 address stands in brackets, for example [::1]:8600")
+    return str(value)
+
+
+def target(value: Any) -> str:
+    """A gRPC target of the server, see upstream.channel.parse_target."""
+    from proxy.upstream.channel import parse_target  # grpc is not needed to print help
+
+    try:
+        return parse_target(str(value))
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def file(value: Any) -> Path:
+    """A file that can be read."""
+    path = Path(str(value))
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    return path
+
+
+def folder(value: Any) -> Path:
+    """A folder, which need not exist yet."""
+    path = Path(text(value))
+    if path.exists() and not path.is_dir():
+        raise SettingsError(f"{path} is not a folder")
+    return path
+
+
+def _at_least(value: Any, least: float, unit: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise SettingsError(f"{value!r} is not a number of {unit}") from None
+    if isinstance(value, bool) or not least <= number < float("inf"):
+        raise SettingsError(f"{value} is not a number of {unit}, at least {least:g}")
+    return number
+
+
+def seconds(value: Any) -> float:
+    """Seconds, 0 or more."""
+    return _at_least(value, 0, "seconds")
+
+
+def interval(value: Any) -> float:
+    """Seconds between two events, not too few."""
+    return _at_least(value, 0.05, "seconds")
+
+
+def optional_seconds(value: Any) -> float | None:
+    """Seconds; 0: None."""
+    return seconds(value) or None
+
+
+def count(value: Any) -> int:
+    """A whole number, 0 or more."""
+    whole = _at_least(value, 0, "things")
+    if whole != int(whole):
+        raise SettingsError(f"{value} is not a whole number")
+    return int(whole)
+
+
+def limit(value: Any) -> int:
+    """A count of which 0 and -1 mean no limit."""
+    return -1 if str(value) in {"0", "-1"} else count(value)
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMG])(i?)B?|B)?", re.IGNORECASE)
+_UNITS = {"": 0, "K": 1, "M": 2, "G": 3}
+
+
+def size(value: Any) -> int:
+    """Bytes, also as 64MiB or 1GB; 0 and -1 mean no limit."""
+    written = str(value).strip()
+    if written in {"0", "-1"}:
+        return -1
+    match = _SIZE.fullmatch(written)
+    if match is None or isinstance(value, bool):
+        raise SettingsError(f"{value!r} is not a size, for example 64MiB, 1GiB or -1 for no limit")
+    number, unit, binary = match.groups()
+    return int(float(number) * (1024 if binary else 1000) ** _UNITS[(unit or "").upper()])
+
+
+def share(value: Any) -> float:
+    """A part of all, as 0.01 or 1%; raises SettingsError."""
+    written = str(value).strip()
+    try:
+        number = float(written.removesuffix("%")) / (100 if written.endswith("%") else 1)
+    except ValueError:
+        number = -1.0
+    if isinstance(value, bool) or not 0 < number <= 1:
+        raise SettingsError(f"{value!r} is not a share above 0 and up to 1, for example 0.01 or 1%")
+    return number
+
+
+def share_or_none(value: Any) -> float:
+    """A part of all, or 0 for none of it."""
+    # An unquoted `off` in YAML is False.
+    if value is False or str(value).strip().lower() in {"0", "0.0", "0%", "off"}:
+        return 0.0
+    try:
+        return share(value)
+    except SettingsError as error:
+        raise SettingsError(f"{error}; 0: none") from error
+
+
+def capture_bytes(value: Any) -> int:
+    """Bytes, also as 64MiB, but not without a limit; raises SettingsError."""
+    number = size(value)
+    if number < 0:
+        raise SettingsError(f"{value!r}: captures need a limit, for example 256MiB")
+    return number
+
+
+def one_of(*words: str) -> Callable[[Any], str]:
+    """A reader of exactly these words."""
+
+    def parse(value: Any) -> str:
+        # An unquoted `off` in YAML is False.
+        word = "off" if value is False else str(value)
+        if word not in words:
+            raise SettingsError(f"{word!r} is none of {', '.join(words)}")
+        return word
+
+    return parse
+
+
+def mode(value: Any) -> Mode:
+    """A Mode by its name."""
+    return Mode(one_of(*Mode)(value))
+
+
+def severity(value: Any) -> tuple[Reason, Severity]:
+    """`REASON=level`, or the pair of both."""
+    name, _, level = value if isinstance(value, tuple) else str(value).partition("=")
+    try:
+        reason = Reason(str(name))
+    except ValueError:
+        near = closest(str(name), Reason)
+        raise SettingsError(
+            f"{name!r} is not a reason"
+            + (f"; did you mean {near}?" if near else "; `tfs-proxy serve --help` shows the form")
+        ) from None
+    try:
+        return reason, Severity(one_of(*Severity)(level))
+    except SettingsError as error:
+        raise SettingsError(f"{reason}: {error}; write for example {reason}=warn") from error

@@ -1,0 +1,337 @@
+"""Every setting, declared once: name, default, meaning, how its text is read.
+
+Law: a setting has a flag, an environment variable `TFS_PROXY_…` and a key in an optional YAML file; the flag
+wins over the environment, that over the file, that over the default. Settings are frozen and valid before a
+port opens. There are no secrets.
+"""
+
+# ruff: noqa: RUF009  _setting() is dataclasses.field() with a declaration in it
+
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple
+
+from proxy.config import reading
+from proxy.config.reading import SettingsError
+from proxy.core.policy import Mode, Policies, Policy
+from proxy.core.reasons import Reason, Severity
+from proxy.core.values import InputPolicy
+
+ENVIRONMENT_PREFIX: Final = "TFS_PROXY"
+
+
+class About(NamedTuple):
+    """What the command line and the documentation need to know of a setting.
+
+    `flag` without dashes; `parse` reads the text of a flag or variable and the value in a file alike.
+    """
+
+    group: str
+    help: str
+    metavar: str
+    parse: Callable[[Any], Any]
+    flag: str = ""
+    multiple: bool = False
+    shown: str = ""
+    """The default as the help shows it, where its own text would not do."""
+
+
+def about(setting: "Field[Any]") -> About:
+    """The declaration of one of Settings' fields."""
+    declared = setting.metadata["about"]
+    assert isinstance(declared, About)
+    return declared if declared.flag else declared._replace(flag=setting.name.replace("_", "-"))
+
+
+def _setting(
+    default: Any,
+    group: str,
+    parse: Callable[[Any], Any],
+    metavar: str,
+    text: str,
+    *,
+    flag: str = "",
+    multiple: bool = False,
+    shown: str = "",
+) -> Any:
+    declared = About(group, text, metavar, parse, flag, multiple, shown)
+    metadata = MappingProxyType({"about": declared})
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What the `models` section of the file says of one model; None: as for all others."""
+
+    mode: Mode | None = None
+    severities: Mapping[Reason, Severity] = field(default_factory=dict)
+    max_batch: int | None = None
+    inputs: Mapping[str, InputPolicy] = field(default_factory=dict)
+    sample: int = 1
+
+
+UPSTREAM: Final = "Server behind the proxy"
+LISTEN: Final = "Where clients come in"
+JUDGE: Final = "What is refused"
+LIMITS: Final = "Limits"
+LIFE: Final = "Starting and stopping"
+TELL: Final = "What it tells"
+RECORD: Final = "Recording requests (files hold tensor values)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The effective settings. Sizes in bytes (-1: no limit), times in seconds."""
+
+    upstream: str = _setting(
+        "localhost:8500", UPSTREAM, reading.target, "HOST:PORT", "gRPC address of tensorflow_model_server."
+    )
+    upstream_tls: bool = _setting(
+        False,
+        UPSTREAM,
+        reading.yes_no,
+        "",
+        "Speak TLS to the server (implied by the other --upstream-* flags).",
+    )
+    upstream_ca: Path | None = _setting(
+        None, UPSTREAM, reading.file, "FILE", "PEM roots to trust instead of the usual ones."
+    )
+    upstream_cert: Path | None = _setting(
+        None, UPSTREAM, reading.file, "FILE", "PEM certificate to show to the server; needs --upstream-key."
+    )
+    upstream_key: Path | None = _setting(None, UPSTREAM, reading.file, "FILE", "Its PEM key.")
+    upstream_server_name: str | None = _setting(
+        None,
+        UPSTREAM,
+        reading.text,
+        "NAME",
+        "Name that the server's certificate must carry, if not the host.",
+    )
+    use_http_proxy: bool = _setting(
+        False, UPSTREAM, reading.yes_no, "", "Obey http_proxy and https_proxy on the way to the server."
+    )
+    refresh_seconds: float = _setting(
+        30.0, UPSTREAM, reading.interval, "SECONDS", "Age at which a cached signature is asked for again."
+    )
+    poll_seconds: float = _setting(
+        2.0,
+        UPSTREAM,
+        reading.interval,
+        "SECONDS",
+        "How often the server is asked for the state of its models.",
+    )
+
+    listen: str = _setting(
+        "0.0.0.0:8600", LISTEN, reading.address, "HOST:PORT", "gRPC; port 0: any free one."
+    )
+    edge: Literal["grpcio", "native"] = _setting(
+        "grpcio",
+        LISTEN,
+        reading.one_of("grpcio", "native"),
+        "grpcio|native",
+        "How calls are relayed: through grpc.aio, or through the proxy's own HTTP/2 data plane.",
+    )
+    listen_cert: Path | None = _setting(
+        None, LISTEN, reading.file, "FILE", "PEM certificate chain to answer TLS with; needs --listen-key."
+    )
+    listen_key: Path | None = _setting(None, LISTEN, reading.file, "FILE", "Its PEM key.")
+    listen_client_ca: Path | None = _setting(
+        None, LISTEN, reading.file, "FILE", "PEM roots; clients must show a certificate from one of them."
+    )
+    admin_listen: str = _setting(
+        "127.0.0.1:8601",
+        LISTEN,
+        reading.address,
+        "HOST:PORT",
+        "HTTP: /metrics, /livez, /readyz, /api; port 0: any.",
+    )
+    reflection: bool = _setting(True, LISTEN, reading.yes_no, "", "Answer gRPC server reflection.")
+
+    model: tuple[str, ...] = _setting(
+        (),
+        JUDGE,
+        reading.text,
+        "NAME",
+        "A model that the server is expected to serve; ready only once it does. Repeatable.",
+        multiple=True,
+    )
+    mode: Mode = _setting(
+        Mode.ENFORCE,
+        JUDGE,
+        reading.mode,
+        "enforce|observe|off",
+        "Refuse what does not match, only count what would be refused, or just relay.",
+    )
+    severities: Mapping[Reason, Severity] = _setting(
+        {},
+        JUDGE,
+        reading.severity,
+        "REASON=refuse|warn|off",
+        "What to do about one kind of finding. Repeatable.",
+        flag="severity",
+        multiple=True,
+    )
+    max_batch: int = _setting(-1, JUDGE, reading.limit, "N", "Largest batch that passes; -1: any.")
+    allow_admin_methods: bool = _setting(
+        False,
+        JUDGE,
+        reading.yes_no,
+        "",
+        "Let methods through that change the server, such as HandleReloadConfigRequest.",
+    )
+
+    default_deadline: float | None = _setting(
+        None,
+        LIMITS,
+        reading.optional_seconds,
+        "SECONDS",
+        "Deadline for calls that come without one; 0: none.",
+    )
+    max_message_bytes: int = _setting(
+        -1,
+        LIMITS,
+        reading.size,
+        "SIZE",
+        "Largest request message, for example 64MiB; -1: any, as the server.",
+    )
+    max_inflight_bytes: int = _setting(
+        1 << 30,
+        LIMITS,
+        reading.size,
+        "SIZE",
+        "Request bytes held at a time, beyond which calls are turned away.",
+        shown="1GiB",
+    )
+    max_concurrent_calls: int = _setting(-1, LIMITS, reading.limit, "N", "Calls at a time; -1: any number.")
+
+    drain_seconds: float = _setting(
+        1.0, LIFE, reading.seconds, "SECONDS", "After SIGTERM: time to be unready and still accept calls."
+    )
+    grace_seconds: float = _setting(
+        30.0, LIFE, reading.seconds, "SECONDS", "Then: time for the calls under way to end by themselves."
+    )
+
+    log_level: str = _setting(
+        "info",
+        TELL,
+        reading.one_of("debug", "info", "warning", "error"),
+        "LEVEL",
+        "debug, info, warning or error.",
+    )
+    log_format: Literal["auto", "json", "console"] = _setting(
+        "auto",
+        TELL,
+        reading.one_of("auto", "json", "console"),
+        "auto|json|console",
+        "auto: lines for people on a terminal, JSON elsewhere.",
+    )
+    access_log: bool = _setting(
+        False, TELL, reading.yes_no, "", "One log line per call, not only per refusal."
+    )
+    diagnosis: bool = _setting(
+        True,
+        TELL,
+        reading.yes_no,
+        "",
+        "Say behind an error of the server, or of the way to it, what it means.",
+    )
+    output_sample: float = _setting(
+        0.0,
+        TELL,
+        reading.share_or_none,
+        "SHARE",
+        "Part of the Predict answers in which to look for NaN and for outputs that never change; 0: none.",
+    )
+    refusals: int = _setting(200, TELL, reading.count, "N", "How many refusals /api/refusals remembers.")
+
+    capture: Path | None = _setting(
+        None,
+        RECORD,
+        reading.folder,
+        "DIR",
+        "Record admitted requests there as warm-up files, and refusals without values.",
+    )
+    capture_sample: float = _setting(
+        0.01, RECORD, reading.share, "SHARE", "Which part of the admitted requests, for example 0.01 or 1%."
+    )
+    capture_model: tuple[str, ...] = _setting(
+        (), RECORD, reading.text, "NAME", "Only requests for this model. Repeatable.", multiple=True
+    )
+    capture_max_bytes: int = _setting(
+        256 << 20,
+        RECORD,
+        reading.capture_bytes,
+        "SIZE",
+        "Size of all captures together; the oldest make room.",
+        shown="256MiB",
+    )
+
+    models: Mapping[str, ModelSettings] = field(default_factory=dict)
+    """Policies of single models; only in the file."""
+
+    def __post_init__(self) -> None:
+        for one, other in (
+            ("upstream_cert", "upstream_key"),
+            ("upstream_key", "upstream_cert"),
+            ("listen_cert", "listen_key"),
+            ("listen_key", "listen_cert"),
+            ("listen_client_ca", "listen_cert"),
+        ):
+            if getattr(self, one) is not None and getattr(self, other) is None:
+                raise SettingsError(f"{_flag(one)} needs {_flag(other)}")
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether the server is spoken to in TLS."""
+        return self.upstream_tls or any(
+            (self.upstream_ca, self.upstream_cert, self.upstream_key, self.upstream_server_name)
+        )
+
+    @property
+    def policies(self) -> Policies:
+        """The policy of every model; what the file says of one adds to what holds for all."""
+        everyone = _optional_limit(self.max_batch)
+        return Policies(
+            Policy.of(self.mode, self.severities, everyone),
+            {
+                name: Policy.of(
+                    own.mode or self.mode,
+                    {**self.severities, **own.severities},
+                    everyone if own.max_batch is None else _optional_limit(own.max_batch),
+                    own.inputs,
+                    own.sample,
+                )
+                for name, own in self.models.items()
+            },
+        )
+
+
+DECLARED: Final = tuple(setting for setting in fields(Settings) if setting.name != "models")
+"""The settings that have a flag and a variable too, in the order of the help."""
+
+
+def plain(settings: Settings) -> dict[str, Any]:
+    """The settings by name as plain values, for a person or JSON."""
+    return {field.name: _plain(getattr(settings, field.name)) for field in fields(settings)}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return [f"{key}={_plain(content)}" for key, content in value.items()]
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return str(value)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _optional_limit(value: int) -> int | None:
+    return None if value < 0 else value
