@@ -21,6 +21,7 @@ from proxy.core.verdict import Verdict, Violation
 from proxy.upstream.signatures import Lookup
 from proxy.wire.request import (
     MalformedRequestError,
+    UnusualError,
     parse_classify,
     parse_multi_inference,
     parse_predict,
@@ -173,6 +174,27 @@ class Gate:
             self._remember(seen, message, servable, key, decision)
         return decision
 
+    def judge_view_now(self, read: Callable[[], RequestView]) -> Admit | None:
+        """Decide like `judge_now` on a PredictRequest of which not all is there, or not all was kept.
+
+        None: not now, or not without its values. `read` may raise MalformedRequestError or UnusualError.
+        """
+        try:
+            view = read()
+            key = view.key
+            if key is None or not key.model:
+                return None
+            policy = self._policies.of(key.model)
+            servable = self._signatures.peek(key)
+            if servable is None or policy.mode is Mode.OFF or policy.looks_at_values:
+                return None
+            verdict = judge(view, servable, policy)
+        except (MalformedRequestError, UnusualError):
+            return None
+        except Exception:  # noqa: BLE001  a fault of ours must not break traffic
+            return Admit(failed=True)
+        return None if verdict.violations else Admit(view, verdict, batch_size=batch_size(view))
+
     def _remember(
         self, seen: SkeletonKey, message: bytes, servable: Servable, key: ModelKey, decision: Admit
     ) -> None:
@@ -200,6 +222,23 @@ class Gate:
             return self._malformed(str(error))
         except Exception:  # noqa: BLE001  a fault of ours must not break traffic
             return Admit(failed=True)
+        return await self._judge_parts(parts, message, arrived, deadline)
+
+    async def judge_view(self, read: Callable[[], RequestView], timeout: float | None = None) -> Decision:
+        """Decide like `judge` on a PredictRequest whose payloads were not kept: values are not looked at."""
+        arrived = monotonic()
+        deadline = arrived + (METADATA_PATIENCE if timeout is None else min(timeout, METADATA_PATIENCE))
+        try:
+            view = read()
+        except MalformedRequestError as error:
+            return self._malformed(str(error))
+        except Exception:  # noqa: BLE001  a fault of ours must not break traffic
+            return Admit(failed=True)
+        return await self._judge_parts(((view, None),), None, arrived, deadline)
+
+    async def _judge_parts(
+        self, parts: _Parts, message: bytes | None, arrived: float, deadline: float
+    ) -> Decision:
         admitted = Admit()
         for view, task in parts:
             try:
@@ -214,7 +253,7 @@ class Gate:
         return admitted
 
     async def _judge_part(
-        self, view: RequestView, task: str | None, message: bytes, arrived: float, deadline: float
+        self, view: RequestView, task: str | None, message: bytes | None, arrived: float, deadline: float
     ) -> Decision:
         policy = self._policies.of(view.key.model if view.key else "")
         if policy.mode is Mode.OFF:
@@ -237,6 +276,8 @@ class Gate:
         if verdict is None:
             return Admit(view, failed=True)
         if policy.looks_at_values and task is None and verdict.signature and not verdict.violations:
+            if message is None:
+                return Admit(view, verdict, batch_size=batch_size(view), failed=True)
             return self._decided_with_values(view, verdict, message, policy)
         return _decided(view, verdict, policy)
 

@@ -3,11 +3,12 @@
 Law: judges as the gate does and changes no decision; the choice falls before anything is copied.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from random import random
 
 from proxy.core.policy import Policies
+from proxy.core.types import RequestView
 from proxy.gate import PREDICT, Admit, Decision, Gate, Signatures
 
 
@@ -38,6 +39,14 @@ class SamplingGate(Gate):
 
     async def judge(self, method: str, message: bytes, timeout: float | None = None) -> Decision:
         return self._chosen(await super().judge(method, message, timeout), method, message)
+
+    def judge_view_now(self, read: Callable[[], RequestView]) -> Admit | None:
+        """None where the request may be chosen: that takes the whole message."""
+        decision = super().judge_view_now(read)
+        if decision is None or self._outputs:
+            return None
+        model = decision.verdict.model if decision.verdict is not None else ""
+        return None if self._share and (not self._models or model in self._models) else decision
 
     def _chosen(self, decision: Decision, method: str, message: bytes) -> Decision:
         if not isinstance(decision, Admit):

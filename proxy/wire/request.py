@@ -9,7 +9,7 @@ through the protobuf parser, which both roads must agree with.
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Protocol, overload
 
 from google.protobuf.message import DecodeError
 
@@ -70,8 +70,18 @@ class MalformedRequestError(ValueError):
     """The bytes are not a readable request of the expected type."""
 
 
-class _UnusualError(Exception):
+class UnusualError(Exception):
     """The scanner met an encoding that is left to the protobuf parser."""
+
+
+class Octets(Protocol):
+    """A message, or what is left of one without payloads: what lies in a gap raises IndexError."""
+
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, key: int, /) -> int: ...
+    @overload
+    def __getitem__(self, key: slice, /) -> bytes: ...
 
 
 def parse_predict(data: bytes) -> RequestView:
@@ -80,9 +90,17 @@ def parse_predict(data: bytes) -> RequestView:
     Raises MalformedRequestError when it cannot be parsed (TF Serving: INTERNAL with an empty text).
     """
     try:
-        return _scan_predict(data)
-    except (_UnusualError, IndexError, UnicodeDecodeError):
+        return scan_predict(data)
+    except UnusualError:
         return parse_predict_fully(data)
+
+
+def scan_predict(data: Octets) -> RequestView:
+    """Read like parse_predict, but only in place; raises UnusualError for what is left to the parser."""
+    try:
+        return _scan_predict(data)
+    except (IndexError, UnicodeDecodeError):
+        raise UnusualError from None
 
 
 def parse_predict_fully(data: bytes) -> RequestView:
@@ -163,7 +181,8 @@ def _tensor_view(alias: str, tensor: Any) -> TensorView:
 # === the scanner ===
 
 
-def _varint(data: bytes, pos: int) -> tuple[int, int]:
+def varint(data: Octets | bytearray, pos: int) -> tuple[int, int]:
+    """The value that begins at `pos`, and where it ends; raises UnusualError when it has over five bytes."""
     value = data[pos]
     pos += 1
     if value < 0x80:
@@ -176,31 +195,31 @@ def _varint(data: bytes, pos: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, pos
-    raise _UnusualError
+    raise UnusualError
 
 
-def _scan_predict(data: bytes) -> RequestView:
+def _scan_predict(data: Octets) -> RequestView:
     spec: tuple[ModelKey, str] | None = None
     inputs: dict[str, TensorView] = {}
     outputs: list[str] = []
     pos, end = 0, len(data)
     while pos < end:
         tag = data[pos]
-        length, start = _varint(data, pos + 1)
+        length, start = varint(data, pos + 1)
         pos = start + length
         if pos > end:
-            raise _UnusualError
+            raise UnusualError
         if tag == 0x12:
             view = _scan_entry(data, start, pos)
             inputs[view.alias] = view
         elif tag == 0x0A and spec is None:
             spec = _spec_from_bytes(data[start:pos]) if length <= _MAX_CACHED else None
             if spec is None:
-                raise _UnusualError
+                raise UnusualError
         elif tag == 0x1A:
             outputs.append(data[start:pos].decode())
         else:
-            raise _UnusualError
+            raise UnusualError
     key, signature = spec or (None, "")
     return RequestView(key, signature, tuple(inputs.values()), tuple(outputs))
 
@@ -224,34 +243,34 @@ def _shape_from_bytes(data: bytes) -> tuple[Shape, bool] | None:
     return tuple(dim.size for dim in shape.dim), shape.unknown_rank
 
 
-def _scan_entry(data: bytes, pos: int, end: int) -> TensorView:
+def _scan_entry(data: Octets, pos: int, end: int) -> TensorView:
     """Scan one map entry of `inputs`: the alias (1), then the tensor (2), each at most once."""
     alias = ""
     if pos < end and data[pos] == 0x0A:
-        length, start = _varint(data, pos + 1)
+        length, start = varint(data, pos + 1)
         pos = start + length
         alias = data[start:pos].decode()
     if pos == end:
         return TensorView(alias, 0)
     if data[pos] != 0x12:
-        raise _UnusualError
-    length, start = _varint(data, pos + 1)
+        raise UnusualError
+    length, start = varint(data, pos + 1)
     if start + length != end:
-        raise _UnusualError
+        raise UnusualError
     return _scan_tensor(alias, data, start, end)
 
 
-def _scan_tensor(alias: str, data: bytes, pos: int, end: int) -> TensorView:
+def _scan_tensor(alias: str, data: Octets, pos: int, end: int) -> TensorView:
     view = TensorView(alias, 0, counts=_NO_COUNTS)
     counts = _NO_COUNTS
     shaped = False
     content = ints = halves = slice(0, 0)
     while pos < end:
         tag = data[pos]
-        length, start = _varint(data, pos + 1)
+        length, start = varint(data, pos + 1)
         if tag == 0x08:  # dtype
             if length > 0x7FFFFFFF:
-                raise _UnusualError
+                raise UnusualError
             view.dtype = length
             pos = start
             continue
@@ -260,15 +279,15 @@ def _scan_tensor(alias: str, data: bytes, pos: int, end: int) -> TensorView:
             continue
         if tag > 0x7F:  # fields 16 and up: what was read as the length is the second byte of the tag
             if tag not in _PACKED_HIGH or data[pos + 1] != 0x01:
-                raise _UnusualError
-            length, start = _varint(data, pos + 2)
+                raise UnusualError
+            length, start = varint(data, pos + 2)
         pos = start + length
         if pos > end:
-            raise _UnusualError
+            raise UnusualError
         if tag == 0x12:  # tensor_shape
             shape = _shape_from_bytes(data[start:pos]) if not shaped and length <= _MAX_CACHED else None
             if shape is None:
-                raise _UnusualError
+                raise UnusualError
             view.dims, view.unknown_rank = shape
             shaped = True
         elif tag == 0x22:  # tensor_content: the last one wins
@@ -278,14 +297,14 @@ def _scan_tensor(alias: str, data: bytes, pos: int, end: int) -> TensorView:
                 counts = {}
             number = counts.get("string_val", 0)
             if number == MAX_SCANNED_STRINGS:
-                raise _UnusualError
+                raise UnusualError
             if number == 0:
                 view.head = data[start : min(pos, start + _HEAD)]
             counts["string_val"] = number + 1
         else:
             name, width = (_PACKED if tag < 0x80 else _PACKED_HIGH).get(tag) or _unusual()
             if name in counts:
-                raise _UnusualError
+                raise UnusualError
             if length == 0:
                 continue
             if counts is _NO_COUNTS:
@@ -295,14 +314,14 @@ def _scan_tensor(alias: str, data: bytes, pos: int, end: int) -> TensorView:
             else:
                 number, rest = _count_varints(data[start:pos]), 0
             if rest:
-                raise _UnusualError
+                raise UnusualError
             counts[name] = number
             if name == "int_val":
                 ints = slice(start, pos)
             elif name == "half_val":
                 halves = slice(start, pos)
     if pos != end:
-        raise _UnusualError
+        raise UnusualError
     view.counts = counts
     kind = DTYPES.get(view.dtype)
     view.content_length = content.stop - content.start
@@ -315,7 +334,7 @@ def _scan_tensor(alias: str, data: bytes, pos: int, end: int) -> TensorView:
 
 
 def _unusual() -> tuple[str, int]:
-    raise _UnusualError
+    raise UnusualError
 
 
 def _count_varints(chunk: bytes) -> int:
@@ -327,7 +346,7 @@ def _count_varints(chunk: bytes) -> int:
     pairs = continues & continues >> 8
     eights = (fours := pairs & pairs >> 16) & fours >> 32
     if chunk[-1] > 0x7F or eights & pairs >> 64:  # cut, or one of more than ten bytes
-        raise _UnusualError
+        raise UnusualError
     return len(chunk) - continues.bit_count()
 
 
@@ -401,5 +420,5 @@ def _holds_strings(content: bytes, dims: Shape) -> bool:
         lengths = match.group()
     total = sum(_MULTI_BYTE.sub(b"", lengths))
     for encoded in _MULTI_BYTE.findall(lengths):
-        total += _varint(encoded, 0)[0] & 0xFFFFFFFF
+        total += varint(encoded, 0)[0] & 0xFFFFFFFF
     return len(lengths) + total == len(content)
