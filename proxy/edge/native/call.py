@@ -1,8 +1,8 @@
 """
 One call: the client's stream, the server's stream, and what stands between them.
 
-Law: frames flow on as they come, in both directions; only a message that is judged waits until it is whole. The
-rules (who may call, how much, how long) are those of `edge.admission`; the words are those of `wire.status`.
+Law: frames flow on as they come, in both directions; only a message that is judged waits: a long one until its
+headers have been seen (`cut`), any other until it is whole. The rules (who may call, how much, how long) are those of `edge.admission`; the words are those of `wire.status`.
 """
 
 import asyncio
@@ -17,15 +17,17 @@ from proxy.edge.explainer import Answer as Answered
 from proxy.edge.metadata import warnings
 from proxy.edge.methods import changes_state
 from proxy.edge.native import rpc
+from proxy.edge.native.cut import LEAST, Cut
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.stream import Buffer, Stream, keep
 from proxy.edge.native.rpc import PREFIX, Messages, RequestHead, ResponseHead, response_head
 from proxy.edge.native.served import ServedVersion, keep_answer, message_in
-from proxy.gate import Decision, Refuse
+from proxy.gate import PREDICT, Decision, Refuse
 from proxy.observe.outcome import Outcome
 from proxy.wire.diagnosis import Annotated
+from proxy.wire.push import PushScanner
 from proxy.wire.status import Status, status_of
 
 if TYPE_CHECKING:
@@ -54,6 +56,9 @@ class Call:
     pieces: list[Buffer] | None = None
     need = 0
     size = 0
+    # What reads a long one while it arrives, and what it is once it flows.
+    scanner: PushScanner | None = None
+    cut: Cut | None = None
     # What the request has taken of the load.
     held = 0
     attempts = 0
@@ -138,15 +143,19 @@ class Call:
                     self.refuse(full)
                     return
                 self.plane.load.give_back(largest)
-        self._remember(payload)
-        if self.up is not None and self.up_stream is not None:
-            self.down.consume(stream, self.up.send_data(self.up_stream, payload, ended))
+        if self.cut is None:
+            self._pass_on(payload, ended=ended)
+        else:
+            self._flow(self.cut, payload, ended=ended)
 
     def on_trailers(self, _stream: Stream, block: HeaderBlock) -> None:
         # gRPC clients send none; they end the request.
         self.request_ended = True
         if self.pieces is not None:
             self._judge()
+        elif self.cut is not None and self.cut.held_back:
+            if self.cut.rest > 0:
+                self._let_go(self.cut)
         elif self.up is not None and self.up_stream is not None:
             self.replay = None
             self.up.send_trailers(self.up_stream, response_head(block).block)
@@ -196,16 +205,22 @@ class Call:
             if not self._hold(self.need - PREFIX):
                 return
             self.release()
+            if self.need >= LEAST and self.head.method == PREDICT and not start[0] & 1:
+                self.scanner = PushScanner(self.need - PREFIX)
+                payload = memoryview(start)[PREFIX:]
         if self.need and not self._hold(min(self.size, self.need) - PREFIX - self.held):
             return
         if ended or (self.need and self.size >= self.need):
+            self.scanner = None
             self._judge()
+        elif self.scanner is not None:
+            self._look(self.scanner, payload)
 
     def _hold(self, count: int) -> bool:
         """Take room for so many more octets, or refuse the call."""
         full = self.plane.load.take(count)
         if full is not None:
-            self.pieces = None
+            self.pieces = self.cut = None
             self.refuse(full)
             return False
         self.held += count
@@ -240,6 +255,74 @@ class Call:
         else:
             self._decided(decision)
 
+    def _look(self, scanner: PushScanner, payload: Buffer) -> None:
+        """Read on in a message that arrives; let it flow once the gate admits what is known of it."""
+        worth_judging = scanner.feed(payload)
+        if scanner.gave_up:
+            self.scanner = None
+        if not worth_judging:
+            return
+        connection = self.pool.pick()
+        decision = None if connection is None else self.plane.gate.judge_view_now(scanner.view)
+        if connection is not None and decision is not None:
+            pieces = self.pieces
+            assert pieces is not None
+            self.scanner = self.pieces = None
+            self.replay = pieces
+            for piece in pieces:
+                self.received.feed(piece)
+            self.cut = Cut(scanner, self.size)
+            if self._admitted(decision):
+                self.connected(connection)
+        elif connection is None or not scanner.tail:
+            # It cannot flow; or all has been seen that there is, and the gate has to wait or needs the values.
+            self.scanner = None
+
+    def _flow(self, flow: Cut, payload: Buffer, *, ended: bool) -> None:
+        """Pass on the next piece of a message that flows, but for its tail."""
+        if not self._hold(len(payload)):
+            return
+        # A server that takes one call later than another must not stop the client's other calls.
+        self.down.lend(self.down_stream, len(payload))
+        was_whole = flow.rest <= 0
+        free = flow.take(payload)
+        if free is not None:
+            self._pass_on(free, ended=ended and not flow.held_back)
+        if flow.rest <= 0 and not was_whole:
+            # Until here the time was the client's.
+            self.sent_at = self.sent_at and time.monotonic()
+            if flow.scanner is not None:
+                self._judge_tail(flow.scanner)
+        elif ended and flow.rest > 0 and flow.held_back:
+            # Not a whole message: the server says so in its own words.
+            self._let_go(flow)
+
+    def _judge_tail(self, scanner: PushScanner) -> None:
+        """Judge again, now that all has been seen and before the server gets the last of it."""
+        decision = self.plane.gate.judge_view_now(scanner.view)
+        if decision is None:
+            self.task = self.plane.spawn(self._judge_tail_later(scanner))
+        else:
+            self._tail_decided(decision)
+
+    async def _judge_tail_later(self, scanner: PushScanner) -> None:
+        remaining = None if self.deadline is None else self.deadline - time.monotonic()
+        decision = await self.plane.gate.judge_view(scanner.view, remaining)
+        self.task = None
+        if not self.over:
+            self._tail_decided(decision)
+        self.plane.flush()
+
+    def _tail_decided(self, decision: Decision) -> None:
+        if self._admitted(decision) and self.cut is not None:
+            self._let_go(self.cut)
+
+    def _let_go(self, flow: Cut) -> None:
+        pieces = flow.let_go()
+        last = len(pieces) - 1
+        for number, piece in enumerate(pieces):
+            self._pass_on(piece, ended=self.request_ended and number == last)
+
     async def _judge_later(self, message: bytes) -> None:
         remaining = None if self.deadline is None else self.deadline - time.monotonic()
         decision = await self.plane.gate.judge(self.head.method, message, remaining)
@@ -249,6 +332,11 @@ class Call:
         self.plane.flush()
 
     def _decided(self, decision: Decision) -> None:
+        if self._admitted(decision):
+            self.open()
+
+    def _admitted(self, decision: Decision) -> bool:
+        """Note what was decided; answer a refusal."""
         outcome = self.outcome
         self.request = decision.view
         verdict = decision.verdict
@@ -265,7 +353,7 @@ class Call:
         if isinstance(decision, Refuse):
             outcome.request = decision.view
             self.refuse(decision.verdict, decision.status)
-            return
+            return False
         outcome.batch_size = decision.batch_size
         outcome.would_refuse = decision.would_refuse
         outcome.sample, outcome.watched = decision.sample, decision.watched
@@ -273,7 +361,7 @@ class Call:
         if verdict is not None and verdict.warnings:
             outcome.warnings = verdict.warnings
             self.trailing = rpc.encode_metadata(warnings(verdict.warnings))
-        self.open()
+        return True
 
     # To the server.
 
@@ -302,7 +390,7 @@ class Call:
         else:
             block = head.block + rpc.timeout_field(rpc.format_timeout(deadline - now))
         pieces = self.replay or ()
-        ended = self.request_ended
+        ended = self.request_ended and not (self.cut is not None and self.cut.held_back)
         self.up = connection
         self.up_stream = stream = connection.open(self.answer, block, end=ended and not pieces)
         last = len(pieces) - 1
@@ -311,11 +399,28 @@ class Call:
             # What is replayed may grow while it waits to be written: such a piece is sent as a copy.
             sent = bytes(piece) if type(piece) is bytearray else piece
             consumed += connection.send_data(stream, sent, ended and number == last)
-        self.down.consume(self.down_stream, consumed)
+        self.passed(consumed)
 
     def unreachable(self, reason: str) -> None:
         self.waiting = False
         self.fail(rpc.UNAVAILABLE, f"tfs-proxy: {reason}")
+
+    def _pass_on(self, payload: Buffer, *, ended: bool) -> None:
+        self._remember(payload)
+        if self.up is not None and self.up_stream is not None:
+            self.passed(self.up.send_data(self.up_stream, payload, ended))
+
+    def passed(self, count: int) -> None:
+        """Learn that the server's connection has taken octets: the client may send as many again."""
+        flow = self.cut
+        if flow is not None:
+            count = flow.passed(count)
+            if self.replay is None:
+                given = min(self.held, flow.sent)
+                self.plane.load.give_back(given)
+                self.held -= given
+                flow.sent = 0
+        self.down.consume(self.down_stream, count)
 
     def _remember(self, payload: Buffer) -> None:
         replay = self.replay
@@ -332,6 +437,8 @@ class Call:
         if self.over or self.head_sent or self.replay is None or self.attempts >= _ATTEMPTS or late:
             return False
         self.up = self.up_stream = None
+        if self.cut is not None:
+            self.cut.again()
         self.open()
         return True
 
@@ -344,7 +451,11 @@ class Call:
     def expire(self, before: int = 0) -> None:
         """Answer for a call whose deadline has passed; the client may have given up already."""
         self._drop_upstream()
-        if self.sent_at:
+        if self._is_arriving():
+            text = "tfs-proxy: the deadline passed before the request had arrived in full"
+        elif self.cut is not None and self.cut.rest > 0 and self.sent_at:
+            text = "tfs-proxy: the deadline passed before the server had taken the whole request"
+        elif self.sent_at:
             text = "tfs-proxy: the deadline passed before the server had answered"
         elif self.waiting:
             text = f"tfs-proxy: the deadline passed before a connection to {self.pool.target} was free"
@@ -353,6 +464,12 @@ class Call:
         if not self.over:
             annotated = self.explained(rpc.DEADLINE_EXCEEDED, "Deadline Exceeded", others=before)
             self._answer_status(rpc.DEADLINE_EXCEEDED, text, annotated=annotated)
+
+    def _is_arriving(self) -> bool:
+        """Whether a message flows and it is the client's turn."""
+        if self.cut is None or self.cut.rest <= 0 or self.waiting:
+            return False
+        return self.up_stream is None or not self.up_stream.queue
 
     def cut_off(self) -> None:
         """End the call because the proxy stops."""
@@ -385,7 +502,7 @@ class Call:
         outcome.peer, outcome.request_bytes = self.plane.peer_of(self.down), self.received.octets
         now = time.monotonic()
         others += self.plane.load.calls - self.entered
-        if self.sent_at:
+        if self.sent_at and not self._is_arriving():
             spent = Spent(self.sent_at - self.began, now - self.sent_at, others)
         else:
             spent = Spent(now - self.began, None, others)
@@ -412,7 +529,8 @@ class Call:
         if self.over:
             return
         self.over = True
-        self.pieces = self.replay = None
+        arriving = self._is_arriving()
+        self.pieces = self.replay = self.scanner = self.cut = None
         if self.waiting:
             self.waiting = False
             self.pool.forget(self)
@@ -433,7 +551,7 @@ class Call:
         outcome = self.outcome
         outcome.code = code
         outcome.seconds = now - self.began
-        if self.sent_at:
+        if self.sent_at and not arriving:
             outcome.upstream_seconds = now - self.sent_at
         received, sent = self.received, self.answer.messages
         outcome.messages_received, outcome.request_bytes = received.count, received.octets
@@ -447,6 +565,8 @@ class Call:
         if self.held:
             self.plane.load.give_back(self.held)
             self.held = 0
+        if self.cut is not None:
+            self.cut.sent = 0
 
 
 def _message_in(pieces: list[Buffer], end: int) -> bytes:
@@ -525,7 +645,7 @@ class Answer:
         call.fail(status, f"tfs-proxy: the server {call.pool.target} did not answer in full: {reason}")
 
     def on_sent(self, _stream: Stream, count: int) -> None:
-        self.call.down.consume(self.call.down_stream, count)
+        self.call.passed(count)
 
 
 class NotGrpc:

@@ -39,10 +39,19 @@ class Doorkeeper:
         self.messages: list[bytes] = []
         self.decide: Callable[[bytes], Any] = lambda _: Admit()
         self.slow: asyncio.Event | None = None
+        self.decide_view: Callable[[Any], Any] | None = None
+        self.late: Callable[[Any], Any] = lambda _: Admit()
 
     def judge_now(self, method: str, message: bytes) -> Any:
         self.messages.append(message)
         return None if self.slow is not None else self.decide(message)
+
+    def judge_view_now(self, read: Callable[[], Any]) -> Any:
+        """Of a view nothing is decided but what `decide_view` says."""
+        return None if self.decide_view is None else self.decide_view(read())
+
+    async def judge_view(self, read: Callable[[], Any], timeout: float | None = None) -> Any:
+        return self.late(read())
 
     async def judge(self, method: str, message: bytes, timeout: float | None = None) -> Any:
         await self.slow.wait()

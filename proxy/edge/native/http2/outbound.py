@@ -140,13 +140,29 @@ class Outbound:
         count = min(count, stream.held)
         stream.held -= count
         if self._shared:
-            self._consume_connection(count)
+            lent = stream.lent
+            if lent:
+                stream.lent = max(0, lent - count)
+                self._consume_connection(count - min(lent, count))
+            else:
+                self._consume_connection(count)
         if not stream.remote_ended:
             stream.owed += count
             if stream.owed * 2 >= self.limits.stream_window and self.streams.get(stream.id) is stream:
                 self._put(frames.window_update(stream.id, stream.owed))
                 stream.recv_window += stream.owed
                 stream.owed = 0
+
+    def lend(self, stream: Stream, count: int) -> None:
+        """
+        Let the peer send as many octets again on other streams, though the application still holds them.
+
+        For what may wait long: the stream's own window still bounds it, and the others go on.
+        """
+        count = min(count, stream.held - stream.lent)
+        if self._shared and count > 0:
+            stream.lent += count
+            self._consume_connection(count)
 
     def pump(self) -> None:
         """Send what waits, as far as windows and room allow, each stream in its turn."""
@@ -184,8 +200,8 @@ class Outbound:
 
     def _release(self, stream: Stream) -> None:
         if self._shared:
-            self._consume_connection(stream.held)
-        stream.held = 0
+            self._consume_connection(stream.held - stream.lent)
+        stream.held = stream.lent = 0
 
     def _consume_connection(self, count: int) -> None:
         self._owed += count

@@ -55,6 +55,7 @@ class Stream:
         "head_seen",
         "held",
         "id",
+        "lent",
         "local_ended",
         "owed",
         "queue",
@@ -73,6 +74,8 @@ class Stream:
         # peer.
         self.held = 0
         self.owed = 0
+        # Octets held that no longer count against the connection's window.
+        self.lent = 0
         # Octets of DATA that content-length still promises; UNPROMISED or little less when there is none.
         self.expected = UNPROMISED
         self.head_seen = False

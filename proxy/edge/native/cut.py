@@ -1,0 +1,68 @@
+"""
+Cut-through: a judged message flows on while the rest of it arrives.
+
+Law: counts octets and holds back what must not pass yet: the tail behind the last payload, until the message has
+been judged as a whole. Does no I/O; what is decided, and what follows from it, is `call`'s.
+"""
+
+from typing import Final
+
+from proxy.edge.native.http2.stream import Buffer, keep
+from proxy.wire.push import PushScanner
+
+LEAST: Final = 64 << 10
+"""Octets of a message below which waiting for all of it costs less."""
+
+
+class Cut:
+    """The state of one such message."""
+
+    __slots__ = ("credit", "held_back", "rest", "scanner", "sent")
+
+    def __init__(self, scanner: PushScanner, arrived: int) -> None:
+        # None once nothing is left to judge.
+        self.scanner: PushScanner | None = scanner if scanner.tail else None
+        # Octets of the message still to come.
+        self.rest = scanner.size - scanner.seen
+        self.held_back: list[Buffer] = []
+        # Octets that the client may send again already although they have not been passed on.
+        self.credit = arrived
+        # Octets passed on that still count as held.
+        self.sent = 0
+
+    def take(self, payload: Buffer) -> Buffer | None:
+        """Take a piece as it comes; return what of it may pass on now."""
+        size = len(payload)
+        scanner = self.scanner
+        if scanner is None:
+            self.rest -= size
+            return payload
+        free = max(0, self.rest - scanner.tail)
+        view = memoryview(payload)
+        if self.rest > 0:
+            scanner.feed(view[: self.rest])
+        self.rest -= size
+        if not self.held_back and size <= free:
+            return payload
+        if size > free:
+            keep(self.held_back, view[free:])
+        return view[:free] if free else None
+
+    def let_go(self) -> list[Buffer]:
+        """Everything that was held back; from now on all passes."""
+        self.scanner = None
+        pieces, self.held_back = self.held_back, []
+        # What waits in a queue must not grow any more.
+        return [bytes(piece) if type(piece) is bytearray else piece for piece in pieces]
+
+    def passed(self, count: int) -> int:
+        """So many octets went on; return how many of them the client may send again."""
+        self.sent += count
+        credit = min(count, self.credit)
+        self.credit -= credit
+        return count - credit
+
+    def again(self) -> None:
+        """All is sent anew from the start."""
+        self.credit += self.sent
+        self.sent = 0
