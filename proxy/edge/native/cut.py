@@ -10,8 +10,10 @@ from typing import Final
 from proxy.edge.native.http2.stream import Buffer, keep
 from proxy.wire.push import PushScanner
 
-LEAST: Final = 64 << 10
-"""Octets of a message below which waiting for all of it costs less."""
+LEAST: Final = 512 << 10
+"""Octets of a message below which waiting for all of it costs less.
+
+Measured on loopback: of 270 KB a fifth more per second when buffered, of 1.08 MB no difference."""
 
 
 class Cut:
