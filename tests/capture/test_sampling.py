@@ -7,6 +7,7 @@ from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.types import PREDICT_METHOD, ModelKey, Servable, Signature, TensorSpec
 from proxy.gate import PREDICT, Admit, Gate, Refuse
 from proxy.wire.protos import predict_pb2
+from proxy.wire.request import parse_predict
 
 SPEC = TensorSpec("x", 1, (-1,), "x:0")
 SERVABLE = Servable(
@@ -98,3 +99,10 @@ async def test_models_that_are_recorded_do_not_limit_whose_answers_are_looked_at
 async def test_the_answer_to_what_observe_let_through_is_not_chosen():
     watching = SamplingGate(Known(), Policies(Policy.of(Mode.OBSERVE)), outputs=1.0)
     assert (await watching.judge(PREDICT, message(dtype=3))).watched is None
+
+
+def test_what_may_be_chosen_is_not_decided_on_before_it_is_whole():
+    view = parse_predict(message())
+    assert gate(share=0.01).judge_view_now(lambda: view) is None
+    assert gate(share=0.01, models=["m"]).judge_view_now(lambda: view) is None
+    assert isinstance(gate(models=["n"]).judge_view_now(lambda: view), Admit)
