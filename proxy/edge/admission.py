@@ -5,6 +5,7 @@ become statuses the same way as those of the gate.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from proxy.core.explain import quote
 from proxy.core.reasons import Reason
@@ -28,6 +29,10 @@ def forbidden(method: str) -> Verdict:
             "call the server directly, or start the proxy with --allow-admin-methods",
         )
     )
+
+
+LEAST_SECONDS: Final = 0.001
+"""Less time left than this is none: event loops keep time in milliseconds, and no server answers that fast."""
 
 
 def expired() -> Verdict:

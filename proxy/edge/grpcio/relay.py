@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import grpc
 
 from proxy.core.verdict import Verdict
-from proxy.edge.admission import Load, expired
+from proxy.edge.admission import LEAST_SECONDS, Load, expired
 from proxy.edge.explainer import Answer, Explainer
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_code
 from proxy.edge.grpcio.upstream import Ending, InOrder, ending, initial_metadata, unary, write
@@ -55,7 +55,7 @@ class Relay(grpc.GenericRpcHandler):
         outcome = call.outcome
         outcome.messages_received, outcome.request_bytes = 1, len(message)
         remaining = call.remaining()
-        if remaining is not None and remaining <= 0:
+        if remaining is not None and remaining <= LEAST_SECONDS:
             await self._refuse_late(call, context)
         asked = call.sent = time.monotonic()
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.core.types import ModelKey, RequestView
 from proxy.core.verdict import Verdict
 from proxy.diagnosis.transport import Spent
-from proxy.edge.admission import UNLIMITED, expired, forbidden, is_late, time_allowed
+from proxy.edge.admission import LEAST_SECONDS, UNLIMITED, expired, forbidden, is_late, time_allowed
 from proxy.edge.explainer import Answer as Answered
 from proxy.edge.metadata import warnings
 from proxy.edge.methods import changes_state
@@ -384,7 +384,7 @@ class Call:
         deadline = self.deadline
         if deadline is None or (head.timeout is not None and now - self.began < _FRESH):
             block = head.timed_block
-        elif deadline <= now:
+        elif deadline - now <= LEAST_SECONDS:
             self.expire()
             return
         else:
