@@ -1,4 +1,8 @@
-"""Real models and a real dev server for everyone: built once, served by one subprocess."""
+"""Real models and a real dev server for everyone: built once, served by one subprocess.
+
+Properties are tried on the same examples in every run; `TFS_PROXY_EXPLORE=20 pytest tests/property` tries 20
+times as many new ones.
+"""
 
 import contextlib
 import hashlib
@@ -14,6 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+EXPLORE = int(os.environ.get("TFS_PROXY_EXPLORE", "0"))
+settings.register_profile(
+    "tfs-proxy",
+    deadline=None,
+    derandomize=not EXPLORE,
+    max_examples=80 * max(1, EXPLORE),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("tfs-proxy")
 
 ROOT = Path(__file__).parent.parent
 MAKE_MODELS = ROOT / "tests" / "models" / "make_models.py"
