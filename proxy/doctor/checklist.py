@@ -11,7 +11,13 @@ from proxy.core.types import ModelKey
 from proxy.doctor.files import check_config, check_saved_model, names_in
 from proxy.doctor.line import Line, Mark, note
 from proxy.doctor.models import check_model
-from proxy.doctor.server import check_forward_proxy, check_grpc, check_message_size, check_services
+from proxy.doctor.server import (
+    check_forward_proxy,
+    check_grpc,
+    check_message_size,
+    check_services,
+    keepalive,
+)
 from proxy.doctor.way import Way
 from proxy.upstream.channel import Tls, open_channel
 from proxy.upstream.probe import endpoints, forward_proxy
@@ -65,6 +71,7 @@ class Checklist:
     async def _ask(self, channel: grpc.aio.Channel) -> AsyncIterator[Line]:
         async for line in check_services(channel):
             yield line
+        yield keepalive()
         if self.probe:
             yield await check_message_size(channel)
         listed = names_in(self.config) if self.config is not None else ()

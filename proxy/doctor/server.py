@@ -14,6 +14,7 @@ from proxy.core.reasons import Code
 from proxy.diagnosis import Call, diagnose
 from proxy.diagnosis.reach import ForwardProxy
 from proxy.doctor.line import Line, diagnosed, fault, note, well
+from proxy.upstream.channel import KEEPALIVE_SECONDS
 from proxy.upstream.client import GET_MODEL_STATUS
 from proxy.wire.metadata import status_request
 
@@ -119,6 +120,15 @@ async def _reflects(channel: grpc.aio.Channel) -> bool:
         return False
     finally:
         call.cancel()
+
+
+def keepalive() -> Line:
+    """How connections are kept; a settings line, as whoever drops idle connections does not say so in advance."""
+    return well(
+        "keepalive",
+        f"tfs-proxy pings a silent connection with calls after {KEEPALIVE_SECONDS} s; servers of gRPC's core take no "
+        "more than one ping in 300 s, and balancers that drop idle connections sooner are met by a reconnect",
+    )
 
 
 async def check_message_size(channel: grpc.aio.Channel) -> Line:

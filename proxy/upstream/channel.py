@@ -21,16 +21,18 @@ _SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:")
 
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})")
 
-_MINUTE_MS = 60_000
+KEEPALIVE_SECONDS = 310
+"""How long a connection with calls may be silent before it is pinged. Servers of gRPC's core answer pings more
+frequent than 5 minutes with GOAWAY too_many_pings (grpc/doc/keepalive.md).
+"""
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     # A status text of TF Serving may hold a whole signature; the default of 16 KiB turns it into another error.
     ("grpc.max_metadata_size", 1 << 20),
-    # Servers of gRPC's core answer pings more frequent than 5 minutes with GOAWAY too_many_pings
-    # (grpc/doc/keepalive.md). Setting it also bounds, with TCP_USER_TIMEOUT, how long a silent peer is believed.
-    ("grpc.keepalive_time_ms", 5 * _MINUTE_MS + 10_000),
+    # Setting it also bounds, with TCP_USER_TIMEOUT, how long a silent peer is believed.
+    ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 0),
     # The default backs off to two minutes: too long for a server that has just been restarted.

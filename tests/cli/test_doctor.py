@@ -207,7 +207,16 @@ def test_a_healthy_server(doctor, dev_server, models_dir):
         exit_code=0,
     )
     topics = {line["topic"] for line in lines if line["mark"] == "ok"}
-    assert topics >= {"name", "connection", "protocol", "gRPC", "message size", "model two", "files"}
+    assert topics >= {
+        "name",
+        "connection",
+        "protocol",
+        "gRPC",
+        "keepalive",
+        "message size",
+        "model two",
+        "files",
+    }
     assert any("a request of zeros is answered in" in line["seen"] for line in lines)
 
 
