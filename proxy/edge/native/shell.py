@@ -103,7 +103,7 @@ class Shell(asyncio.Protocol):
         """Learn that the connection is no more; its streams have been told."""
 
     def on_request(self, stream: Stream, block: HeaderBlock, ended: bool) -> None:
-        raise NotImplementedError
+        """Take a request; only clients send them, so only the server role has something to do."""
 
     def on_settings(self) -> None:
         pass
