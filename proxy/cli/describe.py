@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from proxy.cli.asking import UPSTREAM_SETTINGS
-from proxy.cli.servables import servable_from_path, servable_from_server
+from proxy.cli.servables import names_servable, servable_from_path, servable_from_server
 from proxy.cli.settings import CONTEXT, effective, takes
 from proxy.cli.tables import new_table, open_console
 from proxy.core.types import ModelKey, Servable, Signature, TensorSpec, dtype_name, shape_text
@@ -31,23 +31,7 @@ Examples:
 
 @click.command("describe", context_settings=CONTEXT, epilog=_EPILOG)
 @click.argument("model", required=False)
-@click.option(
-    "--version",
-    type=click.IntRange(min=0),
-    metavar="N",
-    allow_from_autoenv=False,
-    help="This version instead of the latest.",
-)
-@click.option(
-    "--label", metavar="LABEL", allow_from_autoenv=False, help="The version that carries this label."
-)
-@click.option(
-    "--path",
-    type=click.Path(path_type=Path),
-    metavar="SAVED_MODEL",
-    allow_from_autoenv=False,
-    help="Read a SavedModel directory (or a model's base path: its newest version) instead of asking a server.",
-)
+@names_servable
 @takes(*UPSTREAM_SETTINGS)
 @click.option(
     "--json", "as_json", is_flag=True, allow_from_autoenv=False, help="Print JSON instead of tables."

@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from proxy.cli.asking import UPSTREAM_SETTINGS
-from proxy.cli.servables import servable_from_path, servable_from_server
+from proxy.cli.servables import names_servable, servable_from_path, servable_from_server
 from proxy.cli.settings import CONTEXT, effective, takes
 from proxy.client_code.request import NoExampleError, Server, example_request
 from proxy.core.types import ModelKey
@@ -58,23 +58,7 @@ Examples:
     allow_from_autoenv=False,
     help="Language of the client.",
 )
-@click.option(
-    "--version",
-    type=click.IntRange(min=0),
-    metavar="N",
-    allow_from_autoenv=False,
-    help="Ask for this version instead of the latest.",
-)
-@click.option(
-    "--label", metavar="LABEL", allow_from_autoenv=False, help="Ask for the version that carries this label."
-)
-@click.option(
-    "--path",
-    type=click.Path(path_type=Path),
-    metavar="SAVED_MODEL",
-    allow_from_autoenv=False,
-    help="Read a SavedModel directory (or a model's base path: its newest version) instead of asking a server.",
-)
+@names_servable
 @takes(*UPSTREAM_SETTINGS)
 def example(
     model: str | None,

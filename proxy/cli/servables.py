@@ -3,6 +3,7 @@
 Law: one servable or a sentence; what is done with it is the command's business.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -14,6 +15,31 @@ from proxy.core.types import ModelKey, Servable
 from proxy.upstream.client import ServingClient
 from proxy.wire.metadata import UnreadableMetadataError, servable_of_saved_model
 from proxy.wire.status import sentence_of
+
+
+def names_servable(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say which servable: `version`, `label`, `path`."""
+    for option in (
+        click.option(
+            "--path",
+            type=click.Path(path_type=Path),
+            metavar="SAVED_MODEL",
+            allow_from_autoenv=False,
+            help="Read a SavedModel directory (or a model's base path: its newest version) instead of asking a server.",
+        ),
+        click.option(
+            "--label", metavar="LABEL", allow_from_autoenv=False, help="The version that carries this label."
+        ),
+        click.option(
+            "--version",
+            type=click.IntRange(min=0),
+            metavar="N",
+            allow_from_autoenv=False,
+            help="This version instead of the latest.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def servable_from_path(path: Path, model: str | None) -> Servable:
