@@ -19,6 +19,7 @@ from proxy.core.validate import batch_size, judge, judge_method, judge_spec, wit
 from proxy.core.values import judge_values
 from proxy.core.verdict import Verdict, Violation
 from proxy.upstream.signatures import Lookup
+from proxy.wire.pieces import Pieces
 from proxy.wire.request import (
     MalformedRequestError,
     UnusualError,
@@ -134,10 +135,10 @@ class Gate:
         if any(each.looks_at_values for each in (policies.default, *policies.models.values())):
             require_numpy()
 
-    def judge_now(self, method: str, message: bytes) -> Decision | None:
+    def judge_now(self, method: str, message: bytes | Pieces) -> Decision | None:
         """Decide without waiting: the common case of a good request on a known servable.
 
-        None means that `judge` must be awaited.
+        None means that `judge` must be awaited. Pieces are put together only where the request is not known.
         """
         if method != PREDICT:
             return None
@@ -150,6 +151,7 @@ class Gate:
                 and self._signatures.peek(known.key) is known.servable
             ):
                 return known.decision
+            message = bytes(message)
             view = parse_predict(message)
             key = view.key
             if key is None or not key.model:

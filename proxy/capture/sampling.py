@@ -10,6 +10,7 @@ from random import random
 from proxy.core.policy import Policies
 from proxy.core.types import RequestView
 from proxy.gate import PREDICT, Admit, Decision, Gate, Signatures
+from proxy.wire.pieces import Pieces
 
 
 class SamplingGate(Gate):
@@ -33,7 +34,7 @@ class SamplingGate(Gate):
         self._models = frozenset(models)
         self._outputs = outputs
 
-    def judge_now(self, method: str, message: bytes) -> Decision | None:
+    def judge_now(self, method: str, message: bytes | Pieces) -> Decision | None:
         decision = super().judge_now(method, message)
         return decision if decision is None else self._chosen(decision, method, message)
 
@@ -48,7 +49,7 @@ class SamplingGate(Gate):
         model = decision.verdict.model if decision.verdict is not None else ""
         return None if self._share and (not self._models or model in self._models) else decision
 
-    def _chosen(self, decision: Decision, method: str, message: bytes) -> Decision:
+    def _chosen(self, decision: Decision, method: str, message: bytes | Pieces) -> Decision:
         if not isinstance(decision, Admit):
             return decision
         sampled = random() < self._share  # noqa: S311  a sample, not a secret
@@ -59,5 +60,8 @@ class SamplingGate(Gate):
         if verdict is None or decision.would_refuse or decision.failed:
             return decision
         sampled = sampled and (not self._models or verdict.model in self._models)
+        if not (sampled or watched):
+            return decision
+        whole = bytes(message)
         # The gate may hand out one decision many times.
-        return replace(decision, sample=message if sampled else None, watched=message if watched else None)
+        return replace(decision, sample=whole if sampled else None, watched=whole if watched else None)

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from typing import Any, Final
 
 from proxy.core.types import DT_STRING, RequestView
+from proxy.wire.pieces import Buffer
 from proxy.wire.request import UnusualError, parse_predict_fully, scan_predict, varint
 
 MAX_BONES: Final = 16 << 10
@@ -90,13 +91,23 @@ class PushScanner:
         """Octets behind the payload that was last skipped."""
         return self.size - self._skipped
 
-    def feed(self, piece: bytes | bytearray | memoryview) -> bool:
+    def feed(self, *pieces: Buffer) -> bool:
         """Take the next octets; True: the view changed and is worth judging.
 
         That is when the first octets of a payload came behind which there is nothing, or so little that all of
         it will be kept. Never raises; with `gave_up` the rest of the message is not looked at.
         """
         before = self._skipped
+        for piece in pieces:
+            self._take(piece)
+        return (
+            not self.gave_up
+            and before != self._skipped
+            and self.seen < self._skipped
+            and self._kept + self.tail <= MAX_BONES
+        )
+
+    def _take(self, piece: Buffer) -> None:
         position, count = 0, len(piece)
         while position < count and not self.gave_up:
             skipped = min(self._skipped - self.seen, count - position)
@@ -116,12 +127,6 @@ class PushScanner:
                 self._field = self.size
             if self._kept > MAX_BONES:
                 self.gave_up = True
-        return (
-            not self.gave_up
-            and before != self._skipped
-            and self.seen < self._skipped
-            and self._kept + self.tail <= MAX_BONES
-        )
 
     def view(self) -> RequestView:
         """What is known of the request: of the whole one at its end, else as if it ended after this payload.

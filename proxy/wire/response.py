@@ -31,6 +31,20 @@ def served_version(message: bytes) -> int | None:
     return value if value < 1 << 63 else None
 
 
+def ending_of(message: bytes) -> bytes | None:
+    """The ModelSpec that a response ends with, as serialisers write it; None: it does not end with a short one.
+
+    Responses of one version to requests alike end alike, however much their tensors differ.
+    """
+    try:
+        spec = _field(message, _MODEL_SPEC, 0, len(message))
+    except IndexError:
+        return None
+    if spec is None or spec[1] != len(message) or not 0 < spec[1] - spec[0] < 0x80:
+        return None
+    return message[spec[0] - 2 :]
+
+
 def _field(data: bytes, tag: int, pos: int, end: int) -> tuple[int, int] | None:
     """Where the content of the last length-delimited field `tag` lies between `pos` and `end`."""
     found = None

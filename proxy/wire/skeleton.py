@@ -7,6 +7,7 @@ inside them it never looks at. Whenever in doubt there is no skeleton, and the r
 from typing import Final
 
 from proxy.core.types import DT_STRING, DTYPES
+from proxy.wire.pieces import Pieces
 
 _MODEL_SPEC: Final = 0x0A
 _INPUT: Final = 0x12
@@ -29,11 +30,14 @@ Key = tuple[bytes, int]
 """Serialised model_spec and total length: what requests with the same skeleton have in common."""
 
 
-def key_of(data: bytes) -> Key | None:
+def key_of(data: bytes | Pieces) -> Key | None:
     """The key of a message that begins with a short model_spec, as serialisers write it."""
-    if len(data) < 2 or data[0] != _MODEL_SPEC or data[1] > _MAX_SPEC:
+    size = len(data)
+    if not isinstance(data, bytes):
+        data = data.between(0, 2 + _MAX_SPEC)
+    if size < 2 or data[0] != _MODEL_SPEC or data[1] > _MAX_SPEC:
         return None
-    return data[2 : 2 + data[1]], len(data)
+    return data[2 : 2 + data[1]], size
 
 
 class Skeleton:
@@ -49,7 +53,7 @@ class Skeleton:
         self._head = bones[0][1]
         self._bones = tuple(bones[1:])
 
-    def fits(self, data: bytes) -> bool:
+    def fits(self, data: bytes | Pieces) -> bool:
         """Whether `data` is the same message but for payload bytes."""
         if len(data) != self._size or not data.startswith(self._head):
             return False

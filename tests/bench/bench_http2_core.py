@@ -54,8 +54,8 @@ class Relay:
         self.current = self.up.open(self.answer, encoded)
         self.request = stream
 
-    def on_data(self, stream, payload, ended):
-        self.down.consume(stream, self.up.send_data(self.current, payload, ended))
+    def on_data(self, stream, pieces, size, ended):
+        self.down.consume(stream, self.up.send_data(self.current, pieces, size, ended))
 
     def on_sent(self, stream, count):
         self.down.consume(self.request, count)
@@ -79,8 +79,8 @@ class Answer:
             block.memo = encode_fields(block.fields)
         self.relay.down.send_head(self.down, block.memo)
 
-    def on_data(self, stream, payload, ended):
-        self.relay.up.consume(stream, self.relay.down.send_data(self.down, payload, ended))
+    def on_data(self, stream, pieces, size, ended):
+        self.relay.up.consume(stream, self.relay.down.send_data(self.down, pieces, size, ended))
 
     def on_sent(self, stream, count):
         self.relay.down.consume(self.relay.request, count)

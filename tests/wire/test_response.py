@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire.protos import classification_pb2, predict_pb2, regression_pb2
-from proxy.wire.response import served_version
+from proxy.wire.response import ending_of, served_version
 
 
 def response(version: int | None = None, kind=predict_pb2.PredictResponse):
@@ -56,3 +56,25 @@ def test_a_cut_response_is_no_other_version(version, data):
     whole = response(version).SerializeToString()
     cut = whole[: data.draw(st.integers(0, len(whole)))]
     assert served_version(cut) in {None, version}
+
+
+@given(st.integers(0, 2**63 - 1), st.binary(max_size=200))
+def test_responses_that_end_alike_are_of_one_version(version, content):
+    message = response(version)
+    ending = ending_of(message.SerializeToString())
+    message.outputs["y"].tensor_content = content
+    octets = message.SerializeToString(deterministic=True)
+    assert octets.endswith(ending)
+    assert ending_of(octets) == ending
+    message.model_spec.version.value = version ^ 1
+    assert not message.SerializeToString(deterministic=True).endswith(ending)
+
+
+def test_there_is_no_ending_where_something_follows_the_model_spec_or_it_is_long():
+    message = response(7)
+    assert ending_of(message.SerializeToString() + b"\x0a\x00") is None
+    message.model_spec.name = "m" * 120
+    assert ending_of(message.SerializeToString()) is None
+    assert ending_of(b"") is None
+    assert ending_of(b"\xff\xff") is None
+    assert ending_of(b"\x12\x7f") is None

@@ -1,10 +1,13 @@
 """A message that fits a skeleton is read as the message that the skeleton was made of."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from proxy.core.types import DTYPES
+from proxy.wire.pieces import Pieces
 from proxy.wire.protos import predict_pb2
 from proxy.wire.request import parse_predict
 from proxy.wire.skeleton import key_of, skeleton_of
@@ -44,6 +47,20 @@ def test_what_fits_has_the_same_view(request, data):
     changed[position] ^= data.draw(st.integers(1, 255))
     if skeleton.fits(bytes(changed)):
         assert parse_predict(bytes(changed)) == parse_predict(message)
+
+
+@given(requests(), st.data())
+def test_a_message_in_pieces_fits_as_the_whole_does(request, data):
+    message = request.SerializeToString()
+    skeleton = skeleton_of(message)
+    changed = bytearray(message)
+    if data.draw(st.booleans()):
+        changed[data.draw(st.integers(0, len(message) - 1))] ^= 1
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(message) - 1), max_size=8)))
+    pieces = [bytes(changed[first:last]) for first, last in pairwise([0, *cuts, len(message)])]
+    cut = Pieces(pieces, 0, len(message))
+    assert key_of(cut) == key_of(bytes(changed))
+    assert skeleton.fits(cut) == skeleton.fits(bytes(changed))
 
 
 @given(requests(), st.data())

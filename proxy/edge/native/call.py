@@ -17,16 +17,17 @@ from proxy.edge.explainer import Answer as Answered
 from proxy.edge.metadata import warnings
 from proxy.edge.methods import changes_state
 from proxy.edge.native import rpc
-from proxy.edge.native.cut import LEAST, Cut
+from proxy.edge.native.cut import LEAST, Cut, divide
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.http2.fields import HeaderBlock
-from proxy.edge.native.http2.stream import Buffer, Stream, keep
+from proxy.edge.native.http2.stream import Buffer, Stream, keep_all
 from proxy.edge.native.rpc import PREFIX, Messages, RequestHead, ResponseHead, response_head
 from proxy.edge.native.served import ServedVersion, keep_answer, message_in
 from proxy.gate import PREDICT, Decision, Refuse
 from proxy.observe.outcome import Outcome
 from proxy.wire.diagnosis import Annotated
+from proxy.wire.pieces import Pieces
 from proxy.wire.push import PushScanner
 from proxy.wire.status import Status, status_of
 
@@ -124,29 +125,29 @@ class Call:
         else:
             self.open()
 
-    def on_data(self, stream: Stream, payload: Buffer, ended: bool) -> None:
+    def on_data(self, stream: Stream, pieces: list[Buffer], size: int, ended: bool) -> None:
         if ended:
             self.request_ended = True
         if self.pieces is not None:
-            self._collect(stream, payload, ended=ended)
+            self._collect(stream, pieces, size, ended=ended)
             return
         if self.over:
-            self.down.consume(stream, len(payload))
+            self.down.consume(stream, size)
             return
         if self.observed:
             limit = self.plane.limits.max_message_bytes
-            largest = self.received.feed(payload)
+            largest = self.received.feed(pieces, size)
             if limit != UNLIMITED and largest > limit:
-                self.down.consume(stream, len(payload))
+                self.down.consume(stream, size)
                 full = self.plane.load.take(largest)
                 if full is not None:
                     self.refuse(full)
                     return
                 self.plane.load.give_back(largest)
         if self.cut is None:
-            self._pass_on(payload, ended=ended)
+            self._pass_on(pieces, size, ended=ended)
         else:
-            self._flow(self.cut, payload, ended=ended)
+            self._flow(self.cut, pieces, size, ended=ended)
 
     def on_trailers(self, _stream: Stream, block: HeaderBlock) -> None:
         # gRPC clients send none; they end the request.
@@ -182,39 +183,38 @@ class Call:
 
     # Judgement.
 
-    def _collect(self, stream: Stream, payload: Buffer, *, ended: bool) -> None:
+    def _collect(self, stream: Stream, pieces: list[Buffer], size: int, *, ended: bool) -> None:
         """
         Gather the message, within what the proxy may hold.
 
         A message that cannot fit is refused at its first octets; what fits takes room as it arrives and not for
         what it announces, or a few octets could claim all the room there is.
         """
-        pieces = self.pieces
-        assert pieces is not None
-        size = len(payload)
+        collected = self.pieces
+        assert collected is not None
         self.down.consume(stream, size)
         self.size += size
-        if size:
-            if pieces:
-                keep(pieces, payload)
-            else:
-                pieces.append(payload)
+        if ended and not collected:
+            self.pieces = collected = pieces
+        else:
+            keep_all(collected, pieces, size)
         if not self.need and self.size >= PREFIX:
-            start = pieces[0] if len(pieces[0]) >= PREFIX else b"".join(pieces)
+            start = collected[0] if len(collected[0]) >= PREFIX else b"".join(collected)
             self.need = PREFIX + int.from_bytes(start[1:PREFIX], "big")
-            if not self._hold(self.need - PREFIX):
-                return
-            self.release()
-            if self.need >= LEAST and self.head.method == PREDICT and not start[0] & 1:
-                self.scanner = PushScanner(self.need - PREFIX)
-                payload = memoryview(start)[PREFIX:]
+            if self.size < self.need:
+                if not self._hold(self.need - PREFIX):
+                    return
+                self.release()
+                if self.need >= LEAST and self.head.method == PREDICT and not start[0] & 1:
+                    self.scanner = PushScanner(self.need - PREFIX)
+                    _, pieces = divide(collected, PREFIX)
         if self.need and not self._hold(min(self.size, self.need) - PREFIX - self.held):
             return
         if ended or (self.need and self.size >= self.need):
             self.scanner = None
             self._judge()
         elif self.scanner is not None:
-            self._look(self.scanner, payload)
+            self._look(self.scanner, pieces)
 
     def _hold(self, count: int) -> bool:
         """Take room for so many more octets, or refuse the call."""
@@ -234,30 +234,30 @@ class Call:
         if self.size == self.need:
             self.received.count, self.received.octets = 1, self.held
         else:
-            for piece in pieces:
-                self.received.feed(piece)
+            self.received.feed(pieces, self.size)
         if not self.need or self.size < self.need:
             # Not a whole message: the server says so in its own words.
             self.open()
             return
-        message: bytes | None = _message_in(pieces, self.need)
+        message = _message_in(pieces, self.need - PREFIX)
         if pieces[0][0] & 1:
             limit = self.plane.limits.max_message_bytes
             limit = _LARGEST_JUDGED if limit == UNLIMITED else limit
-            message = rpc.inflate(message or b"", self.head.encoding, limit)
-        if message is None:
-            self.outcome.judge_failed = True
-            self.open()
-            return
+            plain = rpc.inflate(bytes(message), self.head.encoding, limit)
+            if plain is None:
+                self.outcome.judge_failed = True
+                self.open()
+                return
+            message = plain
         decision = self.plane.gate.judge_now(self.head.method, message)
         if decision is None:
-            self.task = self.plane.spawn(self._judge_later(message))
+            self.task = self.plane.spawn(self._judge_later(bytes(message)))
         else:
             self._decided(decision)
 
-    def _look(self, scanner: PushScanner, payload: Buffer) -> None:
+    def _look(self, scanner: PushScanner, arrived: list[Buffer]) -> None:
         """Read on in a message that arrives; let it flow once the gate admits what is known of it."""
-        worth_judging = scanner.feed(payload)
+        worth_judging = scanner.feed(*arrived)
         if scanner.gave_up:
             self.scanner = None
         if not worth_judging:
@@ -269,8 +269,7 @@ class Call:
             assert pieces is not None
             self.scanner = self.pieces = None
             self.replay = pieces
-            for piece in pieces:
-                self.received.feed(piece)
+            self.received.feed(pieces, self.size)
             self.cut = Cut(scanner, self.size)
             if self._admitted(decision):
                 self.connected(connection)
@@ -278,16 +277,17 @@ class Call:
             # It cannot flow; or all has been seen that there is, and the gate has to wait or needs the values.
             self.scanner = None
 
-    def _flow(self, flow: Cut, payload: Buffer, *, ended: bool) -> None:
-        """Pass on the next piece of a message that flows, but for its tail."""
-        if not self._hold(len(payload)):
+    def _flow(self, flow: Cut, pieces: list[Buffer], size: int, *, ended: bool) -> None:
+        """Pass on the next pieces of a message that flows, but for its tail."""
+        if not self._hold(size):
             return
         # A server that takes one call later than another must not stop the client's other calls.
-        self.down.lend(self.down_stream, len(payload))
+        self.down.lend(self.down_stream, size)
         was_whole = flow.rest <= 0
-        free = flow.take(payload)
-        if free is not None:
-            self._pass_on(free, ended=ended and not flow.held_back)
+        free = flow.take(pieces, size)
+        if free or not size:
+            passing = size if free is pieces else sum(map(len, free))
+            self._pass_on(free, passing, ended=ended and not flow.held_back)
         if flow.rest <= 0 and not was_whole:
             # Until here the time was the client's.
             self.sent_at = self.sent_at and time.monotonic()
@@ -319,9 +319,7 @@ class Call:
 
     def _let_go(self, flow: Cut) -> None:
         pieces = flow.let_go()
-        last = len(pieces) - 1
-        for number, piece in enumerate(pieces):
-            self._pass_on(piece, ended=self.request_ended and number == last)
+        self._pass_on(pieces, sum(map(len, pieces)), ended=self.request_ended)
 
     async def _judge_later(self, message: bytes) -> None:
         remaining = None if self.deadline is None else self.deadline - time.monotonic()
@@ -389,26 +387,28 @@ class Call:
             return
         else:
             block = head.block + rpc.timeout_field(rpc.format_timeout(deadline - now))
-        pieces = self.replay or ()
+        pieces = self.replay or []
         ended = self.request_ended and not (self.cut is not None and self.cut.held_back)
         self.up = connection
         self.up_stream = stream = connection.open(self.answer, block, end=ended and not pieces)
-        last = len(pieces) - 1
-        consumed = 0
-        for number, piece in enumerate(pieces):
-            # What is replayed may grow while it waits to be written: such a piece is sent as a copy.
-            sent = bytes(piece) if type(piece) is bytearray else piece
-            consumed += connection.send_data(stream, sent, ended and number == last)
-        self.passed(consumed)
+        # What is replayed may grow while it waits to be written: such a piece is sent as a copy.
+        sent = [bytes(piece) if type(piece) is bytearray else piece for piece in pieces]
+        self.passed(connection.send_data(stream, sent, sum(map(len, sent)), ended))
 
     def unreachable(self, reason: str) -> None:
         self.waiting = False
         self.fail(rpc.UNAVAILABLE, f"tfs-proxy: {reason}")
 
-    def _pass_on(self, payload: Buffer, *, ended: bool) -> None:
-        self._remember(payload)
+    def _pass_on(self, pieces: list[Buffer], size: int, *, ended: bool) -> None:
+        replay = self.replay
+        if replay is not None:
+            self.size += size
+            if self.size > _REPLAY_OCTETS and self.up_stream is not None:
+                self.replay = None
+            else:
+                keep_all(replay, pieces, size)
         if self.up is not None and self.up_stream is not None:
-            self.passed(self.up.send_data(self.up_stream, payload, ended))
+            self.passed(self.up.send_data(self.up_stream, pieces, size, ended))
 
     def passed(self, count: int) -> None:
         """Learn that the server's connection has taken octets: the client may send as many again."""
@@ -420,16 +420,8 @@ class Call:
                 self.plane.load.give_back(given)
                 self.held -= given
                 flow.sent = 0
-        self.down.consume(self.down_stream, count)
-
-    def _remember(self, payload: Buffer) -> None:
-        replay = self.replay
-        if replay is not None:
-            self.size += len(payload)
-            if self.size > _REPLAY_OCTETS and self.up_stream is not None:
-                self.replay = None
-            elif payload:
-                keep(replay, payload)
+        if self.down_stream.held:
+            self.down.consume(self.down_stream, count)
 
     def try_again(self) -> bool:
         """Send the request once more: the server guarantees that it has not looked at it."""
@@ -544,7 +536,8 @@ class Call:
         plane = self.plane
         if self.due:
             plane.deadlines.remove(self)
-        self.release()
+        if self.held:
+            self.release()
         if self.entered:
             plane.load.leave()
         now = time.monotonic()
@@ -569,14 +562,13 @@ class Call:
             self.cut.sent = 0
 
 
-def _message_in(pieces: list[Buffer], end: int) -> bytes:
-    """The first message as one string of octets: the one copy, which judging needs and forwarding does not."""
+def _message_in(pieces: list[Buffer], size: int) -> bytes | Pieces:
+    """The first message, of `size` octets: short ones as they are, long ones without a copy."""
     if len(pieces) == 1:
-        return bytes(pieces[0][PREFIX:end])
+        return bytes(pieces[0][PREFIX : PREFIX + size])
     if len(pieces[0]) < PREFIX:
-        return b"".join(pieces)[PREFIX:end]
-    whole = b"".join((memoryview(pieces[0])[PREFIX:], *pieces[1:]))
-    return whole if len(whole) == end - PREFIX else whole[: end - PREFIX]
+        return b"".join(pieces)[PREFIX : PREFIX + size]
+    return Pieces(pieces, PREFIX, size)
 
 
 class Answer:
@@ -593,7 +585,8 @@ class Answer:
         call = self.call
         head = response_head(block)
         call.replay = None
-        call.release()
+        if call.held:
+            call.release()
         if ended:
             call.down.send_head(call.down_stream, self._ending(block, head) + call.trailing, end=True)
             call.head_sent = True
@@ -612,24 +605,34 @@ class Answer:
     def on_informational(self, _stream: Stream, block: HeaderBlock) -> None:
         self.call.down.send_head(self.call.down_stream, response_head(block).block)
 
-    def on_data(self, stream: Stream, payload: Buffer, ended: bool) -> None:
+    def on_data(self, stream: Stream, pieces: list[Buffer], size: int, ended: bool) -> None:
         call = self.call
-        sent = call.down.send_data(call.down_stream, payload, ended)
+        sent = call.down.send_data(call.down_stream, pieces, size, ended)
         if call.up is not None:
             call.up.consume(stream, sent)
-        self.messages.feed(payload)
+        if size:
+            self.messages.feed(pieces, size)
         if call.outcome.watched is not None:
-            call.outcome.answer = keep_answer(call.outcome.answer, payload)
-        key = call.key
-        if key is not None:
-            if self.served is None:
-                self.served = ServedVersion()
-            version = self.served.feed(payload)
-            if version is not None and version != call.version:
-                call.plane.version_seen(key.model, version, key.label)
+            call.outcome.answer = keep_answer(call.outcome.answer, *pieces)
+        if call.key is not None and size:
+            self._look_for_version(call.key, pieces)
         if ended:
             # No trailers: not gRPC, or not to the end.
             call.finish(rpc.UNKNOWN)
+
+    def _look_for_version(self, key: ModelKey, pieces: list[Buffer]) -> None:
+        call = self.call
+        if self.served is None:
+            if call.plane.endings.fits(key, call.version, pieces[0]):
+                return
+            self.served = ServedVersion()
+        version = self.served.feed(*pieces)
+        if version is None:
+            return
+        if version != call.version:
+            call.plane.version_seen(key.model, version, key.label)
+        else:
+            call.plane.endings.learn(key, version, pieces[0])
 
     def on_trailers(self, _stream: Stream, block: HeaderBlock) -> None:
         call = self.call
@@ -660,8 +663,8 @@ class NotGrpc:
         if ended:
             self._answer(stream)
 
-    def on_data(self, stream: Stream, payload: Buffer, ended: bool) -> None:
-        self.connection.consume(stream, len(payload))
+    def on_data(self, stream: Stream, _pieces: list[Buffer], size: int, ended: bool) -> None:
+        self.connection.consume(stream, size)
         if ended:
             self._answer(stream)
 
@@ -682,4 +685,4 @@ class NotGrpc:
 
     def _answer(self, stream: Stream) -> None:
         self.connection.send_head(stream, rpc.NOT_GRPC_HEAD)
-        self.connection.send_data(stream, rpc.NOT_GRPC_TEXT, True)
+        self.connection.send_data(stream, [rpc.NOT_GRPC_TEXT], len(rpc.NOT_GRPC_TEXT), True)

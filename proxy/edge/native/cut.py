@@ -32,23 +32,24 @@ class Cut:
         # Octets passed on that still count as held.
         self.sent = 0
 
-    def take(self, payload: Buffer) -> Buffer | None:
-        """Take a piece as it comes; return what of it may pass on now."""
-        size = len(payload)
+    def take(self, pieces: list[Buffer], size: int) -> list[Buffer]:
+        """Take pieces of `size` octets as they come; return what of them may pass on now."""
         scanner = self.scanner
         if scanner is None:
             self.rest -= size
-            return payload
+            return pieces
         free = max(0, self.rest - scanner.tail)
-        view = memoryview(payload)
-        if self.rest > 0:
-            scanner.feed(view[: self.rest])
+        if self.rest >= size:
+            scanner.feed(*pieces)
+        elif self.rest > 0:
+            scanner.feed(*divide(pieces, self.rest)[0])
         self.rest -= size
         if not self.held_back and size <= free:
-            return payload
-        if size > free:
-            keep(self.held_back, view[free:])
-        return view[:free] if free else None
+            return pieces
+        passing, held = divide(pieces, free)
+        for piece in held:
+            keep(self.held_back, piece)
+        return passing
 
     def let_go(self) -> list[Buffer]:
         """Everything that was held back; from now on all passes."""
@@ -68,3 +69,17 @@ class Cut:
         """All is sent anew from the start."""
         self.credit += self.sent
         self.sent = 0
+
+
+def divide(pieces: list[Buffer], count: int) -> tuple[list[Buffer], list[Buffer]]:
+    """Divide pieces behind the first `count` octets."""
+    for number, piece in enumerate(pieces):
+        size = len(piece)
+        if size > count:
+            view = memoryview(piece)
+            before = pieces[:number]
+            if count:
+                before.append(view[:count])
+            return before, [view[count:], *pieces[number + 1 :]]
+        count -= size
+    return pieces, []

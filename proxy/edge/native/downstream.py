@@ -14,7 +14,7 @@ from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.limits import Limits
 from proxy.edge.native.http2.stream import Stream
 from proxy.edge.native.plane import Plane
-from proxy.edge.native.shell import Shell, flush
+from proxy.edge.native.shell import Shell
 
 PREFACE_SECONDS: Final = 10.0
 """From the connection to the client's first SETTINGS."""
@@ -54,14 +54,14 @@ class Clients:
         self.draining = True
         for shell in list(self.shells):
             shell.drain()
-        flush(self.plane.ready)
+        self.plane.flush()
         try:
             async with asyncio.timeout(grace):
                 await self._empty.wait()
         except TimeoutError:
             for shell in list(self.shells):
                 shell.cut_off()
-            flush(self.plane.ready)
+            self.plane.flush()
             for shell in list(self.shells):
                 shell.close("the proxy is stopping")
 
@@ -70,7 +70,7 @@ class DownstreamShell(Shell):
     """A connection of a client."""
 
     def __init__(self, clients: Clients) -> None:
-        super().__init__(clients.plane.ready, clients.limits, server=True)
+        super().__init__(clients.plane.exchange, clients.limits, server=True)
         self._clients = clients
         self._plane = clients.plane
         self._greeting = self.loop.call_later(PREFACE_SECONDS, self._too_slow)
@@ -79,8 +79,8 @@ class DownstreamShell(Shell):
         super().connection_made(transport)
         self._clients.joined(self)
 
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+    def buffer_updated(self, nbytes: int) -> None:
+        super().buffer_updated(nbytes)
         if self._clients.draining:
             self._close_when_idle()
 

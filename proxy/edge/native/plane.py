@@ -12,7 +12,8 @@ from proxy.edge.admission import Limits, Load
 from proxy.edge.explainer import Explainer
 from proxy.edge.native.deadlines import Deadlines
 from proxy.edge.native.http2.connection import Connection
-from proxy.edge.native.shell import flush
+from proxy.edge.native.served import Endings
+from proxy.edge.native.shell import Exchange
 from proxy.edge.native.upstream import Pool
 from proxy.gate import Gate
 from proxy.observe.outcome import Observer
@@ -23,7 +24,7 @@ class Plane:
 
     def __init__(
         self,
-        ready: list[Any],
+        exchange: Exchange,
         *,
         gate: Gate,
         observer: Observer,
@@ -34,11 +35,12 @@ class Plane:
         local_methods: Collection[str],
         explainer: Explainer | None,
     ) -> None:
-        self.ready = ready
+        self.exchange = exchange
         self.gate = gate
         self.observer = observer
         self.limits = limits
         self.load = Load(limits)
+        self.endings = Endings()
         self.version_seen = version_seen
         self.explainer = explainer
         self.pool = pool
@@ -62,7 +64,7 @@ class Plane:
 
     def flush(self) -> None:
         """Write what every connection has."""
-        flush(self.ready)
+        self.exchange.flush()
 
     @staticmethod
     def peer_of(connection: Connection) -> str:

@@ -204,16 +204,19 @@ class Messages:
         self._rest = 0
         self._head = b""
 
-    def feed(self, payload: Buffer) -> int:
-        """Take a piece; return the length of the largest message that begins in it."""
-        size = len(payload)
-        if not self._rest and not self._head and size >= PREFIX:
-            length = int.from_bytes(payload[1:PREFIX], "big")
-            if size == PREFIX + length:
+    def feed(self, pieces: Sequence[Buffer], size: int) -> int:
+        """Take pieces of `size` octets; return the length of the largest message that begins in them."""
+        if self._rest >= size:
+            self._rest -= size
+            return 0
+        if not self._rest and not self._head and len(pieces[0]) >= PREFIX:
+            length = int.from_bytes(pieces[0][1:PREFIX], "big")
+            if size <= PREFIX + length:
+                self._rest = PREFIX + length - size
                 self.count += 1
                 self.octets += length
                 return length
-        return self._walk(payload, size)
+        return max(self._walk(piece, len(piece)) for piece in pieces)
 
     def _walk(self, payload: Buffer, size: int) -> int:
         position = largest = 0

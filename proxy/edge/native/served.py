@@ -7,15 +7,38 @@ not recognise, never raises, keeps no more than one ModelSpec unless asked to.
 
 from typing import Final
 
+from proxy.core.types import ModelKey
 from proxy.edge.native.http2.stream import Buffer
-from proxy.wire.response import served_version
+from proxy.wire.response import ending_of, served_version
 
 _MODEL_SPEC: Final = 0x12
 _LARGEST_SPEC: Final = 4096
 _LONGEST_HEAD: Final = 11
 _PREFIX: Final = 5
+_MAX_ENDINGS: Final = 1024
 _LARGEST_KEPT: Final = 64 << 20
 _UNREADABLE: Final = b"\x01"
+
+
+class Endings:
+    """How whole short responses of a version end: what is known again need not be read again."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[ModelKey, int | None], bytes] = {}
+
+    def fits(self, key: ModelKey, version: int | None, payload: Buffer) -> bool:
+        """Whether a piece that is a whole response says that `version` answered, like one before it."""
+        ending = self._known.get((key, version))
+        return ending is not None and type(payload) is bytes and payload.endswith(ending)
+
+    def learn(self, key: ModelKey, version: int | None, payload: Buffer) -> None:
+        """Remember how a response ends that was found to be of `version`."""
+        if type(payload) is bytes and len(payload) == _PREFIX + int.from_bytes(payload[1:_PREFIX], "big"):
+            ending = ending_of(payload[_PREFIX:])
+            if ending is not None:
+                if len(self._known) >= _MAX_ENDINGS:
+                    self._known.clear()
+                self._known[key, version] = ending
 
 
 class ServedVersion:
@@ -30,8 +53,14 @@ class ServedVersion:
         self._head = b""
         self._wanted: int | None = 0
 
-    def feed(self, payload: Buffer) -> int | None:
-        """Take a piece; return the version when the piece completes it."""
+    def feed(self, *pieces: Buffer) -> int | None:
+        """Take pieces; return the version when they complete it."""
+        found = None
+        for piece in pieces:
+            found = found or self._take(piece)
+        return found
+
+    def _take(self, payload: Buffer) -> int | None:
         position, size = 0, len(payload)
         if not self._started and size:
             self._started = True
@@ -77,11 +106,12 @@ class ServedVersion:
         return position + end + 1 - kept
 
 
-def keep_answer(kept: Buffer, payload: Buffer) -> bytearray:
-    """`kept` with another piece of the response; one that is compressed or huge is not kept at all."""
+def keep_answer(kept: Buffer, *pieces: Buffer) -> bytearray:
+    """`kept` with more pieces of the response; one that is compressed or huge is not kept at all."""
     whole = kept if isinstance(kept, bytearray) else bytearray(kept)
     if not whole.startswith(_UNREADABLE):
-        whole += payload
+        for piece in pieces:
+            whole += piece
         if len(whole) > _LARGEST_KEPT:
             whole = bytearray(_UNREADABLE)
     return whole

@@ -24,6 +24,7 @@ from proxy.edge.local import Handlers
 from proxy.edge.native.downstream import Clients
 from proxy.edge.native.http2.limits import Limits as Http2Limits
 from proxy.edge.native.plane import Plane
+from proxy.edge.native.shell import Exchange
 from proxy.edge.native.upstream import Pool, PoolOptions
 from proxy.gate import Gate
 from proxy.observe.outcome import Observer
@@ -60,12 +61,12 @@ class NativeEdge:
     ) -> None:
         self._socket, self._address = _bind(address)
         self._tls = tls
-        ready: list[Any] = []
-        self._pool = Pool(target, ready, options=pool_options, tls=upstream_tls, server_name=server_name)
+        exchange = Exchange()
+        self._pool = Pool(target, exchange, options=pool_options, tls=upstream_tls, server_name=server_name)
         self._local = _Local(local) if local else None
-        self._local_pool = None if self._local is None else Pool(self._local.target, ready)
+        self._local_pool = None if self._local is None else Pool(self._local.target, exchange)
         self._plane = Plane(
-            ready,
+            exchange,
             gate=gate,
             observer=observer,
             limits=limits,

@@ -16,26 +16,37 @@ from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.limits import Limits
 from proxy.edge.native.http2.stream import Stream
+from proxy.edge.native.slabs import Slabs
 
-_HIGH_WATER: Final = 256 << 10
+_HIGH_WATER: Final = 512 << 10
 _CLOSING_SECONDS: Final = 2.0
 
 
-def flush(ready: list[Any]) -> None:
-    """Write what every connection has; called at the end of each event."""
-    for connection in ready:
-        connection.handler.write()
-    ready.clear()
+class Exchange:
+    """What the connections of an edge share: memory to read into, and who of them has something to write."""
+
+    __slots__ = ("ready", "slabs")
+
+    def __init__(self) -> None:
+        self.slabs = Slabs()
+        self.ready: list[Any] = []
+
+    def flush(self) -> None:
+        """Write what every connection has; called at the end of each event."""
+        ready = self.ready
+        for connection in ready:
+            connection.handler.write()
+        ready.clear()
 
 
-class Shell(asyncio.Protocol):
+class Shell(asyncio.BufferedProtocol):
     """The common half of both roles; see `downstream` and `upstream`."""
 
-    def __init__(self, ready: list[Any], limits: Limits, *, server: bool) -> None:
-        self.ready = ready
+    def __init__(self, exchange: Exchange, limits: Limits, *, server: bool) -> None:
+        self.exchange = exchange
         self.loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport | None = None
-        self.connection = Connection(self, limits, server=server, ready=ready)
+        self.connection = Connection(self, limits, server=server, ready=exchange.ready)
         self.heard = 0.0
         self.closing = False
         self.lost_because = ""
@@ -46,12 +57,15 @@ class Shell(asyncio.Protocol):
         transport.set_write_buffer_limits(_HIGH_WATER)
         keep_alive(transport.get_extra_info("socket"))
         self.write()
-        flush(self.ready)
+        self.exchange.flush()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        return self.exchange.slabs.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
         self.heard = now = time.monotonic()
-        self.connection.receive(data, now)
-        flush(self.ready)
+        self.connection.receive(self.exchange.slabs.taken(nbytes), now)
+        self.exchange.flush()
 
     def eof_received(self) -> bool:
         # HTTP/2 has no half-closed connections.
@@ -62,14 +76,14 @@ class Shell(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.connection.resume()
-        flush(self.ready)
+        self.exchange.flush()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.transport = None
         because = self.lost_because or "Connection closed" + (f": {error}" if error else "")
         self.connection.lost(because)
         self.on_closed(because)
-        flush(self.ready)
+        self.exchange.flush()
 
     def write(self) -> None:
         """Give the transport what the connection has."""

@@ -22,7 +22,7 @@ from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import PeerFault
 from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.http2.limits import Limits
-from proxy.edge.native.shell import Shell, flush
+from proxy.edge.native.shell import Exchange, Shell
 
 _PING: Final = b"tfsproxy"
 _SHOWN_ADDRESSES: Final = 4
@@ -89,7 +89,7 @@ class UpstreamShell(Shell):
     """A connection to the server."""
 
     def __init__(self, pool: "Pool", address: Any) -> None:
-        super().__init__(pool.ready, pool.options.limits, server=False)
+        super().__init__(pool.exchange, pool.options.limits, server=False)
         self.pool = pool
         self.address = address
         self.usable = False
@@ -155,7 +155,7 @@ class UpstreamShell(Shell):
                 self._pinged = now
                 wait = options.keepalive_timeout
                 self.connection.send_ping(_PING)
-                flush(self.ready)
+                self.exchange.flush()
         self._watch = self.loop.call_later(max(wait, 0.01), self._check_silence)
 
 
@@ -170,14 +170,14 @@ class Pool:
     def __init__(
         self,
         target: str,
-        ready: list[Any],
+        exchange: Exchange,
         *,
         options: PoolOptions | None = None,
         tls: ssl.SSLContext | None = None,
         server_name: str | None = None,
         on_change: Callable[[bool], None] | None = None,
     ) -> None:
-        self.ready = ready
+        self.exchange = exchange
         self.options = options or PoolOptions()
         self.target = target
         self._address = parse_address(target)
@@ -318,7 +318,7 @@ class Pool:
                 shell.close_when_idle()
         if missing:
             await asyncio.gather(*(self._connect(address) for address in missing))
-        flush(self.ready)
+        self.exchange.flush()
 
     async def _resolve(self) -> list[Any]:
         if isinstance(self._address, str):
@@ -359,7 +359,7 @@ class Pool:
         if not self._admit(shell):
             return
         self.serve_waiting()
-        flush(self.ready)
+        self.exchange.flush()
 
     def _admit(self, shell: UpstreamShell) -> bool:
         if shell.transport is None or not shell.usable:
@@ -383,7 +383,7 @@ class Pool:
         waiting, self._waiting = self._waiting, OrderedDict()
         for call in waiting.values():
             call.unreachable(reason)
-        flush(self.ready)
+        self.exchange.flush()
 
     def _tell(self, *, up: bool) -> None:
         if up is not self._up:

@@ -75,7 +75,7 @@ async def test_a_judged_message_is_whole_for_the_gate_and_as_sent_for_the_server
         client.h2.send_data(number, part, end_stream=start + 9_999 >= len(octets))
         client.flush()
     await client.next(h2.events.StreamEnded, stream_id=number)
-    assert doorkeeper.messages == [message]
+    assert [bytes(each) for each in doorkeeper.messages] == [message]
     assert server.peers[0].received == len(octets)
 
 

@@ -6,10 +6,12 @@ import random
 import h2.events
 import h2.exceptions
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.core.policy import Policies
 from proxy.edge.admission import Limits
-from proxy.edge.native.cut import Cut
+from proxy.edge.native.cut import Cut, divide
 from proxy.edge.native.http2.limits import Limits as Http2Limits
 from proxy.gate import Gate
 from proxy.wire.push import PushScanner
@@ -372,13 +374,25 @@ def cut_with_tail():
 
 def test_the_tail_is_held_back_to_the_octet():
     message, flow = cut_with_tail()
-    assert flow.take(message[100:1000]) == message[100:1000]
-    assert flow.take(message[1000:-3]) == message[1000:-8]
-    assert flow.take(message[-3:]) is None
-    assert flow.take(b"more") is None
+
+    def passes(*pieces):
+        return b"".join(flow.take(list(pieces), sum(map(len, pieces))))
+
+    assert passes(message[100:1000]) == message[100:1000]
+    assert passes(message[1000:5000], message[5000:-9], message[-9:-3]) == message[1000:-8]
+    assert passes(message[-3:]) == b""
+    assert passes(b"more") == b""
     assert flow.rest == -4
     assert b"".join(flow.let_go()) == message[-8:] + b"more"
-    assert flow.take(b"even more") == b"even more"
+    assert passes(b"even", b" more") == b"even more"
+
+
+@given(st.lists(st.binary(max_size=5), max_size=8), st.data())
+def test_pieces_are_divided_at_any_octet(pieces, data):
+    whole = b"".join(pieces)
+    count = data.draw(st.integers(0, len(whole)))
+    before, after = divide(pieces, count)
+    assert (b"".join(before), b"".join(after)) == (whole[:count], whole[count:])
 
 
 def test_what_the_client_was_given_back_before_is_not_given_back_again():

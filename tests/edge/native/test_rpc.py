@@ -53,7 +53,7 @@ def test_messages_are_counted_however_they_are_cut(sizes, cuts):
     while octets:
         cut = cuts[turn % len(cuts)]
         turn += 1
-        largest = max(largest, counter.feed(octets[:cut]))
+        largest = max(largest, counter.feed([octets[:cut]], len(octets[:cut])))
         octets = octets[cut:]
     assert (counter.count, counter.octets, largest) == (len(sizes), sum(sizes), max(sizes, default=0))
 

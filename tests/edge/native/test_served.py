@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.types import ModelKey
 from proxy.edge.native import served
-from proxy.edge.native.served import ServedVersion, keep_answer, message_in
+from proxy.edge.native.served import Endings, ServedVersion, keep_answer, message_in
 from proxy.wire.protos import predict_pb2
 
 
@@ -77,3 +78,41 @@ def test_an_answer_that_is_huge_is_not_kept(monkeypatch):
     monkeypatch.setattr(served, "_LARGEST_KEPT", 8)
     assert kept(b"\x00\x00\x00\x00\x05", b"hell", b"o") == b""
     assert len(keep_answer(keep_answer(b"", bytes(9)), bytes(9))) == 1
+
+
+KEY = ModelKey("m", None, None)
+
+
+def scores(version, content=b"1234"):
+    response = predict_pb2.PredictResponse()
+    response.outputs["y"].tensor_content = content
+    response.model_spec.name = "m"
+    response.model_spec.version.value = version
+    return framed(response.SerializeToString())
+
+
+def test_a_response_of_the_same_version_is_known_again():
+    endings = Endings()
+    assert not endings.fits(KEY, 3, scores(3))
+    endings.learn(KEY, 3, scores(3))
+    assert endings.fits(KEY, 3, scores(3, b"other content"))
+    assert not endings.fits(KEY, 3, scores(4))
+    assert not endings.fits(KEY, 4, scores(4))
+
+
+def test_nothing_is_learned_from_a_part_of_a_response():
+    endings = Endings()
+    endings.learn(KEY, 3, scores(3)[:-1])
+    endings.learn(KEY, 3, b"\x00")
+    endings.learn(KEY, 3, memoryview(scores(3)))
+    assert not endings.fits(KEY, 3, scores(3)[:-1])
+    assert not endings.fits(KEY, 3, scores(3))
+
+
+def test_only_so_many_endings_are_remembered(monkeypatch):
+    monkeypatch.setattr(served, "_MAX_ENDINGS", 10)
+    endings = Endings()
+    for number in range(25):
+        endings.learn(ModelKey(f"m{number}", None, None), 1, scores(1))
+    assert len(endings._known) <= 10
+    assert endings.fits(ModelKey("m24", None, None), 1, scores(1))

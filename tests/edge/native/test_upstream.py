@@ -8,7 +8,7 @@ import h2.events
 import pytest
 
 from proxy.edge.native.http2.compression import encode_fields
-from proxy.edge.native.shell import flush
+from proxy.edge.native.shell import Exchange
 from proxy.edge.native.upstream import Pool, PoolOptions, parse_address
 from tests.edge.native.conftest import PATIENCE, REQUEST, Peer, until
 
@@ -32,7 +32,9 @@ class Caller:
 async def start_pool(stack):
     async def start(target, **options):
         changes = []
-        pool = Pool(target, [], options=options.pop("options", QUICK), on_change=changes.append, **options)
+        pool = Pool(
+            target, Exchange(), options=options.pop("options", QUICK), on_change=changes.append, **options
+        )
         pool.changes = changes
         await pool.start()
         stack.push_async_callback(pool.stop)
@@ -171,7 +173,7 @@ async def test_the_reason_in_a_goaway_is_what_calls_are_told(start_frames, start
             told.set_result(reason)
 
     connection.open(Sink(), encode_fields(tuple((k.encode(), v.encode()) for k, v in REQUEST)))
-    flush(pool.ready)
+    pool.exchange.flush()
     peer = server.peers[0]
     await peer.next(h2.events.RequestReceived)
     peer.h2.close_connection(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM, b"too_many_pings", last_stream_id=1)
@@ -200,7 +202,7 @@ async def test_silence_is_pinged_only_while_there_are_calls_and_closed_without_a
             told.set_result(reason)
 
     connection.open(Sink(), encode_fields(tuple((k.encode(), v.encode()) for k, v in REQUEST)))
-    flush(pool.ready)
+    pool.exchange.flush()
     await peer.next(h2.events.PingReceived)
     peer.transport.pause_reading()
     assert "does not answer pings" in await asyncio.wait_for(told, PATIENCE)

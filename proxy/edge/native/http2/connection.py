@@ -51,7 +51,7 @@ class Connection(Inbound):
         """No stream will be opened any more, by the peer's wish or ours."""
         return self.going_away is not None or self.last_accepted != frames.LARGEST_STREAM_ID
 
-    def receive(self, data: bytes, now: float) -> None:
+    def receive(self, data: bytes | memoryview, now: float) -> None:
         """Take what the peer sent. Never raises for anything a peer can send."""
         if self.closed:
             return
@@ -60,7 +60,7 @@ class Connection(Inbound):
         try:
             self._feed(data)
         except PeerFault as fault:
-            if greeting == frames.PREFACE and data[:4] in _HTTP_1_METHODS:
+            if greeting == frames.PREFACE and bytes(data[:4]) in _HTTP_1_METHODS:
                 self._put(_HTTP_1_ANSWER)
                 self.closed = True
                 self.handler.on_fault(fault)

@@ -1,8 +1,8 @@
 """
 The peer's half of the connection: octets in, frames read where they lie, DATA passed on (RFC 9113 §3.4, §4, §6.1).
 
-Law: a frame of DATA is passed on piece by piece as it arrives; every other frame waits until it is whole and goes
-to its reader in `blocks` or `control`.
+Law: DATA is passed on as it arrives, all that came together for a stream at once and before any frame that follows
+it; every other frame waits until it is whole and goes to its reader in `blocks` or `control`.
 """
 
 from typing import Any, Final
@@ -29,12 +29,14 @@ from proxy.edge.native.http2.frames import (
     STREAM_CLOSED,
 )
 from proxy.edge.native.http2.limits import Limits
-from proxy.edge.native.http2.stream import Stream
+from proxy.edge.native.http2.stream import Buffer, Stream
 
 _unpack_head = frames.unpack_head
 
 # Below this a copy is cheaper than a view, and does not keep the received chunk alive.
 _COPIED: Final = 1024
+# So short on average, pieces are put together: a peer that sends one octet per frame pays for it alone.
+_SHORT: Final = 512
 
 
 class Inbound(Blocks):
@@ -51,8 +53,10 @@ class Inbound(Blocks):
         self._padding = 0
         self._rest_stream: Stream | None = None
         self._rest_ends = False
+        # Streams with DATA that nobody has been told of; told once all of a chunk is read.
+        self._arrivals: list[Stream] = []
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes | memoryview) -> None:
         position = 0
         if self._preface:
             position = self._read_preface(data)
@@ -60,8 +64,10 @@ class Inbound(Blocks):
             position = self._complete_partial(data, position)
         if position >= 0:
             self._parse(data, position)
+        if self._arrivals:
+            self._tell_arrivals()
 
-    def _parse(self, data: bytes, position: int) -> None:
+    def _parse(self, data: bytes | memoryview, position: int) -> None:
         end = len(data)
         view: memoryview | None = None
         streams = self.streams
@@ -104,23 +110,34 @@ class Inbound(Blocks):
                         self._consume_connection(length)
                     payload: bytes | memoryview
                     if length < _COPIED:
-                        payload = data[start:stop]
+                        payload = bytes(data[start:stop])
                     else:
                         if view is None:
                             view = memoryview(data)
                         payload = view[start:stop]
                     position = stop
-                    if flags & END_STREAM:
-                        if stream.is_short():
-                            self._stream_fault(stream, PROTOCOL_ERROR, NOT_AS_PROMISED)
-                            continue
+                    arrived = stream.arrived
+                    if not flags & END_STREAM:
+                        if arrived is None:
+                            stream.arrived = [payload]
+                            self._arrivals.append(stream)
+                        else:
+                            arrived.append(payload)
+                        continue
+                    if stream.is_short():
+                        self._stream_fault(stream, PROTOCOL_ERROR, NOT_AS_PROMISED)
+                        continue
+                    if arrived is None:
                         self._end_remote(stream)
-                        stream.sink.on_data(stream, payload, True)  # type: ignore[union-attr]
+                        stream.sink.on_data(stream, [payload], length, True)  # type: ignore[union-attr]
                     else:
-                        stream.sink.on_data(stream, payload, False)  # type: ignore[union-attr]
+                        arrived.append(payload)
+                        self._tell_end(stream)
                     continue
                 position = self._begin_data(data, start, end, length, flags, stream_id)
                 continue
+            if self._arrivals:
+                self._tell_arrivals()
             if length > frames.DEFAULT_FRAME_SIZE:
                 self._check_size(kind, length)
             if kind > CONTINUATION:
@@ -134,13 +151,13 @@ class Inbound(Blocks):
                 return
             position = stop
             if kind == HEADERS and flags & 0x2C == END_HEADERS:
-                self._read_block(stream_id, flags & END_STREAM != 0, data[start:stop])
+                self._read_block(stream_id, flags & END_STREAM != 0, bytes(data[start:stop]))
             else:
-                _READERS[kind](self, flags, stream_id, data[start:stop])
+                _READERS[kind](self, flags, stream_id, bytes(data[start:stop]))
             if self.closed:
                 return
 
-    def _complete_partial(self, data: bytes, position: int) -> int:
+    def _complete_partial(self, data: bytes | memoryview, position: int) -> int:
         """Finish the frame begun in an earlier chunk; return where the next begins, or -1."""
         partial = self._partial
         missing = HEAD_LENGTH - len(partial)
@@ -182,7 +199,7 @@ class Inbound(Blocks):
         if kind not in {HEADERS, CONTINUATION} and kind <= CONTINUATION:
             raise PeerFault(frames.ENHANCE_YOUR_CALM, f"control frame of {length} octets")
 
-    def _read_preface(self, data: bytes) -> int:
+    def _read_preface(self, data: bytes | memoryview) -> int:
         """RFC 9113 §3.4: 24 fixed octets, then SETTINGS."""
         expected = self._preface
         size = min(len(expected), len(data))
@@ -222,7 +239,9 @@ class Inbound(Blocks):
         if limits.connection_window > frames.DEFAULT_WINDOW:
             self._put(frames.window_update(0, limits.connection_window - frames.DEFAULT_WINDOW))
 
-    def _begin_data(self, data: bytes, start: int, end: int, length: int, flags: int, stream_id: int) -> int:
+    def _begin_data(
+        self, data: bytes | memoryview, start: int, end: int, length: int, flags: int, stream_id: int
+    ) -> int:
         """Read every DATA frame that is not the common case; return where reading goes on."""
         if length > self.recv_window:
             raise PeerFault(FLOW_CONTROL_ERROR, "more DATA than the connection's window allows")
@@ -277,8 +296,7 @@ class Inbound(Blocks):
             self.consume(stream, overhead)
         if payload == 0:
             if flags & END_STREAM:
-                self._end_remote(stream)
-                self._deliver(stream, b"", ended=True)
+                self._tell_end(stream)
             else:
                 self._charge_nuisance()
         stream.held += payload
@@ -288,7 +306,7 @@ class Inbound(Blocks):
         self._rest_ends = flags & END_STREAM != 0
         return start
 
-    def _read_rest(self, data: bytes, position: int, end: int) -> int:
+    def _read_rest(self, data: bytes | memoryview, position: int, end: int) -> int:
         """Pass on what has arrived of a DATA frame, skip padding and whatever nobody wants."""
         if self._rest:
             stop = min(position + self._rest, end)
@@ -298,19 +316,43 @@ class Inbound(Blocks):
             assert stream is not None
             ended = self._rest_ends and self._rest == 0
             if self.streams.get(stream.id) is stream:
-                payload = data[position:stop] if size < _COPIED else memoryview(data)[position:stop]
+                if stream.arrived is None:
+                    stream.arrived = []
+                    self._arrivals.append(stream)
+                stream.arrived.append(
+                    bytes(data[position:stop]) if size < _COPIED else memoryview(data)[position:stop]
+                )
                 if ended:
-                    self._end_remote(stream)
-                self._deliver(stream, payload, ended=ended)
+                    self._tell_end(stream)
             return stop
         stop = min(position + self._padding, end)
         self._padding -= stop - position
         return stop
 
+    def _tell_arrivals(self) -> None:
+        """Tell of all DATA that came since the last time, each stream once."""
+        arrivals, self._arrivals = self._arrivals, []
+        for stream in arrivals:
+            pieces = stream.arrived
+            if pieces is not None:
+                stream.arrived = None
+                self._deliver(stream, pieces, ended=False)
+
+    def _tell_end(self, stream: Stream) -> None:
+        """Tell of the stream's last DATA, and of what came before it."""
+        pieces = stream.arrived or []
+        stream.arrived = None
+        self._end_remote(stream)
+        self._deliver(stream, pieces, ended=True)
+
     @staticmethod
-    def _deliver(stream: Stream, payload: bytes | memoryview, *, ended: bool) -> None:
+    def _deliver(stream: Stream, pieces: list[Buffer], *, ended: bool) -> None:
+        count = len(pieces)
+        size = len(pieces[0]) if count == 1 else sum(map(len, pieces))
+        if count > 1 and size < count * _SHORT:
+            pieces = [b"".join(pieces)]
         if stream.sink is not None:
-            stream.sink.on_data(stream, payload, ended)
+            stream.sink.on_data(stream, pieces, size, ended)
 
 
 _READERS: Final = {

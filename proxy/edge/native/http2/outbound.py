@@ -13,10 +13,10 @@ from typing import Any, Final
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import EMPTY_TABLE
 from proxy.edge.native.http2.limits import Limits
-from proxy.edge.native.http2.stream import Buffer, Stream, keep
+from proxy.edge.native.http2.stream import Buffer, Stream, keep_all
 
 # Given to the transport before it can say that it has enough.
-_ROOM: Final = 256 << 10
+_ROOM: Final = 1 << 20
 # One stream's turn while others wait too.
 _TURN: Final = 64 << 10
 
@@ -81,13 +81,12 @@ class Outbound:
             return
         self._send_block(stream, block, end=end)
 
-    def send_data(self, stream: Stream, piece: Buffer, end: bool = False) -> int:
+    def send_data(self, stream: Stream, pieces: list[Buffer], size: int, end: bool = False) -> int:
         """
-        Send DATA, now as far as it may go and later the rest.
+        Send DATA of `size` octets, now as far as it may go and later the rest.
 
         Returns the octets that went at once; the others are reported to the stream's sink.
         """
-        size = len(piece)
         if (
             stream.queue is None
             and size <= stream.send_window
@@ -105,8 +104,7 @@ class Outbound:
             if not out:
                 self.ready.append(self)
             out.append(_pack_head(size << 8, 1 if end else 0, stream.id))
-            if size:
-                out.append(piece)
+            out += pieces
             if end:
                 self._end_local(stream)
             return size
@@ -114,8 +112,7 @@ class Outbound:
             return size
         if stream.queue is None:
             stream.queue = deque()
-        if size:
-            keep(stream.queue, piece)
+        keep_all(stream.queue, pieces, size)
         if end:
             stream.tail = b""
         return self._send_queued(stream, _ROOM)
@@ -138,6 +135,8 @@ class Outbound:
     def consume(self, stream: Stream, count: int) -> None:
         """Let the peer send as many octets again: the application has passed them on."""
         count = min(count, stream.held)
+        if not count:
+            return
         stream.held -= count
         if self._shared:
             lent = stream.lent
@@ -219,12 +218,13 @@ class Outbound:
             self._block_prefix = b""
         size = len(block)
         self.sent_frames += 1
+        out = self.out
+        if not out:
+            self.ready.append(self)
         if size <= self.peer_frame_size:
-            self._put(_pack_head(size << 8 | frames.HEADERS, 5 if end else 4, stream.id) + block)
+            out.append(_pack_head(size << 8 | frames.HEADERS, 5 if end else 4, stream.id) + block)
         else:
-            if not self.out:
-                self.ready.append(self)
-            self.out += frames.header_frames(stream.id, block, self.peer_frame_size, end_stream=end)
+            out += frames.header_frames(stream.id, block, self.peer_frame_size, end_stream=end)
         if end:
             self._end_local(stream)
 
@@ -313,7 +313,7 @@ class Outbound:
         self.streams.pop(stream.id, None)
         self.waiting.pop(stream.id, None)
         stream.local_ended = stream.remote_ended = True
-        stream.queue = None
+        stream.queue = stream.arrived = None
 
     def _remember_reset(self, stream_id: int, *, ours: bool) -> None:
         self._reset[stream_id] = ours

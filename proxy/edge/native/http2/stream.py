@@ -32,8 +32,12 @@ class StreamSink(Protocol):
     def on_informational(self, stream: "Stream", block: HeaderBlock) -> None:
         """Take a 1xx head before the response's own (client role only)."""
 
-    def on_data(self, stream: "Stream", payload: Buffer, ended: bool) -> None:
-        """Take a piece of DATA, cut as it arrived; empty only with `ended`."""
+    def on_data(self, stream: "Stream", pieces: list[Buffer], size: int, ended: bool) -> None:
+        """
+        Take `size` octets of DATA, cut as they arrived: what came together is told together.
+
+        No pieces only with `ended`. The list is the sink's to keep and to change.
+        """
 
     def on_trailers(self, stream: "Stream", block: HeaderBlock) -> None:
         """Take the trailers that end the peer's half."""
@@ -51,6 +55,7 @@ class StreamSink(Protocol):
 
 class Stream:
     __slots__ = (
+        "arrived",
         "expected",
         "head_seen",
         "held",
@@ -70,6 +75,8 @@ class Stream:
         self.id = stream_id
         self.send_window = send_window
         self.recv_window = recv_window
+        # DATA that the sink will be told of at the end of what is being received.
+        self.arrived: list[Buffer] | None = None
         # Octets given to the sink and not yet consumed; and those consumed but not yet given back to the
         # peer.
         self.held = 0
@@ -93,6 +100,20 @@ class Stream:
     def __repr__(self) -> str:
         halves = ("sending" if not self.local_ended else "") + (" receiving" if not self.remote_ended else "")
         return f"<Stream {self.id} {halves.strip() or 'closed'}>"
+
+
+def keep_all(queue: deque[Buffer] | list[Buffer], pieces: list[Buffer], size: int) -> None:
+    """Append pieces of `size` octets that may have to wait, as `keep` does."""
+    first = pieces[0] if pieces else b""
+    if (
+        type(first) is memoryview
+        and size >= _SHORT * len(pieces)
+        and size * _PINNED_RATIO >= first.obj.__sizeof__()
+    ):
+        queue.extend(pieces)
+    else:
+        for piece in pieces:
+            keep(queue, piece)
 
 
 def keep(queue: deque[Buffer] | list[Buffer], piece: Buffer) -> None:

@@ -101,6 +101,10 @@ class Conversation:
         """The application opens a stream (client role)."""
         return self.connection.open(self, encode_fields(fields), end=end)
 
+    def sends(self, stream, *pieces, end=False):
+        """The application sends DATA."""
+        return self.connection.send_data(stream, list(pieces), sum(map(len, pieces)), end)
+
     # What the connection tells its application.
 
     def on_request(self, stream, block, ended):
@@ -114,10 +118,11 @@ class Conversation:
     def on_informational(self, stream, block):
         self.events.append(("informational", stream.id, block.status))
 
-    def on_data(self, stream, payload, ended):
-        self.events.append(("data", stream.id, bytes(payload), ended))
+    def on_data(self, stream, pieces, size, ended):
+        self.events.append(("data", stream.id, b"".join(pieces), ended))
+        assert sum(map(len, pieces)) == size
         if self.consuming:
-            self.connection.consume(stream, len(payload))
+            self.connection.consume(stream, size)
 
     def on_trailers(self, stream, block):
         self.events.append(("trailers", stream.id, tuple(block.fields)))

@@ -65,6 +65,9 @@ class Ours:
         self.streams = {}
         self.sent_later = 0
 
+    def send(self, stream, octets, *, end=False):
+        self.connection.send_data(stream, [octets], len(octets), end)
+
     def output(self):
         octets = b""
         while self.connection.out:
@@ -84,9 +87,9 @@ class Ours:
         if ended:
             self.ended[stream.id] = "head"
 
-    def on_data(self, stream, payload, ended):
-        self.received[stream.id] = self.received.get(stream.id, b"") + bytes(payload)
-        self.connection.consume(stream, len(payload))
+    def on_data(self, stream, pieces, size, ended):
+        self.received[stream.id] = self.received.get(stream.id, b"") + b"".join(pieces)
+        self.connection.consume(stream, size)
         if ended:
             self.ended[stream.id] = "data"
 
@@ -197,7 +200,7 @@ def test_the_server_role_serves_an_h2_client(script, sizes):
             ours.connection.send_head(stream, encode_fields(tuple(HEAD + TRAILERS)), end=True)
             continue
         ours.connection.send_head(stream, encode_fields(tuple(HEAD)))
-        ours.connection.send_data(stream, body(number, response)[:response])
+        ours.send(stream, body(number, response)[:response])
         if ending == "both in full":
             ours.connection.send_trailers(stream, encode_fields(tuple(TRAILERS)))
         elif ending == "server resets":
@@ -229,7 +232,7 @@ def test_the_client_role_uses_an_h2_server(script, sizes):
     for request, _, ending in script:
         stream = ours.connection.open(ours, encode_fields(tuple(REQUEST)))
         streams[stream.id] = stream
-        ours.connection.send_data(stream, body(stream.id, request)[:request], end=ending != "client resets")
+        ours.send(stream, body(stream.id, request)[:request], end=ending != "client resets")
     exchange(ours, theirs, sizes)
     for number in streams:
         request, response, ending = script[number // 2]
@@ -278,14 +281,14 @@ class Anything:
         ("fields", stream.id, block.fields),
     )
 
-    def on_data(self, stream, payload, ended):
-        self.connection.consume(stream, len(payload))
+    def on_data(self, stream, pieces, size, ended):
+        self.connection.consume(stream, size)
         if self.log and self.log[-1][:2] == ("data", stream.id):
-            self.log[-1] = ("data", stream.id, self.log[-1][2] + bytes(payload))
+            self.log[-1] = ("data", stream.id, self.log[-1][2] + b"".join(pieces))
         else:
-            self.log.append(("data", stream.id, bytes(payload)))
+            self.log.append(("data", stream.id, b"".join(pieces)))
         if ended:
-            self.connection.send_data(stream, b"answer", end=True)
+            self.connection.send_data(stream, [b"answer"], 6, True)
 
     def on_reset(self, stream, code, reason, unprocessed):
         self.log.append(("reset", stream.id, code))

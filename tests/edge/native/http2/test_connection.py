@@ -21,7 +21,7 @@ def test_stream_numbers_run_out(client):
 
 def test_a_response_in_full_ends_a_request_in_part(client):
     stream = client.opens()
-    client.connection.send_data(stream, bytes(70_000))
+    client.sends(stream, bytes(70_000))
     client.raw()
     client.hears(client.headers(1, [(b":status", b"200")], end=True))
     assert client.says() == [("RST_STREAM", 1, f.NO_ERROR)]

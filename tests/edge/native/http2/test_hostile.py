@@ -55,7 +55,7 @@ def test_a_peer_that_measures_while_it_receives_is_honest(server, frame):
     server.hears(server.headers(1), frame(f.WINDOW_UPDATE, 0, 0, struct.pack(">I", 2**30)))
     server.hears(frame(f.WINDOW_UPDATE, 0, 1, struct.pack(">I", 2**30)))
     for _ in range(10_000):
-        server.connection.send_data(server.streams[1], b"some data")
+        server.sends(server.streams[1], b"some data")
         server.hears(frame(f.PING, 0, 0, bytes(8)))
         server.raw()
     assert not server.connection.closed
@@ -92,7 +92,7 @@ def test_malformed_and_refused_requests_are_resets_too(converse, request_fields,
 def test_cancelling_calls_among_others_that_finish_is_honest(server, frame):
     for number in range(1, 20_001, 4):
         server.hears(server.headers(number, end=True), server.headers(number + 2))
-        server.connection.send_data(server.streams.pop(number), b"", end=True)
+        server.sends(server.streams.pop(number), end=True)
         server.hears(frame(f.RST_STREAM, 0, number + 2, struct.pack(">I", f.CANCEL)))
         server.raw()
     assert not server.connection.closed
@@ -146,7 +146,7 @@ def test_memory_stays_bounded_when_octets_come_one_by_one_and_nothing_is_taken(c
     client = converse(server=False)
     stream = client.opens()
     client.connection.pause()
-    server.on_data = lambda _stream, payload, _ended: client.connection.send_data(stream, payload)
+    server.on_data = lambda _stream, pieces, _size, _ended: client.sends(stream, *pieces)
     chunk = frame(f.DATA, 0, 1, b"x") * 1000
     tracemalloc.start()
     server.hears(*[chunk] * 200)

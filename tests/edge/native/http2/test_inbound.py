@@ -37,6 +37,56 @@ def resets(conversation, stream_id, code):
     return True
 
 
+def test_what_came_together_for_a_stream_is_told_at_once_and_before_what_follows(server, frame):
+    server.hears(server.headers(1), server.headers(3))
+    server.events.clear()
+    server.hears(
+        b"".join((
+            server.data(1, b"a" * 600),
+            server.data(3, b"A" * 600),
+            server.data(1, b"b" * 600),
+            frame(f.PING, 0, 0, bytes(8)),
+            server.data(1, b"c" * 600),
+            server.data(3, b"B" * 600, end=True),
+            server.data(1, b"d" * 600),
+        ))
+    )  # fmt: skip
+    assert [
+        (kind, number, bytes(dict.fromkeys(payload)), ended) for kind, number, payload, ended in server.events
+    ] == [
+        ("data", 1, b"ab", False),
+        ("data", 3, b"A", False),
+        ("data", 3, b"B", True),
+        ("data", 1, b"cd", False),
+    ]
+
+
+def test_data_is_told_before_the_trailers_or_the_reset_that_end_it(server, frame):
+    trailers = server.encoder.encode(((b"grpc-status", b"0"),))
+    reset = frame(f.RST_STREAM, 0, 3, struct.pack(">I", f.CANCEL))
+    server.hears(server.headers(1), server.headers(3))
+    server.hears(server.data(1, b"x") + frame(f.HEADERS, f.END_HEADERS | f.END_STREAM, 1, trailers))
+    server.hears(server.data(3, b"y") + reset)
+    assert [event[:2] for event in server.events[2:]] == [
+        ("data", 1), ("trailers", 1), ("data", 3), ("reset", 3),
+    ]  # fmt: skip
+
+
+def test_many_short_frames_come_as_one_piece(server):
+    pieces = []
+    server.on_data = lambda _stream, told, _size, _ended: pieces.append(told)
+    server.hears(server.headers(1))
+    server.hears(b"".join(server.data(1, b"%d" % (number % 10)) for number in range(100)))
+    assert pieces == [[b"0123456789" * 10]]
+
+
+def test_data_that_a_fault_follows_on_its_stream_is_dropped(server):
+    server.hears(server.headers(1))
+    server.events.clear()
+    server.hears(server.data(1, b"some") + server.data(1, bytes(16_384 + 1)))
+    assert [event[0] for event in server.events] == ["reset"]
+
+
 # §3.4
 
 
@@ -192,7 +242,7 @@ class Answering:
     def answer(self, stream_id):
         def act():
             stream = self.conversation.streams[stream_id]
-            self.conversation.connection.send_data(stream, b"", end=True)
+            self.conversation.sends(stream, end=True)
 
         return act
 
@@ -367,7 +417,7 @@ def test_the_header_table_survives_a_refused_stream(converse, request_fields):
     server = converse(concurrent_streams=1)
     server.hears(server.headers(1), server.headers(3, (*request_fields, (b"kept", b"in the table"))))
     server.hears(server.data(1, b"", end=True))
-    server.connection.send_data(server.streams[1], b"", end=True)
+    server.sends(server.streams[1], end=True)
     server.hears(server.headers(5, (*request_fields, (b"kept", b"in the table"))))
     assert (b"kept", b"in the table") in server.events[-1][2]
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from proxy.edge.native.http2.stream import keep
+from proxy.edge.native.http2.stream import keep, keep_all
 
 
 def test_octets_that_come_one_by_one_are_kept_together():
@@ -24,3 +24,19 @@ def test_a_short_view_does_not_keep_a_large_chunk_alive():
     queue = []
     keep(queue, memoryview(bytes(250_000))[:2000])
     assert type(queue[0]) is bytes
+
+
+def test_what_came_together_is_kept_as_it_is_where_it_is_long_enough():
+    chunk = bytes(250_000)
+    pieces = [memoryview(chunk)[start : start + 16_384] for start in range(0, 65_536, 16_384)]
+    queue = deque()
+    keep_all(queue, pieces, 65_536)
+    assert all(kept is piece for kept, piece in zip(queue, pieces, strict=True))
+
+
+def test_a_little_of_a_large_chunk_is_copied_together():
+    chunk = bytes(250_000)
+    queue = []
+    keep_all(queue, [memoryview(chunk)[start : start + 400] for start in range(0, 4000, 400)], 4000)
+    assert [type(each) for each in queue] == [bytearray]
+    assert len(queue[0]) == 4000

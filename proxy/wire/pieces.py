@@ -1,0 +1,51 @@
+"""A message in the pieces in which it arrived, read here and there without being put together.
+
+Law: shows the octets that the whole would have; copies only what is asked for. Knows nothing of what they mean.
+"""
+
+from collections.abc import Sequence
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Pieces:
+    """`size` octets of `pieces`, from `start` of the first one, which holds at least that many."""
+
+    __slots__ = ("_pieces", "_size", "_start")
+
+    def __init__(self, pieces: Sequence[Buffer], start: int, size: int) -> None:
+        self._pieces = pieces
+        self._start = start
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __bytes__(self) -> bytes:
+        """Put the message together: the one copy."""
+        start, stop = self._start, self._start + self._size
+        if len(self._pieces) == 1:
+            return bytes(self._pieces[0][start:stop])
+        whole = b"".join((memoryview(self._pieces[0])[start:], *self._pieces[1:]))
+        return whole if len(whole) == self._size else whole[: self._size]
+
+    def between(self, first: int, last: int) -> bytes:
+        """The octets from `first` to before `last`; fewer where the message ends."""
+        first, last = first + self._start, min(last, self._size) + self._start
+        found = b""
+        for piece in self._pieces:
+            length = len(piece)
+            if first < length:
+                part = bytes(piece[first:last])
+                if last <= length:
+                    return found + part if found else part
+                found += part
+                first = 0
+            else:
+                first -= length
+            last -= length
+        return found
+
+    def startswith(self, prefix: bytes, start: int = 0) -> bool:
+        """As of bytes."""
+        return self.between(start, start + len(prefix)) == prefix
