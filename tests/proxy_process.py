@@ -31,7 +31,7 @@ class ProxyProcess:
                 *("--drain-seconds", "0", "--log-format", "json", *flags),
             ],
             cwd=ROOT,
-            env=os.environ | (env or {}),
+            env=os.environ | {"PYTHONFAULTHANDLER": "1"} | (env or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -78,8 +78,11 @@ class ProxyProcess:
         try:
             code = self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
+            # It tells where every thread stands.
+            self.process.send_signal(signal.SIGABRT)
+            self._reader.join(PATIENCE)
             self.process.kill()
-            raise
+            raise AssertionError(f"still there: {self.log} {''.join(self.noise)}") from None
         self._reader.join(PATIENCE)
         self.process.stdout.close()
         self.process.stderr.close()
