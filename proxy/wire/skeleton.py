@@ -23,8 +23,8 @@ _INSPECTED: Final = frozenset({_DT_BOOL, DT_STRING})
 """Dtypes whose content the parser looks into."""
 
 _MAX_SPEC: Final = 127
-_MAX_BONES: Final = 2048
-"""Bytes outside the payloads that are remembered at most."""
+_MAX_BONES: Final = 8192
+"""Bytes outside the payloads that are remembered at most: some 200 tensors."""
 
 Key = tuple[bytes, int]
 """Serialised model_spec and total length: what requests with the same skeleton have in common."""

@@ -112,5 +112,15 @@ def test_what_is_remembered_is_small_and_holds_no_payload():
     request.inputs["x"].tensor_content = bytes(1_000_000)
     skeleton = skeleton_of(request.SerializeToString())
     assert sum(len(bone) for _, bone in skeleton._bones) + len(skeleton._head) < 100
-    request.output_filter.append("y" * 5000)
+    request.output_filter.append("y" * 9000)
     assert skeleton_of(request.SerializeToString()) is None
+
+
+def test_a_request_of_a_hundred_inputs_is_known_again():
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "m"
+    for number in range(100):
+        request.inputs[f"feature_{number}"].dtype = 1
+        request.inputs[f"feature_{number}"].tensor_shape.dim.add(size=1)
+        request.inputs[f"feature_{number}"].tensor_content = bytes(4)
+    assert skeleton_of(request.SerializeToString()) is not None
