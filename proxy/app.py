@@ -163,8 +163,9 @@ class Proxy:
         self._health = Health()
         self._readiness = Readiness(self._health, settings.upstream, settings.model)
         self._observer = Fanout(
-            observers=(
-                *(self._metrics, self._call_log, self._refusals, self._suspects),
+            observers=(self._metrics,),
+            ends=(
+                *(self._call_log, self._refusals, self._suspects),
                 *((self._recorder,) if self._recorder is not None else ()),
                 *((self._outputs,) if self._outputs is not None else ()),
             ),

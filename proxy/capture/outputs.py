@@ -42,7 +42,7 @@ class _Answered(NamedTuple):
 
 
 class OutputWatch:
-    """An `Observer`; `found` is told the model, its version, the signature and what was found, on another thread.
+    """An `EndObserver`; `found` is told the model, its version, the signature and what was found, on another thread.
 
     Raises ModuleNotFoundError, with what to do, where numpy is missing.
     """
@@ -70,9 +70,6 @@ class OutputWatch:
         """How many answers had something wrong, by model, signature and kind; 0 for those that were only looked at."""
         with self._changed:
             return dict(self._findings)
-
-    def call_started(self, method: str, grpc_type: str) -> None:
-        """Nothing: there is no answer yet."""
 
     def call_ended(self, outcome: Outcome) -> None:
         """Hand over a chosen request with its answer."""

@@ -30,7 +30,7 @@ _CLOSING_SECONDS: Final = 5.0
 
 
 class Recorder:
-    """An `Observer` that writes to `sink`; `failed` is told once of what ended the recording.
+    """An `EndObserver` that writes to `sink`; `failed` is told once of what ended the recording.
 
     Refusals are recorded for `models` only (empty: all).
     """
@@ -52,9 +52,6 @@ class Recorder:
     def counts(self) -> Mapping[str, int]:
         """How many requests and refusals were written, and how many of either were dropped."""
         return self._counts
-
-    def call_started(self, method: str, grpc_type: str) -> None:
-        """Nothing: only the end of a call tells whether it is worth recording."""
 
     def call_ended(self, outcome: Outcome) -> None:
         """Hand over a chosen request that the server answered with OK, or a refusal."""

@@ -10,7 +10,7 @@ from typing import Protocol
 from proxy.core.availability import VersionStatus
 from proxy.core.drift import Drift
 from proxy.core.types import ModelKey
-from proxy.observe.outcome import Observer, Outcome
+from proxy.observe.outcome import EndObserver, Observer, Outcome
 
 
 class Listener(Protocol):
@@ -26,7 +26,9 @@ class Listener(Protocol):
 
 
 class Fanout:
-    """An `Observer` and a `Listener` that tells each of `observers` and each of `listeners`, in order.
+    """An `Observer` and a `Listener` that tells each of `observers`, `ends` and `listeners`, in order.
+
+    Those in `ends` hear only of calls that are over.
 
     `failed` is told of an observer that raised, and with what; should it raise too, that is dropped.
     """
@@ -34,10 +36,12 @@ class Fanout:
     def __init__(
         self,
         observers: Sequence[Observer],
+        ends: Sequence[EndObserver],
         listeners: Sequence[Listener],
         failed: Callable[[object, Exception], None],
     ) -> None:
         self._observers = tuple(observers)
+        self._ends = (*observers, *ends)
         self._listeners = tuple(listeners)
         self._failed = failed
 
@@ -49,7 +53,7 @@ class Fanout:
                 self._tell(observer, error)
 
     def call_ended(self, outcome: Outcome) -> None:
-        for observer in self._observers:
+        for observer in self._ends:
             try:
                 observer.call_ended(outcome)
             except Exception as error:  # noqa: BLE001  observation must not break traffic

@@ -133,7 +133,7 @@ class RateLimit:
 
 
 class CallLog:
-    """Logs calls (an `Observer`) and what upstream/ tells its listener."""
+    """Logs calls that are over (an `EndObserver`) and what upstream/ tells its listener."""
 
     def __init__(
         self,
@@ -147,9 +147,6 @@ class CallLog:
         self._limit = RateLimit(per_second, clock)
 
     # === calls ===
-
-    def call_started(self, method: str, grpc_type: str) -> None:
-        """Nothing: a call is told of when it is over."""
 
     def call_ended(self, outcome: Outcome) -> None:
         """One line for a refusal, warnings, an explained error, a failed judgement; one for any call if asked."""

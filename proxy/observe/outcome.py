@@ -61,11 +61,15 @@ class Outcome:
     """What the look at the request's values took (None: there was none)."""
 
 
-class Observer(Protocol):
-    """What the edge tells; metrics and logs implement it."""
-
-    def call_started(self, method: str, grpc_type: str) -> None:
-        """A call has arrived."""
+class EndObserver(Protocol):
+    """Who hears of calls that are over."""
 
     def call_ended(self, outcome: Outcome) -> None:
         """A call is over; every started call ends exactly once."""
+
+
+class Observer(EndObserver, Protocol):
+    """What the edge tells."""
+
+    def call_started(self, method: str, grpc_type: str) -> None:
+        """A call has arrived."""

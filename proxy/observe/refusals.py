@@ -52,7 +52,7 @@ class Refusal:
 
 
 class RecentRefusals:
-    """A ring of the newest `entries` refusals; an `Observer`."""
+    """A ring of the newest `entries` refusals; an `EndObserver`."""
 
     def __init__(self, entries: int = 100, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._ring: deque[Refusal] = deque(maxlen=entries)
@@ -64,9 +64,6 @@ class RecentRefusals:
     def __iter__(self) -> Iterator[Refusal]:
         """Newest first."""
         return reversed(self._ring)
-
-    def call_started(self, method: str, grpc_type: str) -> None:
-        """Nothing: only the end of a call can be a refusal."""
 
     def call_ended(self, outcome: Outcome) -> None:
         """Remember a refusal."""

@@ -45,7 +45,7 @@ class Death:
 
 
 class Suspects:
-    """A ring of the newest `entries` deaths; an `Observer`. `deaths` counts all of them."""
+    """A ring of the newest `entries` deaths; an `EndObserver`. `deaths` counts all of them."""
 
     def __init__(
         self,
@@ -62,9 +62,6 @@ class Suspects:
     def __iter__(self) -> Iterator[Death]:
         """Newest first."""
         return reversed(self._ring)
-
-    def call_started(self, method: str, grpc_type: str) -> None:
-        """Nothing: only the end of a call can be a loss."""
 
     def call_ended(self, outcome: Outcome) -> None:
         """Remember a call that was lost with its connection."""

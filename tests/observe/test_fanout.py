@@ -60,15 +60,21 @@ def tell_everything(fanout: Fanout) -> list[tuple]:
 
 def test_everyone_hears_everything_in_order():
     first, second = Recorder(), Recorder()
-    told = tell_everything(Fanout((first, second), (first, second), failed=lambda *_: None))
+    told = tell_everything(Fanout((first, second), (), (first, second), failed=lambda *_: None))
     assert first.heard == told
     assert second.heard == told
+
+
+def test_those_who_hear_of_ends_only_are_told_of_those_only():
+    ends = Recorder()
+    told = tell_everything(Fanout((Recorder(),), (ends,), (), failed=lambda *_: None))
+    assert ends.heard == [event for event in told if event[0] == "call_ended"]
 
 
 def test_a_broken_observer_is_told_of_and_the_next_one_hears_all_the_same():
     broken, recorder, failures = Broken(), Recorder(), []
     told = tell_everything(
-        Fanout((broken, recorder), (broken, recorder), failed=lambda *failure: failures.append(failure))
+        Fanout((broken, recorder), (), (broken, recorder), failed=lambda *failure: failures.append(failure))
     )
     assert recorder.heard == told
     assert [(observer is broken, str(error)) for observer, error in failures] == [
@@ -81,5 +87,5 @@ def test_a_failure_to_tell_of_a_failure_is_dropped():
         raise RuntimeError("too")
 
     recorder = Recorder()
-    told = tell_everything(Fanout((Broken(), recorder), (Broken(), recorder), failed))
+    told = tell_everything(Fanout((Broken(), recorder), (), (Broken(), recorder), failed))
     assert recorder.heard == told

@@ -77,8 +77,8 @@ def test_no_tensor_value_reaches_log_metrics_ring_or_page(restored_logging):
     written = io.StringIO()
     configure("json", stream=written)
     metrics, ring = Metrics("1"), RecentRefusals()
+    metrics.call_started(outcome.method, "unary")
     for observer in (metrics, CallLog(access_log=True), ring):
-        observer.call_started(outcome.method, "unary")
         observer.call_ended(outcome)
     shown = {
         "log": written.getvalue(),
