@@ -20,7 +20,8 @@ from proxy.doctor.server import (
 )
 from proxy.doctor.way import Way
 from proxy.upstream.channel import Tls, open_channel
-from proxy.upstream.probe import endpoints, forward_proxy
+from proxy.upstream.endpoints import endpoints
+from proxy.upstream.forward_proxy import forward_proxy
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from proxy.diagnosis.reach import Connect, Reach
 from proxy.diagnosis.transport import diagnose_reach, told
 from proxy.doctor.line import Line, diagnosed, note, well
 from proxy.upstream.channel import Tls
-from proxy.upstream.probe import STEP_SECONDS, Endpoint, connect, endpoints, recognise, resolve
+from proxy.upstream.endpoints import Endpoint, endpoints
+from proxy.upstream.probe import STEP_SECONDS, connect, recognise, resolve
 
 
 @dataclass(slots=True)

@@ -9,7 +9,6 @@ facts (`diagnosis.reach`). Never on the path of a request.
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import os
 import socket
 import ssl
@@ -18,10 +17,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
-from proxy.diagnosis.reach import Attempt, Connect, ForwardProxy, Reach, Speaks, Spoken
+from proxy.diagnosis.reach import Attempt, Connect, Reach, Speaks, Spoken
 from proxy.upstream.channel import Tls
+from proxy.upstream.endpoints import Endpoint, endpoints
+from proxy.upstream.forward_proxy import forward_proxy
 
 STEP_SECONDS: Final = 1.0
 """How long each exchange with a server may take."""
@@ -37,67 +37,6 @@ _TLS_ALERT: Final = b"\x15\x03"
 _UNREACHABLE: Final = frozenset(
     {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 )
-
-
-class Endpoint(NamedTuple):
-    """One place that a target names: `host` and `port`, or the `path` of a Unix socket."""
-
-    host: str = ""
-    port: int = 0
-    path: str = ""
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def endpoints(target: str) -> tuple[Endpoint, ...]:
-    """The places that a target (see `parse_target`) names."""
-    if target.startswith("unix-abstract:"):
-        return (Endpoint(path=f"\0{target.partition(':')[2]}"),)
-    if target.startswith("unix:"):
-        path = target.removeprefix("unix:")
-        return (Endpoint(path=path[2:] if path.startswith("///") else path),)
-    if target.startswith("dns:"):
-        target = target.removeprefix("dns:").rpartition("/")[2]
-    addresses = target.removeprefix("ipv4:").removeprefix("ipv6:").split(",")
-    parts = (address.rpartition(":") for address in addresses)
-    return tuple(Endpoint(host.strip("[]"), int(port)) for host, _, port in parts)
-
-
-def forward_proxy(endpoint: Endpoint, environ: Mapping[str, str]) -> ForwardProxy | None:
-    """The forward proxy that gRPC clients take to this endpoint, if the environment names one.
-
-    Source: grpc `http_proxy_mapper.cc`: the first that is set of grpc_proxy, https_proxy and http_proxy, and
-    no_grpc_proxy before no_proxy; only lower case counts. Unix sockets are exempt.
-    """
-    variable = next((name for name in ("grpc_proxy", "https_proxy", "http_proxy") if name in environ), None)
-    if variable is None or endpoint.path:
-        return None
-    try:
-        url = urlsplit(environ[variable])
-        port = f":{url.port}" if url.port else ""
-    except ValueError:
-        return None
-    if url.scheme != "http" or not url.hostname:
-        return None
-    exempting = next((name for name in ("no_grpc_proxy", "no_proxy") if name in environ), None)
-    bypass = exempting if exempting and _exempt(endpoint.host, environ[exempting]) else ""
-    return ForwardProxy(variable, f"{url.hostname}{port}", bypass)
-
-
-def _exempt(host: str, exemptions: str) -> bool:
-    """Host suffixes and address ranges, as gRPC compares them."""
-    for entry in (each.strip() for each in exemptions.split(",")):
-        if not entry:
-            continue
-        if host.lower().endswith(entry.lower()):
-            return True
-        with contextlib.suppress(ValueError):
-            if ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False):
-                return True
-    return False
 
 
 class Resolved(NamedTuple):

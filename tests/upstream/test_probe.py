@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from proxy.diagnosis.reach import Connect, ForwardProxy, Speaks
+from proxy.diagnosis.reach import Connect, Speaks
 from proxy.upstream.channel import Tls
-from proxy.upstream.probe import Endpoint, endpoints, forward_proxy, probe, resolve
+from proxy.upstream.endpoints import Endpoint
+from proxy.upstream.probe import probe, resolve
 from tests import odd_servers
 from tests.fake_serving import FakeServing
 
@@ -28,23 +29,6 @@ async def reach_of(target, tls=None):
 async def spoken_at(talk, tls=None):
     async with odd_servers.talking(talk) as target:
         return (await reach_of(target, tls)).spoken
-
-
-@pytest.mark.parametrize(
-    ("target", "expected"),
-    [
-        ("localhost:8500", [Endpoint("localhost", 8500)]),
-        ("[::1]:8500", [Endpoint("::1", 8500)]),
-        ("dns:///tfs:8500", [Endpoint("tfs", 8500)]),
-        ("dns://1.1.1.1/tfs:8500", [Endpoint("tfs", 8500)]),
-        ("dns:tfs:8500", [Endpoint("tfs", 8500)]),
-        ("ipv4:10.0.0.1:1,10.0.0.2:2", [Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2)]),
-        ("unix:/run/tfs.sock", [Endpoint(path="/run/tfs.sock")]),
-        ("unix:///run/tfs.sock", [Endpoint(path="/run/tfs.sock")]),
-    ],
-)
-def test_a_target_names_places(target, expected):
-    assert list(endpoints(target)) == expected
 
 
 async def test_a_grpc_server_speaks_http2():
@@ -158,33 +142,6 @@ async def test_a_server_that_demands_a_certificate_says_so(pki):
     async with FakeServing(credentials=odd_servers.server_credentials(pki, demand=True)) as serving:
         spoken = (await reach_of(serving.target, Tls(pki / "ca.pem", server_name="tfs.example"))).spoken
     assert spoken.speaks is Speaks.CERTIFICATE
-
-
-@pytest.mark.parametrize(
-    ("environ", "expected"),
-    [
-        ({}, None),
-        ({"http_proxy": "http://u:secret@p:3128"}, ForwardProxy("http_proxy", "p:3128")),
-        ({"HTTP_PROXY": "http://p:3128"}, None),
-        ({"grpc_proxy": "", "http_proxy": "http://p"}, None),
-        ({"grpc_proxy": "http://g", "https_proxy": "http://h"}, ForwardProxy("grpc_proxy", "g")),
-        ({"http_proxy": "socks5://p:1"}, None),
-        ({"http_proxy": "http://p", "no_proxy": ".example"}, ForwardProxy("http_proxy", "p", "no_proxy")),
-        (
-            {"http_proxy": "http://p", "no_grpc_proxy": "x", "no_proxy": ".example"},
-            ForwardProxy("http_proxy", "p"),
-        ),
-        ({"http_proxy": "http://p", "no_proxy": "10.0.0.0/8"}, ForwardProxy("http_proxy", "p")),
-    ],
-)
-def test_the_forward_proxy_is_the_one_that_grpc_takes(environ, expected):
-    assert forward_proxy(Endpoint("tfs.example", 8500), environ) == expected
-
-
-def test_an_address_may_be_exempt_by_range_and_a_unix_socket_always_is():
-    environ = {"http_proxy": "http://p", "no_proxy": "10.0.0.0/8"}
-    assert forward_proxy(Endpoint("10.1.2.3", 8500), environ).bypass == "no_proxy"
-    assert forward_proxy(Endpoint(path="/s"), environ) is None
 
 
 async def test_a_probe_leaves_no_connection_behind():
