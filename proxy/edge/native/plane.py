@@ -12,9 +12,9 @@ from proxy.edge.admission import Limits, Load
 from proxy.edge.explainer import Explainer
 from proxy.edge.native.deadlines import Deadlines
 from proxy.edge.native.http2.connection import Connection
+from proxy.edge.native.pool import Pool
 from proxy.edge.native.served import Endings
 from proxy.edge.native.shell import Exchange
-from proxy.edge.native.upstream import Pool
 from proxy.gate import Gate
 from proxy.observe.outcome import Observer
 

@@ -24,8 +24,8 @@ from proxy.edge.local import Handlers
 from proxy.edge.native.downstream import Clients
 from proxy.edge.native.http2.limits import Limits as Http2Limits
 from proxy.edge.native.plane import Plane
+from proxy.edge.native.pool import Pool, PoolOptions
 from proxy.edge.native.shell import Exchange
-from proxy.edge.native.upstream import Pool, PoolOptions
 from proxy.gate import Gate
 from proxy.observe.outcome import Observer
 

@@ -14,8 +14,8 @@ import h2.exceptions
 import pytest
 
 from proxy.edge.admission import Limits
+from proxy.edge.native.pool import PoolOptions
 from proxy.edge.native.server import NativeEdge
-from proxy.edge.native.upstream import PoolOptions
 from proxy.gate import Admit
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"

@@ -14,7 +14,7 @@ from proxy.core.reasons import Reason
 from proxy.core.verdict import Verdict, Violation
 from proxy.edge.admission import Limits
 from proxy.edge.native.http2.limits import Limits as Http2Limits
-from proxy.edge.native.upstream import PoolOptions
+from proxy.edge.native.pool import PoolOptions
 from proxy.gate import Admit, Refuse
 from proxy.wire.status import status_of
 from tests.edge.native.conftest import HEAD, PATIENCE, PREDICT, REQUEST, until

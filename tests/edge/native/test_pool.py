@@ -9,7 +9,7 @@ import pytest
 
 from proxy.edge.native.http2.compression import encode_fields
 from proxy.edge.native.shell import Exchange
-from proxy.edge.native.upstream import Pool, PoolOptions, parse_address
+from proxy.edge.native.pool import Pool, PoolOptions
 from tests.edge.native.conftest import PATIENCE, REQUEST, Peer, until
 
 QUICK = PoolOptions(first_backoff=0.02, longest_backoff=0.05, connect_timeout=0.5)
@@ -57,23 +57,6 @@ def closed_port():
         return listener.getsockname()[1]
 
 
-@pytest.mark.parametrize(
-    ("target", "address"),
-    [
-        ("localhost:8500", ("localhost", 8500)),
-        ("dns:///tfs.svc:8500", ("tfs.svc", 8500)),
-        ("dns:tfs:1", ("tfs", 1)),
-        ("[::1]:8500", ("::1", 8500)),
-        ("ipv4:10.0.0.1:8500", ("10.0.0.1", 8500)),
-        ("unix:/run/tfs.sock", "/run/tfs.sock"),
-        ("unix:///run/tfs.sock", "/run/tfs.sock"),
-        ("unix-abstract:tfs", "\0tfs"),
-    ],
-)
-def test_targets_are_read_as_grpc_reads_them(target, address):
-    assert parse_address(target) == address
-
-
 async def test_a_call_may_come_before_the_connection(start_frames, start_pool):
     _, target = await start_frames()
     pool = await start_pool(target)
@@ -95,6 +78,19 @@ async def test_a_port_where_nobody_listens_is_named_at_once(start_pool):
 async def test_a_name_that_does_not_resolve_is_named(start_pool):
     reason = await outcome(await start_pool("no-such-host.invalid:8500"))
     assert "cannot be resolved" in reason
+
+
+async def test_a_name_that_cannot_be_one_is_no_end_of_trying(start_pool):
+    reason = await outcome(await start_pool("no..such:8500"))
+    assert "cannot be resolved" in reason
+
+
+async def test_every_address_of_a_list_takes_its_turn(start_frames, start_pool):
+    targets = [(await start_frames())[1] for _ in range(2)]
+    pool = await start_pool(f"ipv4:{','.join(targets)}")
+    await outcome(pool)
+    await until(lambda: len(pool._shells) == 2)
+    assert {str(pool.pick().handler.address) for _ in range(4)} == set(targets)
 
 
 async def test_a_server_that_speaks_http_1_is_recognised(start_pool, stack):

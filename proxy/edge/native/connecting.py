@@ -1,0 +1,78 @@
+"""
+How one connection comes about: dialled, or through a forward proxy; TLS; HTTP/2 agreed on; the server's SETTINGS.
+
+Law: one attempt within its time; what keeps it from succeeding becomes a sentence.
+"""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from proxy.edge.native.tunnel import through
+from proxy.edge.native.upstream import UpstreamShell
+from proxy.upstream.endpoints import Endpoint
+from proxy.upstream.forward_proxy import Tunnel
+
+
+class Dialler:
+    """Connects to addresses as told: with `tls` to a server of this name, through `tunnels` where there is one."""
+
+    def __init__(
+        self, tls: ssl.SSLContext | None, server_name: str, tunnels: Mapping[Endpoint, Tunnel]
+    ) -> None:
+        self.tunnels = tunnels
+        self._secure: dict[str, Any] = {} if tls is None else {"ssl": tls, "server_hostname": server_name}
+
+    async def connect(
+        self, address: Endpoint, shell_for: Callable[[], UpstreamShell], seconds: float
+    ) -> UpstreamShell:
+        """Return a connection whose SETTINGS have come. Raises ConnectionError with a sentence."""
+        tunnel = self.tunnels.get(address)
+        shell: UpstreamShell | None = None
+        sentence = ""
+        late = "no answer in time" if tunnel is None else f"{tunnel} gave no answer to CONNECT in time"
+        try:
+            async with asyncio.timeout(seconds):
+                where = await _where(address, tunnel)
+                if tunnel is not None:
+                    sentence, late = f"through {tunnel}: ", "no answer in time"
+                shell = await self._dial(where, shell_for)
+                late = "connected, but no HTTP/2 SETTINGS in time"
+                _check_alpn(shell)
+                await shell.settled
+        except TimeoutError:
+            sentence += late
+        except ssl.SSLError as error:
+            sentence += f"TLS failed: {getattr(error, 'verify_message', '') or error.reason or error}"
+        except OSError as error:
+            number = error.errno
+            sentence += os.strerror(number).lower() if isinstance(number, int) and number > 0 else str(error)
+        else:
+            return shell
+        if shell is not None:
+            shell.close("could not be used")
+        raise ConnectionError(sentence)
+
+    async def _dial(self, where: dict[str, Any], shell_for: Callable[[], UpstreamShell]) -> UpstreamShell:
+        loop = asyncio.get_running_loop()
+        connect = loop.create_unix_connection if "path" in where else loop.create_connection
+        _, shell = await connect(shell_for, **where, **self._secure)
+        return shell
+
+
+async def _where(address: Endpoint, tunnel: Tunnel | None) -> dict[str, Any]:
+    """What asyncio is to connect to; through a tunnel, a socket that is connected already."""
+    if address.path:
+        return {"path": address.path}
+    if tunnel is None:
+        return {"host": address.host, "port": address.port}
+    return {"sock": await through(tunnel, address)}
+
+
+def _check_alpn(shell: UpstreamShell) -> None:
+    assert shell.transport is not None
+    tls = shell.transport.get_extra_info("ssl_object")
+    if tls is not None and tls.selected_alpn_protocol() not in {None, "h2"}:
+        raise ConnectionError(f"the server chose {tls.selected_alpn_protocol()!r} instead of HTTP/2")

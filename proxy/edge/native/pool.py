@@ -1,0 +1,291 @@
+"""
+The connections to the server's addresses, and which of them takes the next call.
+
+Law: knows addresses, connections and their limits; a call is only "someone who wants a stream". One task keeps
+the pool as it should be: a connection to every address, one more where all are full, new ones after a loss.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import random
+import socket
+import ssl
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from proxy.edge.native.connecting import Dialler
+from proxy.edge.native.http2.connection import Connection
+from proxy.edge.native.http2.limits import Limits
+from proxy.edge.native.shell import Exchange
+from proxy.edge.native.upstream import UpstreamShell
+from proxy.upstream.endpoints import Endpoint, endpoints
+from proxy.upstream.forward_proxy import tunnel_to
+
+_SHOWN_ADDRESSES: Final = 4
+_MANY_CLIENTS: Final = Limits(stream_window=1 << 17, share_connection_window=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """How a pool behaves. Times in seconds."""
+
+    max_addresses: int = 16
+    """Addresses of a name that are connected to."""
+    connections_per_address: int = 8
+    """Connections to one address, opened only when the server's MAX_CONCURRENT_STREAMS is reached on all."""
+    connect_timeout: float = 5.0
+    """For TCP, a forward proxy, TLS and the server's first SETTINGS together."""
+    first_backoff: float = 0.2
+    longest_backoff: float = 3.0
+    resolve_every: float = 30.0
+    """Servers that join or leave a name are noticed within this time."""
+    keepalive: float = 310.0
+    """Silence on a connection with calls after which it is pinged: servers of gRPC's core answer pings more
+    frequent than 5 minutes with GOAWAY (grpc/doc/keepalive.md)."""
+    keepalive_timeout: float = 20.0
+    limits: Limits = _MANY_CLIENTS
+    """A connection carries the calls of many clients: what one of them does not take is bounded by its streams'
+    windows and leaves the others alone."""
+
+
+class Wanting(Protocol):
+    """Who waits for a connection."""
+
+    def connected(self, connection: Connection) -> None:
+        """Open the stream now: the connection takes one."""
+
+    def unreachable(self, reason: str) -> None:
+        """Give up: no connection can be had."""
+
+
+class Pool:
+    """
+    Connections to one target.
+
+    `target` is as `parse_target` returns it. `http_proxy` obeys the `http_proxy` family of environment variables.
+    `on_change` hears whether any connection stands. Use: `start`, then `pick` for a connection, or `wait` when
+    there is none at the moment; `stop` at the end.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        exchange: Exchange,
+        *,
+        options: PoolOptions | None = None,
+        tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
+        http_proxy: bool = False,
+        on_change: Callable[[bool], None] | None = None,
+    ) -> None:
+        self.exchange = exchange
+        self.options = options or PoolOptions()
+        self.target = target
+        self._endpoints = endpoints(target)
+        first = self._endpoints[0]
+        environ = os.environ if http_proxy else {}
+        tunnels = {each: tunnel for each in self._endpoints if (tunnel := tunnel_to(each, environ))}
+        self._dialler = Dialler(tls, server_name or first.host or "localhost", tunnels)
+        self.scheme = b"http" if tls is None else b"https"
+        self.authority = b"localhost" if first.path else str(first).encode()
+        self._shells: list[UpstreamShell] = []
+        self._turns = itertools.count()
+        self._waiting: OrderedDict[int, Wanting] = OrderedDict()
+        self._addresses: list[Endpoint] = []
+        self._resolved_at = 0.0
+        self._errors: dict[object, str] = {}
+        self._changed = asyncio.Event()
+        self._failing = ""
+        self._more = False
+        self._on_change = on_change
+        self._up: bool | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        calls = sum(len(shell.connection.streams) for shell in self._shells)
+        up = len(self._shells)
+        return f"<Pool {self.target}: {up} connections, {calls} calls, {len(self._waiting)} waiting>"
+
+    async def start(self) -> None:
+        """Begin to connect; calls may already wait."""
+        self._task = asyncio.create_task(self._keep(), name=f"connections to {self.target}")
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for shell in list(self._shells):
+            shell.close("the proxy is stopping")
+        self._give_up("the proxy is stopping")
+
+    def pick(self) -> Connection | None:
+        """Return a connection that takes one more call, each in its turn; None when there is none."""
+        shells = self._shells
+        count = len(shells)
+        if self._waiting or not count:
+            return None
+        if count == 1:
+            connection = shells[0].connection
+            return connection if connection.can_open() else None
+        turn = next(self._turns)
+        for step in range(count):
+            connection = shells[(turn + step) % count].connection
+            if connection.can_open():
+                return connection
+        return None
+
+    def wait(self, call: Wanting) -> None:
+        """Tell the call when there is a connection, or why there is none."""
+        if self._failing and not self._shells:
+            call.unreachable(self._failing)
+            return
+        self._waiting[id(call)] = call
+        if self._shells and len(self._shells) < len(self._addresses) * self.options.connections_per_address:
+            self._more = True
+            self._changed.set()
+
+    def forget(self, call: Wanting) -> None:
+        """Let a call that waits go."""
+        self._waiting.pop(id(call), None)
+
+    def freed(self, connection: Connection) -> None:
+        """Learn that a call on the connection is over."""
+        if self._waiting:
+            self.serve_waiting()
+        if connection.going_away is not None:
+            connection.handler.close_when_idle()  # type: ignore[attr-defined]
+
+    def serve_waiting(self) -> None:
+        """Hand out what can be had."""
+        while self._waiting:
+            connection = next((s.connection for s in self._shells if s.connection.can_open()), None)
+            if connection is None:
+                return
+            _, call = self._waiting.popitem(last=False)
+            call.connected(connection)
+
+    def retired(self, shell: UpstreamShell) -> None:
+        """Learn that a connection takes no more calls."""
+        if shell in self._shells:
+            self._shells.remove(shell)
+            self._changed.set()
+
+    async def _keep(self) -> None:
+        backoff = first = self.options.first_backoff
+        while True:
+            self._changed.clear()
+            began = time.monotonic()
+            await self._connect_missing()
+            if self._shells:
+                backoff = first
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self.options.resolve_every):
+                        await self._changed.wait()
+                # A server that takes connections and drops them is not hammered.
+                await asyncio.sleep(max(0.0, first / 4 - (time.monotonic() - began)))
+            elif not self._errors:
+                # A connection came and went again while others were awaited.
+                await asyncio.sleep(first / 4)
+            else:
+                self._tell(up=False)
+                self._failing = self._why()
+                self._give_up(self._failing)
+                await asyncio.sleep(backoff * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+                backoff = min(backoff * 1.6, self.options.longest_backoff)
+
+    async def _connect_missing(self) -> None:
+        """Connect to each address that has no connection, and once more where all are full."""
+        now = time.monotonic()
+        if not self._shells or now - self._resolved_at >= self.options.resolve_every:
+            try:
+                self._addresses = await self._resolve()
+            except (OSError, UnicodeError) as error:
+                # What stands goes on; a name server that is away is no reason to drop connections.
+                why = getattr(error, "strerror", None) or error
+                self._errors = {self.target: f"the name cannot be resolved: {why}"}
+                return
+            self._resolved_at = now
+        addresses = self._addresses
+        self._errors.clear()
+        connected = [shell.address for shell in self._shells]
+        missing = [address for address in addresses if address not in connected]
+        if self._more and not missing:
+            allowed = self.options.connections_per_address
+            missing = [address for address in addresses if connected.count(address) < allowed][:1]
+        self._more = False
+        for shell in list(self._shells):
+            if shell.address not in addresses:
+                shell.usable = False
+                self.retired(shell)
+                shell.close_when_idle()
+        if missing:
+            await asyncio.gather(*(self._connect(address) for address in missing))
+        self.exchange.flush()
+
+    async def _resolve(self) -> list[Endpoint]:
+        loop = asyncio.get_running_loop()
+        found: dict[Endpoint, None] = {}
+        for each in self._endpoints:
+            if each.path or each in self._dialler.tunnels:
+                found[each] = None
+                continue
+            entries = await loop.getaddrinfo(each.host, each.port, type=socket.SOCK_STREAM)
+            found.update((Endpoint(*entry[4][:2]), None) for entry in entries)
+        addresses = list(found)
+        if self._is_localhost:
+            # The same machine twice; often only one of them is listened on.
+            working = [each for each in addresses if any(each == shell.address for shell in self._shells)]
+            return working or addresses
+        return addresses[: self.options.max_addresses]
+
+    async def _connect(self, address: Endpoint) -> None:
+        try:
+            shell = await self._dialler.connect(
+                address, lambda: UpstreamShell(self, address), self.options.connect_timeout
+            )
+        except ConnectionError as error:
+            self._errors[address] = str(error)
+            return
+        if not self._admit(shell):
+            return
+        self.serve_waiting()
+        self.exchange.flush()
+
+    @property
+    def _is_localhost(self) -> bool:
+        return self._endpoints[0].host == "localhost"
+
+    def _admit(self, shell: UpstreamShell) -> bool:
+        if shell.transport is None or not shell.usable:
+            return False
+        if self._is_localhost and any(other.address != shell.address for other in self._shells):
+            shell.usable = False
+            shell.close_when_idle()
+            return False
+        self._shells.append(shell)
+        self._failing = ""
+        self._tell(up=True)
+        return True
+
+    def _why(self) -> str:
+        told = [f"{address}: {text}" for address, text in self._errors.items()]
+        more = f" and {len(told) - _SHOWN_ADDRESSES} more" if len(told) > _SHOWN_ADDRESSES else ""
+        return f"cannot reach {self.target} ({'; '.join(told[:_SHOWN_ADDRESSES]) or 'no address'}{more})"
+
+    def _give_up(self, reason: str) -> None:
+        waiting, self._waiting = self._waiting, OrderedDict()
+        for call in waiting.values():
+            call.unreachable(reason)
+        self.exchange.flush()
+
+    def _tell(self, *, up: bool) -> None:
+        if up is not self._up:
+            self._up = up
+            if self._on_change is not None:
+                self._on_change(up)
