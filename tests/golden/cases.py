@@ -1,10 +1,11 @@
 """One request or more for every reason, and the status that its client sees.
 
-Law: statuses come from the product's own path (gate, admission, diagnosis), never written by hand.
+Law: statuses come from the product's own path (gate, admission, diagnosis), never written by hand. A case also
+tells what leads to its status, so that it can be sent through a proxy.
 """
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass
 
 from proxy.core import values
 from proxy.core.availability import VersionStatus
@@ -13,9 +14,10 @@ from proxy.core.reasons import Reason, Severity
 from proxy.core.types import ModelKey, RequestView
 from proxy.core.verdict import Verdict
 from proxy.diagnosis import Call, diagnose
+from proxy.diagnosis.transport import Spent, diagnose_deadline
 from proxy.edge import admission
 from proxy.gate import JUDGED_METHODS, PREDICT, Gate, Refuse
-from proxy.wire.diagnosis import annotate
+from proxy.wire.diagnosis import Annotated, annotate
 from proxy.wire.protos import classification_pb2
 from proxy.wire.status import Status, status_of
 from tests.judging import Held, decide, predict, servable, signature, tensor
@@ -48,13 +50,20 @@ STRICT = Policies(
     )
 )
 
+NO_POLICIES = Policies()
+
+MOST_BYTES = 4 << 20
+MOST_CALLS = 100
+"""The limits that calls are held to."""
+
 IMAGE = tensor("float32", (1, 300, 300, 3))
 PIXELS = tensor("uint8", (1, 4, 5, 3))
 IDS = tensor("int64", (1, 4))
 TEXT = tensor("string", (1,), string_val=[b"hello"])
 JPEG = tensor("string", (1,), string_val=[b"\xff\xd8\xff\xe0\x00\x10JFIF"])
 EXAMPLE = tensor("string", (1,), string_val=[b"\n\x10\n\x0e\n\x01x\x12\t\x12\x07\n\x05\x00\x00\x80?"])
-
+PHOTO = predict("ssd", image_tensor=tensor("uint8", (1, 300, 300, 3))).SerializeToString()
+"""A request that is admitted."""
 
 BASE64 = b"/9j/4AAQSkZJRgABAQEAYABgAAD/2wBD"
 
@@ -74,12 +83,70 @@ def floats(*numbers):
     return tensor("float32", (1, len(numbers)), float_val=numbers)
 
 
-def refused(message, *, policies=None, versions=(), method=PREDICT) -> Status:
-    """What the gate answers to a request."""
-    data = message if isinstance(message, bytes) else message.SerializeToString()
-    decision = decide(Gate(Held(*EVERYTHING, versions=versions), policies or Policies()), data, method)
-    assert isinstance(decision, Refuse), decision
-    return decision.status
+@dataclass(frozen=True)
+class Refused:
+    """A request that the gate refuses, in front of a server with EVERYTHING.
+
+    `versions`: what the server says of the model's versions, instead of having the servable alone.
+    """
+
+    message: bytes
+    policies: Policies = NO_POLICIES
+    versions: tuple[VersionStatus, ...] = ()
+    method: str = PREDICT
+
+    @property
+    def status(self) -> Status:
+        gate = Gate(Held(*EVERYTHING, versions=self.versions), self.policies)
+        decision = decide(gate, self.message, self.method)
+        assert isinstance(decision, Refuse), decision
+        return decision.status
+
+
+@dataclass(frozen=True)
+class TurnedAway:
+    """A call that does not even come before the gate."""
+
+    verdict: Verdict
+
+    @property
+    def status(self) -> Status:
+        return status_of(self.verdict)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An error answer of the server; the status is that with what the proxy adds.
+
+    `message` is the request it answers (empty: one that is not judged), `facts` is what the gate knows of it,
+    `spent` where the time went.
+    """
+
+    code: int
+    text: str
+    call: Call | None = None
+    message: bytes = b""
+    facts: tuple[tuple[str, str], ...] = ()
+    spent: Spent | None = None
+
+    @property
+    def words(self) -> Annotated:
+        found = diagnose(self.code, self.text, self.call)
+        if self.spent is not None:
+            found = diagnose_deadline(self.spent, connected=True, target="", known=found)
+        assert found is not None
+        return annotate(self.code, self.text, b"", found, dict(self.facts))
+
+    @property
+    def status(self) -> Status:
+        return Status(self.code, self.words.text, self.words.details)
+
+
+Case = Refused | TurnedAway | Answered
+
+
+def refused(message, **how) -> Refused:
+    return Refused(message if isinstance(message, bytes) else message.SerializeToString(), **how)
 
 
 def labelled(label: str):
@@ -102,20 +169,8 @@ def without(proto, *fields: str):
     return bare
 
 
-def admitted(verdict: Verdict) -> Status:
-    return status_of(verdict)
-
-
-def answered(code: int, text: str, call: Call | None = None) -> Status:
-    """An upstream's error answer with what the proxy adds."""
-    found = diagnose(code, text, call)
-    assert found is not None
-    words = annotate(code, text, b"", found)
-    return Status(code, words.text, words.details)
-
-
-def cases() -> dict[Reason, dict[str, Status]]:
-    """Reason → what is wrong → the status."""
+def cases() -> dict[Reason, dict[str, Case]]:
+    """Reason → what is wrong → how it comes to its status."""
     loading = (VersionStatus(2, "LOADING"),)
     failed = (VersionStatus(1, "END", 11, "Read less bytes than requested"),)
     classify = classification_pb2.ClassificationRequest()
@@ -124,8 +179,10 @@ def cases() -> dict[Reason, dict[str, Status]]:
     unspecified = without(nameless, "model_spec")
     negative = tensor("uint8", (1, 4, 5, 3))
     negative.tensor_shape.dim[0].size = -1
-    latest = RequestView(ModelKey("m"))
-    available = replace(Call(PREDICT, latest), versions=(VersionStatus(1, "AVAILABLE"),))
+    available = Call(
+        PREDICT, RequestView(ModelKey("ssd")), DETECTOR, versions=(VersionStatus(3, "AVAILABLE"),)
+    )
+    size = len(PHOTO)
     return {
         Reason.REQUEST_MALFORMED: {"JSON instead of protobuf": refused(b'{"instances": [1, 2]}')},
         Reason.MODEL_SPEC_MISSING: {"no model_spec": refused(unspecified)},
@@ -254,80 +311,86 @@ def cases() -> dict[Reason, dict[str, Status]]:
             ),
         },
         Reason.METHOD_FORBIDDEN: {
-            "a reload": admitted(
+            "a reload": TurnedAway(
                 admission.forbidden("/tensorflow.serving.ModelService/HandleReloadConfigRequest")
             ),
         },
-        Reason.DEADLINE_EXPIRED: {"no time left": admitted(admission.expired())},
+        Reason.DEADLINE_EXPIRED: {"no time left": TurnedAway(admission.expired())},
         Reason.OVERLOADED: {
-            "too many bytes": admitted(admission.too_many_bytes(1_080_000, 268_000_000, 268_435_456)),
-            "too many calls": admitted(admission.too_many_calls(1000)),
+            "too many bytes": TurnedAway(admission.too_many_bytes(size, 15 * size, MOST_BYTES)),
+            "too many calls": TurnedAway(admission.too_many_calls(MOST_CALLS)),
         },
         Reason.MESSAGE_TOO_LARGE: {
-            "more than the limit": admitted(admission.too_large(300_000_000, 268_435_456))
+            "more than the limit": TurnedAway(admission.too_large(6_000_080, MOST_BYTES))
         },
         Reason.UPSTREAM_UNREACHABLE: {
-            "nothing listens": answered(
+            "nothing listens": Answered(
                 14,
                 "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:8500: Failed to connect to remote host: Connection refused",
             ),
         },
         Reason.UPSTREAM_NAME_UNRESOLVED: {
-            "a name nobody knows": answered(
+            "a name nobody knows": Answered(
                 14, "DNS resolution failed for tf-serving:8500: Domain name not found"
             ),
         },
         Reason.UPSTREAM_NOT_GRPC: {
-            "the REST port": answered(14, "Trying to connect an http1.x server"),
-            "an ingress": answered(12, "Received http2 header with status: 404"),
+            "the REST port": Answered(14, "Trying to connect an http1.x server"),
+            "an ingress": Answered(12, "Received http2 header with status: 404"),
         },
         Reason.UPSTREAM_TLS_MISMATCH: {
-            "plaintext met TLS": answered(14, "Ssl handshake failed: SSL_ERROR_SSL: WRONG_VERSION_NUMBER"),
+            "plaintext met TLS": Answered(14, "Ssl handshake failed: SSL_ERROR_SSL: WRONG_VERSION_NUMBER"),
         },
-        Reason.UPSTREAM_RESET: {"a connection lost": answered(14, "Stream removed (Socket closed)")},
-        Reason.UPSTREAM_KEEPALIVE: {"too many pings": answered(14, "Too many pings: ENHANCE_YOUR_CALM")},
-        Reason.UPSTREAM_DEADLINE_EXCEEDED: {"no answer in time": answered(4, "Deadline Exceeded")},
+        Reason.UPSTREAM_RESET: {"a connection lost": Answered(14, "Stream removed (Socket closed)")},
+        Reason.UPSTREAM_KEEPALIVE: {"too many pings": Answered(14, "Too many pings: ENHANCE_YOUR_CALM")},
+        Reason.UPSTREAM_DEADLINE_EXCEEDED: {
+            "no answer in time": Answered(4, "Deadline Exceeded", spent=Spent(0.5, 9.5))
+        },
         Reason.UPSTREAM_METHOD_UNKNOWN: {
-            "a method in lower case": answered(12, "", Call("/tensorflow.serving.PredictionService/predict")),
+            "a method in lower case": Answered(12, "", Call("/tensorflow.serving.PredictionService/predict")),
         },
         Reason.UPSTREAM_MESSAGE_TOO_LARGE: {
-            "4 MiB": answered(8, "Received message larger than max (6000080 vs. 4194304)"),
+            "4 MiB": Answered(8, "Received message larger than max (6000080 vs. 4194304)"),
         },
-        Reason.UPSTREAM_THREADS_EXHAUSTED: {"all threads busy": answered(8, "Server Threadpool Exhausted")},
+        Reason.UPSTREAM_THREADS_EXHAUSTED: {"all threads busy": Answered(8, "Server Threadpool Exhausted")},
         Reason.UPSTREAM_QUEUE_FULL: {
-            "the batch queue": answered(
+            "the batch queue": Answered(
                 14, "The batch scheduling queue to which this task was submitted is full"
             ),
         },
         Reason.UPSTREAM_OUT_OF_MEMORY: {
-            "a large tensor": answered(
+            "a large tensor": Answered(
                 8, "OOM when allocating tensor with shape[64,300,300,64] and type float"
             ),
         },
         Reason.UPSTREAM_BATCHING: {
-            "two dtypes in one batch": answered(
+            "two dtypes in one batch": Answered(
                 13,
                 "Tensor concat operation failed: INVALID_ARGUMENT: Cannot concatenate tensors that have different data types. Got int64 and int32.",
             ),
         },
         Reason.UPSTREAM_CONTRADICTORY: {
-            "NOT_FOUND of an available model": answered(
-                5, "Servable not found for request: Latest(m)", available
+            "NOT_FOUND of an available model": Answered(
+                5,
+                "Servable not found for request: Latest(ssd)",
+                available,
+                PHOTO,
+                (("model", "ssd"), ("version", "3"), ("signature", "serving_default")),
             ),
         },
         Reason.UPSTREAM_CONFIG_FAULT: {
-            "a relative path": answered(
+            "a relative path": Answered(
                 3, "Expected model rel to have an absolute path or URI; got base_path()=rel/x"
             ),
         },
         Reason.UPSTREAM_EXPORT_FAULT: {
-            "a placeholder outside of the signature": answered(
+            "a placeholder outside of the signature": Answered(
                 3,
                 "You must feed a value for placeholder tensor 'input_1' with dtype float and shape [?,300,300,3]",
             ),
         },
         Reason.UPSTREAM_REQUEST_FAULT: {
-            "a feature that an Example lacks": answered(
+            "a feature that an Example lacks": Answered(
                 3,
                 "Name: <unknown>, Feature: x (data type: float) is required but could not be found.\n\t [[{{node ParseExample/ParseExampleV2}}]]",
             ),

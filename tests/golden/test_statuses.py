@@ -24,7 +24,7 @@ def test_the_statuses_are_those_written_down():
 def test_the_code_of_a_refusal_is_that_of_its_reason():
     for reason, found in cases().items():
         if reason.about.family != "upstream":
-            assert {status.code for status in found.values()} == {reason.about.code}
+            assert {case.status.code for case in found.values()} == {reason.about.code}
 
 
 def test_a_client_is_told_when_to_retry_only_where_that_helps():

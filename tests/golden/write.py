@@ -62,7 +62,7 @@ def decoded(status: Status) -> dict[str, Any]:
 def golden() -> dict[str, Any]:
     """Reason → case → code, text and decoded details."""
     return {
-        reason.value: {title: decoded(status) for title, status in found.items()}
+        reason.value: {title: decoded(case.status) for title, case in found.items()}
         for reason, found in cases().items()
     }
 
