@@ -56,7 +56,7 @@ class StartError(Exception):
 
 
 class Addresses(NamedTuple):
-    """Where the proxy listens, as HOST:PORT; port 0 has become a real one."""
+    """Where the proxy listens, as HOST:PORT or, for gRPC, unix:PATH; port 0 has become a real one."""
 
     listen: str
     admin: str
@@ -316,6 +316,7 @@ class Proxy:
             tls=tls,
             upstream_tls=upstream_tls,
             server_name=settings.upstream_server_name,
+            http_proxy=settings.use_http_proxy,
         )
 
     # === what one part needs to know of another ===

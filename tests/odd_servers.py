@@ -139,12 +139,58 @@ class Tunnel:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(self._host, int(self._port))
         self._writers += [writer, back]
-        await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+        await asyncio.gather(_pump(reader, back), _pump(there, writer))
 
-    @staticmethod
-    async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(1 << 16):
-                writer.write(data)
+
+class ForwardProxy:
+    """An HTTP proxy that knows CONNECT alone. It answers with `answer`, and carries on when that says 200.
+
+    `names` are hosts that only it can resolve; `asked` holds the head of each request. `eager`: what the server
+    says first comes in one piece with the answer.
+    """
+
+    def __init__(
+        self,
+        answer: bytes = b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n",
+        *,
+        eager: bool = False,
+    ) -> None:
+        self.answer = answer
+        self.eager = eager
+        self.names: dict[str, str] = {}
+        self.asked: list[list[str]] = []
+        self._carried: list[asyncio.StreamWriter] = []
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for writer in self._carried:
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._carried.append(writer)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()[:-1]
+            self.asked.append(head)
+            if b" 200 " not in self.answer:
+                writer.write(self.answer)
                 await writer.drain()
-        writer.transport.abort()
+                writer.close()
+                return
+            host, _, port = head[0].split()[1].rpartition(":")
+            there, back = await asyncio.open_connection(self.names.get(host, host), int(port))
+            self._carried.append(back)
+            writer.write(self.answer + (await there.read(1 << 16) if self.eager else b""))
+            await asyncio.gather(_pump(reader, back), _pump(there, writer))
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+    writer.transport.abort()

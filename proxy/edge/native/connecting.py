@@ -5,12 +5,11 @@ Law: one attempt within its time; what keeps it from succeeding becomes a senten
 """
 
 import asyncio
-import os
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from proxy.edge.native.tunnel import through
+from proxy.edge.native.tunnel import said, through
 from proxy.edge.native.upstream import UpstreamShell
 from proxy.upstream.endpoints import Endpoint
 from proxy.upstream.forward_proxy import Tunnel
@@ -47,8 +46,7 @@ class Dialler:
         except ssl.SSLError as error:
             sentence += f"TLS failed: {getattr(error, 'verify_message', '') or error.reason or error}"
         except OSError as error:
-            number = error.errno
-            sentence += os.strerror(number).lower() if isinstance(number, int) and number > 0 else str(error)
+            sentence += said(error)
         else:
             return shell
         if shell is not None:

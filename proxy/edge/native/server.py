@@ -6,7 +6,6 @@ grpc.aio handlers behind a Unix socket, reached like any other server.
 """
 
 import asyncio
-import contextlib
 import shutil
 import socket
 import ssl
@@ -19,7 +18,7 @@ import grpc
 
 from proxy.edge.admission import Limits
 from proxy.edge.explainer import Explainer
-from proxy.edge.interface import AddressInUseError
+from proxy.edge.listening import BACKLOG, bind, path_of
 from proxy.edge.local import Handlers
 from proxy.edge.native.downstream import Clients
 from proxy.edge.native.http2.limits import Limits as Http2Limits
@@ -29,7 +28,6 @@ from proxy.edge.native.shell import Exchange
 from proxy.gate import Gate
 from proxy.observe.outcome import Observer
 
-_BACKLOG = 1024
 _MAX_CONNECTIONS = 10_000
 
 
@@ -38,7 +36,7 @@ class NativeEdge:
     Binds on construction, so that a port that is taken shows before anything is ready.
 
     `address` is HOST:PORT (port 0: any free one) or unix:PATH. `target` is the server's, as `parse_target` returns
-    it. `tls` and `upstream_tls` are contexts with ALPN `h2`. The rest is as for the grpcio edge. Raises
+    it. `tls` and `upstream_tls` are contexts with ALPN `h2`; `http_proxy` is as for `open_channel`. The rest is as for the grpcio edge. Raises
     AddressInUseError.
     """
 
@@ -56,13 +54,22 @@ class NativeEdge:
         tls: ssl.SSLContext | None = None,
         upstream_tls: ssl.SSLContext | None = None,
         server_name: str | None = None,
+        http_proxy: bool = False,
         pool_options: PoolOptions | None = None,
         http2_limits: Http2Limits | None = None,
     ) -> None:
-        self._socket, self._address = _bind(address)
+        self._socket, self._address = bind(address)
+        self._path = path_of(address)
         self._tls = tls
         exchange = Exchange()
-        self._pool = Pool(target, exchange, options=pool_options, tls=upstream_tls, server_name=server_name)
+        self._pool = Pool(
+            target,
+            exchange,
+            options=pool_options,
+            tls=upstream_tls,
+            server_name=server_name,
+            http_proxy=http_proxy,
+        )
         self._local = _Local(local) if local else None
         self._local_pool = None if self._local is None else Pool(self._local.target, exchange)
         self._plane = Plane(
@@ -92,14 +99,18 @@ class NativeEdge:
         loop = asyncio.get_running_loop()
         if self._socket.family == socket.AF_UNIX:
             self._server = await loop.create_unix_server(
-                self._clients, sock=self._socket, ssl=self._tls, backlog=_BACKLOG
+                self._clients, sock=self._socket, ssl=self._tls, backlog=BACKLOG
             )
         else:
             self._server = await loop.create_server(
-                self._clients, sock=self._socket, ssl=self._tls, backlog=_BACKLOG
+                self._clients, sock=self._socket, ssl=self._tls, backlog=BACKLOG
             )
 
     async def stop(self, grace: float) -> None:
+        if self._path is not None:
+            # Before it closes: afterwards the path may be another process's.
+            self._path.unlink(missing_ok=True)
+            self._path = None
         if self._server is None:
             self._socket.close()
         else:
@@ -136,37 +147,3 @@ class _Local(grpc.GenericRpcHandler):
         if self._server is not None:
             await self._server.stop(0)
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _bind(address: str) -> tuple[socket.socket, str]:
-    """Bind and return the socket with the address as bound."""
-    try:
-        if address.startswith("unix:"):
-            return _bind_path(Path(address.removeprefix("unix:"))), address
-        host, _, port = address.rpartition(":")
-        name = host.strip("[]")
-        family = socket.AF_INET6 if ":" in name else socket.AF_INET
-        sock = socket.create_server((name, int(port)), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise AddressInUseError(f"cannot listen on {address}: {why}") from error
-    return sock, f"{host}:{sock.getsockname()[1]}"
-
-
-def _bind_path(path: Path) -> socket.socket:
-    with contextlib.suppress(FileNotFoundError):
-        if path.is_socket() and not _is_alive(path):
-            path.unlink()
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(str(path))
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _is_alive(path: Path) -> bool:
-    """Whether someone listens on a Unix socket; one left behind by a process that died may go."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        return probe.connect_ex(str(path)) == 0

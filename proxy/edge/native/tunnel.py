@@ -6,6 +6,7 @@ long it may take is the caller's to bound.
 """
 
 import asyncio
+import os
 import re
 import socket
 from typing import Final
@@ -49,13 +50,19 @@ async def _dial(tunnel: Tunnel) -> socket.socket:
             await loop.sock_connect(sock, address)
         except OSError as error:
             sock.close()
-            why = (error.strerror or str(error)).lower()
+            why = said(error)
         except BaseException:
             sock.close()
             raise
         else:
             return sock
     raise ConnectionError(f"{tunnel} cannot be reached: {why}")
+
+
+def said(error: OSError) -> str:
+    """Tell a system's error in its own words; asyncio puts an address in their place."""
+    number = error.errno
+    return os.strerror(number).lower() if isinstance(number, int) and number > 0 else str(error)
 
 
 def _request(tunnel: Tunnel, endpoint: Endpoint) -> bytes:

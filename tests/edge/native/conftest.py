@@ -248,7 +248,11 @@ def channel_to(stack: AsyncExitStack) -> Callable[..., Any]:
     """A grpc.aio channel to an edge."""
 
     def connect(edge: NativeEdge) -> grpc.aio.Channel:
-        options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
+        options = (
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.enable_http_proxy", 0),
+        )
         channel = grpc.aio.insecure_channel(edge.address, options)
         stack.push_async_callback(channel.close)
         return channel

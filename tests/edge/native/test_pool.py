@@ -8,8 +8,8 @@ import h2.events
 import pytest
 
 from proxy.edge.native.http2.compression import encode_fields
-from proxy.edge.native.shell import Exchange
 from proxy.edge.native.pool import Pool, PoolOptions
+from proxy.edge.native.shell import Exchange
 from tests.edge.native.conftest import PATIENCE, REQUEST, Peer, until
 
 QUICK = PoolOptions(first_backoff=0.02, longest_backoff=0.05, connect_timeout=0.5)
