@@ -64,9 +64,7 @@ def status_code(number: int) -> grpc.StatusCode:
     return _STATUS_CODES.get(number, grpc.StatusCode.UNKNOWN)
 
 
-async def refuse(
-    context: Context, verdict: Verdict, status: Status | None = None, request: RequestView | None = None
-) -> NoReturn:
+async def refuse(context: Context, verdict: Verdict, status: Status | None = None) -> NoReturn:
     """End the call with the verdict's status; does not return.
 
     Aborting costs an exception, but it is the one way by which a unary handler of grpc.aio answers with
@@ -76,11 +74,6 @@ async def refuse(
     call = current_call.get()
     call.end(status.code)
     outcome = call.outcome
-    outcome.refusal, outcome.text, outcome.request, outcome.peer = (
-        verdict,
-        status.text,
-        request,
-        context.peer(),
-    )
+    outcome.refusal, outcome.text, outcome.peer = verdict, status.text, context.peer()
     await context.abort(status_code(status.code), status.text, ((DETAILS, status.details),))
     raise AssertionError("abort raises")

@@ -19,6 +19,7 @@ import grpc
 from proxy.edge.admission import Limits, Load, expired, forbidden, is_late, time_allowed
 from proxy.edge.explainer import Answer, Explainer
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse
+from proxy.edge.judged import note
 from proxy.edge.metadata import warnings
 from proxy.edge.methods import UNARY_METHODS, changes_state
 from proxy.gate import JUDGED_METHODS, Gate, Refuse
@@ -185,27 +186,16 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
         decision = self._gate.judge_now(outcome.method, message)
         if decision is None:
             decision = await self._gate.judge(outcome.method, message, call.remaining())
-        verdict = decision.verdict
-        if verdict is not None:
-            outcome.model, outcome.version, outcome.signature = (
-                verdict.model,
-                verdict.version,
-                verdict.signature,
-            )
-        outcome.value_seconds = decision.value_seconds
+        note(outcome, decision)
         if isinstance(decision, Refuse):
-            await refuse(context, decision.verdict, decision.status, decision.view)
+            await refuse(context, decision.verdict, decision.status)
         call.request = decision.view
-        outcome.batch_size = decision.batch_size
-        outcome.would_refuse = decision.would_refuse
-        outcome.sample, outcome.watched = decision.sample, decision.watched
-        outcome.judge_failed = decision.failed
-        if verdict is not None and verdict.warnings:
-            outcome.warnings = verdict.warnings
-            call.trailing = warnings(verdict.warnings)
+        if outcome.warnings:
+            call.trailing = warnings(outcome.warnings)
         response = await proceed(message, context)
         if outcome.watched is not None and response is not None:
             outcome.answer = response
+        verdict = decision.verdict
         key = decision.view.key if decision.view is not None else None
         if response is not None and verdict is not None and key is not None and key.version is None:
             version = served_version(response)

@@ -8,11 +8,12 @@ import asyncio
 from typing import Final
 
 from proxy.edge.native import rpc
-from proxy.edge.native.call import Call, NotGrpc
+from proxy.edge.native.call import Call
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.limits import Limits
 from proxy.edge.native.http2.stream import Stream
+from proxy.edge.native.not_grpc import NotGrpc
 from proxy.edge.native.plane import Plane
 from proxy.edge.native.shell import Shell
 

@@ -249,14 +249,3 @@ def inflate(message: bytes, encoding: bytes | None, limit: int) -> bytes | None:
     except zlib.error:
         return None
     return plain if inflater.eof else None
-
-
-NOT_GRPC_TEXT: Final = b"This port speaks gRPC: POST with content-type application/grpc.\n"
-NOT_GRPC_HEAD: Final = encode_fields(
-    (
-        (b":status", b"415"),
-        (b"content-type", b"text/plain"),
-        (b"content-length", b"%d" % len(NOT_GRPC_TEXT)),
-        (b"grpc-status", b"%d" % UNKNOWN),
-    )
-)

@@ -1,0 +1,197 @@
+"""
+What of a call waits for the gate: a message until it is whole, or, where it is long, until its headers were seen.
+
+Law: what waits takes room as it arrives and is bounded by the load; the decision is the gate's. Of a message that
+flows on (`cut`) only the tail behind the last payload waits, for a second judgement of the whole.
+"""
+
+import time
+from typing import Final
+
+from proxy.edge.admission import UNLIMITED
+from proxy.edge.judged import note
+from proxy.edge.metadata import warnings
+from proxy.edge.native import rpc
+from proxy.edge.native.cut import LEAST, Cut, divide
+from proxy.edge.native.http2.stream import Buffer, Stream, keep_all
+from proxy.edge.native.rpc import PREFIX
+from proxy.edge.native.sending import Sending
+from proxy.gate import PREDICT, Decision, Refuse
+from proxy.wire.pieces import Pieces
+from proxy.wire.push import PushScanner
+
+_LARGEST_JUDGED: Final = 2**31 - 1
+
+
+class Judging(Sending):
+    """The judgement of a call's message; see `call` for the whole."""
+
+    def _collect(self, stream: Stream, pieces: list[Buffer], size: int, *, ended: bool) -> None:
+        """
+        Gather the message, within what the proxy may hold.
+
+        A message that cannot fit is refused at its first octets; what fits takes room as it arrives and not for
+        what it announces, or a few octets could claim all the room there is.
+        """
+        collected = self.pieces
+        assert collected is not None
+        self.down.consume(stream, size)
+        self.size += size
+        if ended and not collected:
+            self.pieces = collected = pieces
+        else:
+            keep_all(collected, pieces, size)
+        if not self.need and self.size >= PREFIX:
+            start = collected[0] if len(collected[0]) >= PREFIX else b"".join(collected)
+            self.need = PREFIX + int.from_bytes(start[1:PREFIX], "big")
+            if self.size < self.need:
+                if not self._hold(self.need - PREFIX):
+                    return
+                self.release()
+                if self.need >= LEAST and self.head.method == PREDICT and not start[0] & 1:
+                    self.scanner = PushScanner(self.need - PREFIX)
+                    _, pieces = divide(collected, PREFIX)
+        if self.need and not self._hold(min(self.size, self.need) - PREFIX - self.held):
+            return
+        if ended or (self.need and self.size >= self.need):
+            self._judge()
+        elif self.scanner is not None:
+            self._look(self.scanner, pieces)
+
+    def _hold(self, count: int) -> bool:
+        """Take room for so many more octets, or refuse the call."""
+        full = self.plane.load.take(count)
+        if full is not None:
+            self.pieces = self.cut = None
+            self.refuse(full)
+            return False
+        self.held += count
+        return True
+
+    def _judge(self) -> None:
+        pieces = self.pieces
+        assert pieces is not None
+        self.pieces = None
+        self.replay = pieces
+        if self.size == self.need:
+            self.received.count, self.received.octets = 1, self.held
+        else:
+            self.received.feed(pieces, self.size)
+        if not self.need or self.size < self.need:
+            # Not a whole message: the server says so in its own words.
+            self.open()
+            return
+        message = _message_in(pieces, self.need - PREFIX)
+        if pieces[0][0] & 1:
+            limit = self.plane.limits.max_message_bytes
+            limit = _LARGEST_JUDGED if limit == UNLIMITED else limit
+            plain = rpc.inflate(bytes(message), self.head.encoding, limit)
+            if plain is None:
+                self.outcome.judge_failed = True
+                self.open()
+                return
+            message = plain
+        decision = self.plane.gate.judge_now(self.head.method, message)
+        if decision is None:
+            self.task = self.plane.spawn(self._judge_later(bytes(message)))
+        elif self._admitted(decision):
+            self.open()
+
+    async def _judge_later(self, message: bytes) -> None:
+        remaining = None if self.deadline is None else self.deadline - time.monotonic()
+        decision = await self.plane.gate.judge(self.head.method, message, remaining)
+        self.task = None
+        if not self.over and self._admitted(decision):
+            self.open()
+        self.plane.flush()
+
+    def _look(self, scanner: PushScanner, arrived: list[Buffer]) -> None:
+        """Read on in a message that arrives; let it flow once the gate admits what is known of it."""
+        worth_judging = scanner.feed(*arrived)
+        if scanner.gave_up:
+            self.scanner = None
+        if not worth_judging:
+            return
+        connection = self.pool.pick()
+        decision = None if connection is None else self.plane.gate.judge_view_now(scanner.view)
+        if connection is not None and decision is not None:
+            pieces = self.pieces
+            assert pieces is not None
+            self.scanner = self.pieces = None
+            self.replay = pieces
+            self.received.feed(pieces, self.size)
+            self.cut = Cut(scanner, self.size)
+            if self._admitted(decision):
+                self.connected(connection)
+        elif connection is None or not scanner.tail:
+            # It cannot flow; or all has been seen that there is, and the gate has to wait or needs the values.
+            self.scanner = None
+
+    def _flow(self, flow: Cut, pieces: list[Buffer], size: int, *, ended: bool) -> None:
+        """Pass on the next pieces of a message that flows, but for its tail."""
+        if not self._hold(size):
+            return
+        # A server that takes one call later than another must not stop the client's other calls.
+        self.down.lend(self.down_stream, size)
+        was_whole = flow.rest <= 0
+        free = flow.take(pieces, size)
+        if free or not size:
+            passing = size if free is pieces else sum(map(len, free))
+            self._pass_on(free, passing, ended=ended and not flow.held_back)
+        if flow.rest <= 0 and not was_whole:
+            # Until here the time was the client's.
+            self.sent_at = self.sent_at and time.monotonic()
+            if flow.scanner is not None:
+                self._judge_tail(flow.scanner)
+        elif ended and flow.rest > 0 and flow.held_back:
+            # Not a whole message: the server says so in its own words.
+            self._let_go(flow)
+
+    def _judge_tail(self, scanner: PushScanner) -> None:
+        """Judge again, now that all has been seen and before the server gets the last of it."""
+        decision = self.plane.gate.judge_view_now(scanner.view)
+        if decision is None:
+            self.task = self.plane.spawn(self._judge_tail_later(scanner))
+        else:
+            self._tail_decided(decision)
+
+    async def _judge_tail_later(self, scanner: PushScanner) -> None:
+        remaining = None if self.deadline is None else self.deadline - time.monotonic()
+        decision = await self.plane.gate.judge_view(scanner.view, remaining)
+        self.task = None
+        if not self.over:
+            self._tail_decided(decision)
+        self.plane.flush()
+
+    def _tail_decided(self, decision: Decision) -> None:
+        if self._admitted(decision) and self.cut is not None:
+            self._let_go(self.cut)
+
+    def _let_go(self, flow: Cut) -> None:
+        pieces = flow.let_go()
+        self._pass_on(pieces, sum(map(len, pieces)), ended=self.request_ended)
+
+    def _admitted(self, decision: Decision) -> bool:
+        """Note what was decided; answer a refusal."""
+        note(self.outcome, decision)
+        self.request = view = decision.view
+        verdict = decision.verdict
+        if verdict is not None and view is not None:
+            key = view.key
+            if key is not None and key.version is None:
+                self.key, self.version = key, verdict.version
+        if isinstance(decision, Refuse):
+            self.refuse(decision.verdict, decision.status)
+            return False
+        if self.outcome.warnings:
+            self.trailing = rpc.encode_metadata(warnings(self.outcome.warnings))
+        return True
+
+
+def _message_in(pieces: list[Buffer], size: int) -> bytes | Pieces:
+    """The first message, of `size` octets: short ones as they are, long ones without a copy."""
+    if len(pieces) == 1:
+        return bytes(pieces[0][PREFIX : PREFIX + size])
+    if len(pieces[0]) < PREFIX:
+        return b"".join(pieces)[PREFIX : PREFIX + size]
+    return Pieces(pieces, PREFIX, size)

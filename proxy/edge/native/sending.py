@@ -1,0 +1,100 @@
+"""
+A call's way to the server: a stream on a connection of the pool, and the request on it.
+
+Law: everything is passed on as it came, the deadline as what is left of it. What was sent is kept, within a bound,
+until the server has begun to answer: a stream that the server guarantees not to have looked at is opened again.
+"""
+
+import time
+from typing import Final
+
+from proxy.edge.admission import LEAST_SECONDS
+from proxy.edge.native import rpc
+from proxy.edge.native.ending import Ending
+from proxy.edge.native.http2.connection import Connection
+from proxy.edge.native.http2.stream import Buffer, StreamSink, keep_all
+
+_ATTEMPTS: Final = 3
+# What is kept of a request that is relayed, in case the server refuses the stream without looking at it.
+_REPLAY_OCTETS: Final = 64 << 10
+# Within this time of its arrival a deadline is passed on as the client wrote it.
+_FRESH: Final = 0.001
+
+
+class Sending(Ending):
+    """The way to the server; see `call` for the whole. Someone `Wanting` a connection."""
+
+    # Who hears the server.
+    answer: StreamSink
+
+    def open(self) -> None:
+        """Send the request on, from the start."""
+        connection = self.pool.pick()
+        if connection is None:
+            self.waiting = self
+            self.pool.wait(self)
+        else:
+            self.connected(connection)
+
+    def connected(self, connection: Connection) -> None:
+        if self.waiting is not None:
+            self.waiting = None
+        self.attempts += 1
+        now = time.monotonic()
+        if not self.sent_at:
+            self.sent_at = now
+        head = self.head
+        deadline = self.deadline
+        if deadline is None or (head.timeout is not None and now - self.began < _FRESH):
+            block = head.timed_block
+        elif deadline - now <= LEAST_SECONDS:
+            self.expire()
+            return
+        else:
+            block = head.block + rpc.timeout_field(rpc.format_timeout(deadline - now))
+        pieces = self.replay or []
+        ended = self.request_ended and not (self.cut is not None and self.cut.held_back)
+        self.up = connection
+        self.up_stream = stream = connection.open(self.answer, block, end=ended and not pieces)
+        # What is replayed may grow while it waits to be written: such a piece is sent as a copy.
+        sent = [bytes(piece) if type(piece) is bytearray else piece for piece in pieces]
+        self.passed(connection.send_data(stream, sent, sum(map(len, sent)), ended))
+
+    def unreachable(self, reason: str) -> None:
+        self.waiting = None
+        self.fail(rpc.UNAVAILABLE, f"tfs-proxy: {reason}")
+
+    def _pass_on(self, pieces: list[Buffer], size: int, *, ended: bool) -> None:
+        replay = self.replay
+        if replay is not None:
+            self.size += size
+            if self.size > _REPLAY_OCTETS and self.up_stream is not None:
+                self.replay = None
+            else:
+                keep_all(replay, pieces, size)
+        if self.up is not None and self.up_stream is not None:
+            self.passed(self.up.send_data(self.up_stream, pieces, size, ended))
+
+    def passed(self, count: int) -> None:
+        """Learn that the server's connection has taken octets: the client may send as many again."""
+        flow = self.cut
+        if flow is not None:
+            count = flow.passed(count)
+            if self.replay is None:
+                given = min(self.held, flow.sent)
+                self.plane.load.give_back(given)
+                self.held -= given
+                flow.sent = 0
+        if self.down_stream.held:
+            self.down.consume(self.down_stream, count)
+
+    def try_again(self) -> bool:
+        """Send the request once more: the server guarantees that it has not looked at it."""
+        late = self.deadline is not None and time.monotonic() >= self.deadline
+        if self.over or self.head_sent or self.replay is None or self.attempts >= _ATTEMPTS or late:
+            return False
+        self.up = self.up_stream = None
+        if self.cut is not None:
+            self.cut.again()
+        self.open()
+        return True
