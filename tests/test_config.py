@@ -69,12 +69,22 @@ def test_sizes_have_units(text, size):
     assert parse("max_message_bytes", text) == size
 
 
+@pytest.mark.parametrize("written", ["unix:/run/x.sock", "unix:///run/x.sock"])
+def test_a_unix_socket_is_written_with_three_slashes_or_none(written):
+    assert parse("listen", written) == "unix:/run/x.sock"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
         ("listen", "8600", "'8600' is not HOST:PORT"),
         ("listen", "::1:8600", "an IPv6 address stands in brackets"),
         ("listen", "host:99999", "is not HOST:PORT"),
+        ("listen", "unix:", "'unix:' names no socket, for example unix:/run/tfs-proxy.sock"),
+        ("listen", "unix:/run/", "names no socket"),
+        ("listen", "unix://run/x.sock", "three slashes or none"),
+        ("listen", "unix:/" + 107 * "x", "at most 107 bytes"),
+        ("admin_listen", "unix:/run/admin.sock", "is not HOST:PORT"),
         ("upstream", "http://tfs:8500", "must not have a scheme"),
         ("max_message_bytes", "many", "'many' is not a size"),
         ("max_message_bytes", "-5", "is not a size"),

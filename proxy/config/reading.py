@@ -47,6 +47,27 @@ def address(value: Any) -> str:
     return str(value)
 
 
+_LONGEST_PATH = 107
+"""Bytes in the path of a Unix socket on Linux (unix(7): 108 with the NUL at its end)."""
+
+
+def listen_address(value: Any) -> str:
+    """HOST:PORT or unix:PATH; also as gRPC targets are written, unix:///PATH."""
+    written = str(value)
+    if not written.startswith("unix:"):
+        return address(value)
+    path = written.removeprefix("unix:")
+    if path.startswith("//"):
+        path = path.removeprefix("//")
+        if not path.startswith("/"):
+            raise SettingsError(f"{value!r}: three slashes or none, for example unix:///run/tfs-proxy.sock")
+    if not path or path.endswith("/") or "\0" in path:
+        raise SettingsError(f"{value!r} names no socket, for example unix:/run/tfs-proxy.sock")
+    if len(path.encode()) > _LONGEST_PATH:
+        raise SettingsError(f"{value!r}: the path of a socket has at most {_LONGEST_PATH} bytes")
+    return f"unix:{path}"
+
+
 def target(value: Any) -> str:
     """A gRPC target of the server, see upstream.channel.parse_target."""
     from proxy.upstream.channel import parse_target  # grpc is not needed to print help

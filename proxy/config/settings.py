@@ -126,7 +126,11 @@ class Settings:
     )
 
     listen: str = _setting(
-        "0.0.0.0:8600", LISTEN, reading.address, "HOST:PORT", "gRPC; port 0: any free one."
+        "0.0.0.0:8600",
+        LISTEN,
+        reading.listen_address,
+        "HOST:PORT",
+        "gRPC; port 0: any free one; unix:PATH: a socket on this machine.",
     )
     edge: Literal["grpcio", "native"] = _setting(
         "grpcio",

@@ -8,7 +8,7 @@ class Edge(Protocol):
 
     @property
     def address(self) -> str:
-        """HOST:PORT as bound (port 0 has become a real one)."""
+        """HOST:PORT (port 0 has become a real one) or unix:PATH, as bound."""
 
     async def start(self) -> None:
         """Begin to accept calls."""

@@ -4,8 +4,6 @@ Law: puts together and binds; every decision is in steps.py, every byte in relay
 the native edge: simple and complete.
 """
 
-import socket
-
 import grpc
 
 from proxy.edge.admission import UNLIMITED, Limits, Load
@@ -13,6 +11,7 @@ from proxy.edge.explainer import Explainer
 from proxy.edge.grpcio.relay import Relay
 from proxy.edge.grpcio.steps import Admission, Deadline, MethodPolicy, Outcomes, SignatureCheck, VersionSeen
 from proxy.edge.interface import AddressInUseError
+from proxy.edge.listening import bind, path_of
 from proxy.edge.local import Handlers
 from proxy.gate import Gate
 from proxy.observe.outcome import Observer
@@ -21,8 +20,9 @@ from proxy.observe.outcome import Observer
 class GrpcioEdge:
     """Binds on construction, so that a port that is taken shows before anything is ready.
 
-    `address` is HOST:PORT (port 0: any free one). `local` are the methods answered here. `version_seen` is as
-    in SignatureCheck. Without an `explainer` errors stay as the server made them. Raises AddressInUseError.
+    `address` is HOST:PORT (port 0: any free one) or unix:PATH. `local` are the methods answered here.
+    `version_seen` is as in SignatureCheck. Without an `explainer` errors stay as the server made them. Raises
+    AddressInUseError.
     """
 
     def __init__(
@@ -50,15 +50,20 @@ class GrpcioEdge:
             handlers=(Relay(channel, load, local, explainer),),
             options=_options(limits),
         )
-        host, _, _ = address.rpartition(":")
+        path = path_of(address)
+        if path is not None:
+            # The core takes the path from whoever listens there.
+            bind(address)[0].close()
         try:
             if credentials is None:
                 port = self._server.add_insecure_port(address)
             else:
                 port = self._server.add_secure_port(address, credentials)
         except RuntimeError as error:
-            raise AddressInUseError(f"cannot listen on {address}: {_why(address)}") from error
-        self._address = f"{host}:{port}"
+            # The system's reason, which grpc only logs.
+            bind(address)[0].close()
+            raise AddressInUseError(f"cannot listen on {address}: the address is not available") from error
+        self._address = address if path is not None else f"{address.rpartition(':')[0]}:{port}"
 
     @property
     def address(self) -> str:
@@ -79,15 +84,3 @@ def _options(limits: Limits) -> tuple[tuple[str, int], ...]:
         ("grpc.max_receive_message_length", ceiling),
         ("grpc.max_send_message_length", UNLIMITED),
     )
-
-
-def _why(address: str) -> str:
-    """The system's reason for not binding, which grpc only logs."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_server(
-            (host.strip("[]"), int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET
-        ).close()
-    except OSError as error:
-        return (error.strerror or str(error)).lower()
-    return "the address is not available"
