@@ -36,8 +36,8 @@ class NativeEdge:
     Binds on construction, so that a port that is taken shows before anything is ready.
 
     `address` is HOST:PORT (port 0: any free one) or unix:PATH. `target` is the server's, as `parse_target` returns
-    it. `tls` and `upstream_tls` are contexts with ALPN `h2`; `http_proxy` is as for `open_channel`. The rest is as for the grpcio edge. Raises
-    AddressInUseError.
+    it. `tls` and `upstream_tls` are contexts with ALPN `h2`; `http_proxy` is as for `open_channel`. The rest is as
+    for the grpcio edge. Raises AddressInUseError.
     """
 
     def __init__(
