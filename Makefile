@@ -33,7 +33,7 @@ lock: ## pin the newest versions that pyproject.toml allows, with hashes and wit
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
 	$(VENV)-lock/bin/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet --upgrade -o requirements/dev.lock
-	$(VENV)-lock/bin/uv pip compile pyproject.toml --extra uvloop --universal --python-version 3.11 \
+	$(VENV)-lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \
 	  --overrides requirements/image.overrides --constraint requirements/dev.lock \
 	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet --upgrade -o requirements/image.lock
 
