@@ -9,14 +9,18 @@ from typing import Any
 import grpc
 import h2.config
 import h2.connection
+import h2.errors
 import h2.events
 import h2.exceptions
 import pytest
 
+from proxy.core.reasons import Reason
+from proxy.core.verdict import Verdict, Violation
 from proxy.edge.admission import Limits
 from proxy.edge.native.pool import PoolOptions
 from proxy.edge.native.server import NativeEdge
-from proxy.gate import Admit
+from proxy.gate import Admit, Refuse
+from proxy.wire.status import status_of
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 REQUEST = [
@@ -27,9 +31,19 @@ REQUEST = [
     ("te", "trailers"),
     ("content-type", "application/grpc"),
 ]
+PREDICT_HEAD = [(":path", PREDICT) if name == ":path" else (name, value) for name, value in REQUEST]
 HEAD = [(":status", "200"), ("content-type", "application/grpc")]
 OK = [("grpc-status", "0")]
+RST = h2.errors.ErrorCodes
 PATIENCE = 10
+
+
+def refusal() -> Refuse:
+    violation = Violation(
+        Reason.RANK_MISMATCH, "inputs", "input 'x'", "rank 4", "rank 3", "add a batch dimension"
+    )
+    verdict = Verdict(violations=(violation,), model="m", version=1)
+    return Refuse(None, verdict, status_of(verdict))
 
 
 class Doorkeeper:
@@ -161,6 +175,16 @@ async def until(condition: Callable[[], Any]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - what is awaited has no event of its own
             await asyncio.sleep(0.01)
+
+
+async def at_rest(count: Callable[[], int]) -> int:
+    """The value of a count once it no longer moves."""
+    seen = -1
+    async with asyncio.timeout(PATIENCE):
+        while seen != count():
+            seen = count()
+            await asyncio.sleep(0.2)
+    return seen
 
 
 def echo(peer: Peer, event: Any) -> None:

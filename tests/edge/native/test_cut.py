@@ -15,10 +15,9 @@ from proxy.edge.native.cut import Cut, divide
 from proxy.edge.native.http2.limits import Limits as Http2Limits
 from proxy.gate import Gate
 from proxy.wire.push import PushScanner
-from tests.edge.native.conftest import PATIENCE, PREDICT, REQUEST, until
+from tests.edge.native.conftest import PATIENCE, PREDICT_HEAD, until
 from tests.judging import Held, predict, servable, signature, tensor
 
-PREDICT_HEAD = [(":path", PREDICT) if name == ":path" else (name, value) for name, value in REQUEST]
 IMAGES = servable(signature({"image": ("float32", (-1, 300, 300, 3))}, {"scores": ("float32", (-1,))}))
 MAX_CONCURRENT_STREAMS = 3
 SIZE = 300 * 300 * 3 * 4

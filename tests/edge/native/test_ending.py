@@ -1,0 +1,38 @@
+"""How the proxy ends a call by itself."""
+
+import h2.events
+
+from proxy.core.reasons import Reason
+from tests.edge.native.conftest import PREDICT_HEAD, REQUEST, refusal
+
+
+async def test_a_refusal_is_a_trailers_only_answer_and_the_server_hears_nothing(
+    start_frames, start_edge, start_client, doorkeeper, witness
+):
+    server, target = await start_frames()
+    client = await start_client(await start_edge(target))
+    doorkeeper.decide = lambda _: refusal()
+    number = client.request(PREDICT_HEAD, b"wrong")
+    head = await client.next(h2.events.ResponseReceived)
+    fields = dict(head.headers)
+    assert head.stream_ended is not None
+    assert fields["grpc-status"] == "3"
+    assert "rank 4" in fields["grpc-message"]
+    assert fields["grpc-status-details-bin"]
+    await client.next(h2.events.StreamEnded, stream_id=number)
+    assert witness.outcomes[0].refusal.violations[0].reason is Reason.RANK_MISMATCH
+    assert witness.outcomes[0].peer.startswith("ipv4:127.0.0.1:")
+    assert all(peer.received == 0 for peer in server.peers)
+
+
+async def test_the_proxy_ends_a_call_whose_client_forgot_its_deadline(
+    start_frames, start_edge, start_client, witness
+):
+    server, target = await start_frames(lambda *_: None)
+    client = await start_client(await start_edge(target))
+    client.request([*REQUEST, ("grpc-timeout", "200m")])
+    fields = dict((await client.next(h2.events.ResponseReceived)).headers)
+    assert fields["grpc-status"] == "4"
+    assert "before the server had answered" in fields["grpc-message"]
+    await server.peers[0].next(h2.events.StreamReset)
+    assert witness.outcomes[0].code == 4
