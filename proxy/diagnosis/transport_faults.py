@@ -44,6 +44,14 @@ TRANSPORT_FAULTS: Final[tuple[Row, ...]] = (
         append=True,
     ),
     row(
+        r"(?:http2 header with status: |HTTP status code )(?:502|503|504)\b",
+        Reason.UPSTREAM_NOT_GRPC,
+        "an HTTP front or ingress answered in the server's place: it gets no answer from what it leads to",
+        "F61 F75",
+        "Check that the front's backend runs and is spoken to in gRPC (nginx: grpc_pass, not proxy_pass).",
+        append=True,
+    ),
+    row(
         r"http2 header with status: (?P<status>\d+)|HTTP status code (?P<code>\d+)|"
         r"Received http2 :status header with non-200",
         Reason.UPSTREAM_NOT_GRPC,
@@ -53,7 +61,15 @@ TRANSPORT_FAULTS: Final[tuple[Row, ...]] = (
         append=True,
     ),
     row(
-        r"http1\.x server|Transport closed|HTTP/1\.[01]|unexpected content-type|Missing :authority",
+        r"unexpected content-type|without a gRPC status|No status received|Data frame with END_STREAM flag received",
+        Reason.UPSTREAM_NOT_GRPC,
+        "an HTTP server answered, not TF Serving, or a front that drops the trailers in which gRPC puts the status",
+        "F61 F75",
+        "Use TF Serving's gRPC port, 8500 by default, and have a front pass gRPC on as such (nginx: grpc_pass).",
+        append=True,
+    ),
+    row(
+        r"http1\.x server|Transport closed|HTTP/1\.[01]|Missing :authority",
         Reason.UPSTREAM_NOT_GRPC,
         "the port speaks HTTP/1, such as TF Serving's REST port 8501 or a web server",
         "F61",

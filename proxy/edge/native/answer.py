@@ -29,10 +29,16 @@ class Answer:
         call.replay = None
         if call.held:
             call.release()
-        if ended:
+        if head.fault:
+            # What follows is a page for a browser: no client of gRPC can read it.
+            code = rpc.UNKNOWN if head.code is None else head.code
+            call.give_up(code, f"{call.pool.target} did not answer in gRPC: {head.fault}")
+        elif ended and head.code is None:
+            self._end_without_status()
+        elif ended:
             call.down.send_head(call.down_stream, self._ending(block, head) + call.trailing, end=True)
             call.head_sent = True
-            call.finish(rpc.UNKNOWN if head.code is None else head.code)
+            call.finish(head.code or rpc.OK)
         else:
             call.head_sent = True
             call.down.send_head(call.down_stream, head.block)
@@ -49,7 +55,7 @@ class Answer:
 
     def on_data(self, stream: Stream, pieces: list[Buffer], size: int, ended: bool) -> None:
         call = self.call
-        sent = call.down.send_data(call.down_stream, pieces, size, ended)
+        sent = call.down.send_data(call.down_stream, pieces, size, False)
         if call.up is not None:
             call.up.consume(stream, sent)
         if size:
@@ -59,8 +65,12 @@ class Answer:
         if call.key is not None and size:
             self._look_for_version(call.key, pieces)
         if ended:
-            # No trailers: not gRPC, or not to the end.
-            call.finish(rpc.UNKNOWN)
+            self._end_without_status()
+
+    def _end_without_status(self) -> None:
+        """Say so: not gRPC, or a front that drops trailers; clients of gRPC put it down to the connection."""
+        text = f"tfs-proxy: the answer of {self.call.pool.target} ended without a gRPC status"
+        self.call.fail(rpc.UNKNOWN, text, behind=True)
 
     def _look_for_version(self, key: ModelKey, pieces: list[Buffer]) -> None:
         call = self.call
@@ -79,8 +89,11 @@ class Answer:
     def on_trailers(self, _stream: Stream, block: HeaderBlock) -> None:
         call = self.call
         head = response_head(block)
+        if head.code is None:
+            self._end_without_status()
+            return
         call.down.send_trailers(call.down_stream, self._ending(block, head) + call.trailing)
-        call.finish(rpc.UNKNOWN if head.code is None else head.code)
+        call.finish(head.code)
 
     def on_reset(self, _stream: Stream, code: int, reason: str, unprocessed: bool) -> None:
         call = self.call

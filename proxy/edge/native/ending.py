@@ -105,8 +105,7 @@ class Ending:
 
     def cut_off(self) -> None:
         """End the call because the proxy stops."""
-        self._drop_upstream()
-        self.fail(rpc.UNAVAILABLE, "tfs-proxy: the proxy is stopping; the call may be tried again elsewhere")
+        self.give_up(rpc.UNAVAILABLE, "the proxy is stopping; the call may be tried again elsewhere")
 
     def refuse(self, verdict: Verdict, status: Status | None = None) -> None:
         """Answer with the verdict's status; nothing of the request goes on."""
@@ -116,10 +115,15 @@ class Ending:
         self._drop_upstream()
         self._answer_status(status.code, status.text, status.details)
 
-    def fail(self, code: int, text: str) -> None:
-        """End the call with a status of the proxy's own."""
+    def give_up(self, code: int, text: str) -> None:
+        """End the call with a status of the proxy's own, and what the server still does for it."""
+        self._drop_upstream()
+        self.fail(code, f"tfs-proxy: {text}")
+
+    def fail(self, code: int, text: str, *, behind: bool = False) -> None:
+        """End the call with a status of the proxy's own; `behind`: all that was sent of the answer comes first."""
         if not self.over:
-            self._answer_status(code, text, annotated=self.explained(code, text))
+            self._answer_status(code, text, annotated=self.explained(code, text), behind=behind)
 
     def explained(self, code: int, text: str, details: bytes = b"", others: int = 0) -> Annotated | None:
         """
@@ -141,7 +145,13 @@ class Ending:
         return explainer.explain(outcome, Answered(code, text, details), self.request, spent)
 
     def _answer_status(
-        self, code: int, text: str, details: bytes = b"", annotated: Annotated | None = None
+        self,
+        code: int,
+        text: str,
+        details: bytes = b"",
+        annotated: Annotated | None = None,
+        *,
+        behind: bool = False,
     ) -> None:
         text = text if annotated is None else annotated.text
         block = rpc.status_block(code, text, details, alone=not self.head_sent)
@@ -149,7 +159,7 @@ class Ending:
             block += rpc.diagnosis_fields(annotated)
         if not self.head_sent:
             self.down.send_head(self.down_stream, block, end=True)
-        elif self.down_stream.queue:
+        elif self.down_stream.queue and not behind:
             # The client does not take what it was sent already: it would wait for the status too.
             self.down.reset(self.down_stream, frames.CANCEL)
         else:

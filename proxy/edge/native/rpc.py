@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
+from proxy.core import explain
 from proxy.edge.metadata import DETAILS, Pair, diagnosed
 from proxy.edge.methods import UNARY_METHODS
 from proxy.edge.native.http2 import frames
@@ -40,6 +41,7 @@ _TIMEOUT: Final = re.compile(rb"([0-9]{1,8})([HMSmun])").fullmatch
 _UNITS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _PRINTABLE: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 _GRPC_TYPE: Final = b"application/grpc"
+_SHOWN: Final = 60
 _GRPC_STATUS: Final = re.compile(rb"[0-9]{1,3}").fullmatch
 
 # gRPC over HTTP/2, "Errors": what a client would make of a reset.
@@ -91,9 +93,13 @@ class RequestHead:
 
 
 class ResponseHead:
-    """A response's head or trailers: the block for the client, and the status if it is in there."""
+    """
+    A response's head or trailers: the block for the client, and the status if it is in there.
 
-    __slots__ = ("block", "code")
+    `fault` says what keeps a client from reading it as gRPC; "" for nothing.
+    """
+
+    __slots__ = ("block", "code", "fault")
 
     def __init__(self, block: HeaderBlock) -> None:
         self.block = encode_fields(block.fields)
@@ -102,6 +108,25 @@ class ResponseHead:
             self.code: int | None = int(status)
         else:
             self.code = None if block.status in {0, 200} else _OF_HTTP.get(block.status, UNKNOWN)
+        self.fault = "" if status is not None else _fault(block)
+
+
+def _fault(block: HeaderBlock) -> str:
+    """A status of HTTP counts where there is none of gRPC; clients let a content type be missing, not another."""
+    kind, server = block.get(b"content-type"), block.get(b"server")
+    if block.status not in {0, 200}:
+        told = f"received http2 header with status: {block.status}"
+        if kind is not None:
+            told += f", content-type {_shown(kind)}"
+    elif kind is not None and not kind.startswith(_GRPC_TYPE):
+        told = f"received unexpected content-type {_shown(kind)}"
+    else:
+        return ""
+    return told if server is None else f"{told}, server {_shown(server)}"
+
+
+def _shown(value: bytes) -> str:
+    return explain.quote(value.decode("latin-1"), _SHOWN)
 
 
 def response_head(block: HeaderBlock) -> ResponseHead:
