@@ -85,6 +85,82 @@ async def test_a_connection_that_breaks_is_unavailable_and_says_so(start_frames,
     assert "Connection closed" in fields["grpc-message"]
 
 
+async def test_a_page_for_browsers_is_dropped_and_its_stream_ended(
+    start_frames, start_edge, start_client, witness
+):
+    """It may come while the request is still on its way, and need never end."""
+
+    def page(peer, event):
+        if isinstance(event, h2.events.RequestReceived):
+            fields = ((":status", "502"), ("content-type", "text/html"), ("server", "nginx\t1"))
+            peer.h2.send_headers(event.stream_id, fields)
+            peer.h2.send_data(event.stream_id, b"<html>")
+
+    server, target = await start_frames(page)
+    client = await start_client(await start_edge(target))
+    client.request(end=False)
+    head = await client.next(h2.events.ResponseReceived)
+    fields = dict(head.headers)
+    assert (fields[":status"], fields["grpc-status"]) == ("200", "14")
+    assert fields["grpc-message"] == (
+        f"tfs-proxy: {target} did not answer in gRPC: received http2 header with status: 502, "
+        "content-type 'text/html', server 'nginx\\t1'"
+    )
+    assert head.stream_ended is not None
+    assert (await server.peers[0].next(h2.events.StreamReset)).error_code is RST.CANCEL
+    await until(lambda: witness.outcomes)
+    assert [outcome.code for outcome in witness.outcomes] == [14]
+    assert client.received == 0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ((":status", "404"), ("content-type", "text/html"), ("grpc-status", "5")),
+        ((":status", "200"), ("content-type", "application/grpc+proto"), ("grpc-status", "5")),
+        ((":status", "200"), ("grpc-status", "5")),
+    ],
+)
+async def test_a_status_of_grpc_counts_before_one_of_http(start_frames, start_edge, start_client, fields):
+    def answer(peer, event):
+        if isinstance(event, h2.events.StreamEnded):
+            peer.h2.send_headers(event.stream_id, fields, end_stream=True)
+
+    client = await start_client(await start_edge((await start_frames(answer))[1]))
+    client.request()
+    assert tuple((await client.next(h2.events.ResponseReceived)).headers) == fields
+
+
+@pytest.mark.parametrize("trailers", [None, (("x-cost", "3"),)], ids=["none", "other"])
+@pytest.mark.parametrize("head", [HEAD, ((":status", "200"),)], ids=["typed", "untyped"])
+async def test_an_answer_without_a_status_gets_one_behind_all_of_it(
+    start_frames, start_edge, start_client, witness, head, trailers
+):
+    """A front that drops trailers: what has been sent arrives before the status, however slow the client."""
+    length = 60_000
+
+    def answer(peer, event):
+        if isinstance(event, h2.events.StreamEnded):
+            peer.h2.send_headers(event.stream_id, head)
+            message = length.to_bytes(5, "big") + bytes(length)
+            for start in range(0, len(message), 16_384):
+                last = start + 16_384 >= len(message)
+                piece = message[start : start + 16_384]
+                peer.h2.send_data(event.stream_id, piece, end_stream=last and trailers is None)
+            if trailers is not None:
+                peer.h2.send_headers(event.stream_id, trailers, end_stream=True)
+
+    _, target = await start_frames(answer)
+    client = await start_client(await start_edge(target))
+    client.h2.update_settings({4: 1000})
+    client.request()
+    fields = dict((await client.next(h2.events.TrailersReceived)).headers)
+    assert fields["grpc-status"] == "2"
+    assert fields["grpc-message"] == f"tfs-proxy: the answer of {target} ended without a gRPC status"
+    assert client.received == 5 + length
+    assert witness.outcomes[0].code == 2
+
+
 async def test_a_client_that_does_not_read_stops_the_server(start_edge, start_client, stack):
     """The server may write as much as the windows and buffers hold, and no more."""
     sent = 0
