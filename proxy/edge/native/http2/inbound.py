@@ -58,14 +58,17 @@ class Inbound(Blocks):
 
     def _feed(self, data: bytes | memoryview) -> None:
         position = 0
-        if self._preface:
-            position = self._read_preface(data)
-        if self._partial:
-            position = self._complete_partial(data, position)
-        if position >= 0:
-            self._parse(data, position)
-        if self._arrivals:
-            self._tell_arrivals()
+        try:
+            if self._preface:
+                position = self._read_preface(data)
+            if self._partial:
+                position = self._complete_partial(data, position)
+            if position >= 0:
+                self._parse(data, position)
+        finally:
+            # Also of what came before a mistake.
+            if self._arrivals:
+                self._tell_arrivals()
 
     def _parse(self, data: bytes | memoryview, position: int) -> None:
         end = len(data)
@@ -344,6 +347,15 @@ class Inbound(Blocks):
         stream.arrived = None
         self._end_remote(stream)
         self._deliver(stream, pieces, ended=True)
+
+    def _stream_fault(self, stream: Stream, code: int, text: str) -> None:
+        """As in `faults`, once the sink has heard what came before the mistake, however it was cut."""
+        if stream.arrived is not None:
+            self._tell_arrivals()
+            if self.streams.get(stream.id) is not stream:
+                # The sink has reset the stream itself.
+                return
+        super()._stream_fault(stream, code, text)
 
     @staticmethod
     def _deliver(stream: Stream, pieces: list[Buffer], *, ended: bool) -> None:

@@ -1,6 +1,7 @@
 """A peer made of plain frames: what the connection is told, and what it says."""
 
 import struct
+import sys
 
 import pytest
 from hpack import Decoder, Encoder
@@ -22,6 +23,41 @@ REQUEST = (
     (b"te", b"trailers"),
     (b"content-type", b"application/grpc"),
 )
+
+SLAB = 100_000
+# References to a slab without a view: the list, the name and the argument of `getrefcount`.
+UNSEEN = 3
+
+
+class Memory:
+    """What chunks are read into: memory that is used again, as in `slabs`, but overwritten at once."""
+
+    def __init__(self):
+        self.slabs = []
+
+    def __len__(self):
+        return len(self.slabs)
+
+    def read(self, octets):
+        self.spoil()
+        for slab in self.slabs:
+            if sys.getrefcount(slab) <= UNSEEN:
+                break
+        else:
+            slab = bytearray(SLAB)
+            self.slabs.append(slab)
+        slab[: len(octets)] = octets
+        return memoryview(slab)[: len(octets)]
+
+    def spoil(self):
+        """Overwrite what nobody looks at; return in how many slabs somebody does."""
+        seen = 0
+        for slab in self.slabs:
+            if sys.getrefcount(slab) <= UNSEEN:
+                slab[:] = b"\xee" * SLAB
+            else:
+                seen += 1
+        return seen
 
 
 def frame(kind, flags, stream_id, payload=b""):

@@ -80,11 +80,38 @@ def test_many_short_frames_come_as_one_piece(server):
     assert pieces == [[b"0123456789" * 10]]
 
 
-def test_data_that_a_fault_follows_on_its_stream_is_dropped(server):
-    server.hears(server.headers(1))
+@pytest.mark.parametrize("together", [False, True])
+def test_data_is_told_before_the_fault_that_follows_it_however_cut(server, request_fields, together):
+    promised = (*request_fields, (b"content-length", b"9"))
+    server.hears(server.headers(1), server.headers(3, promised), server.headers(5))
     server.events.clear()
+    octets = [
+        server.data(1, b"some"),
+        server.data(1, bytes(16_384 + 1)),
+        server.data(3, b"promised"),
+        server.data(3, b"!?", end=True),
+        server.data(5, b"last"),
+        server.data(7, b"never opened"),
+    ]
+    server.hears(*([b"".join(octets)] if together else octets))
+    assert server.events == [
+        ("data", 1, b"some", False),
+        ("reset", 1, f.FRAME_SIZE_ERROR, False),
+        ("data", 3, b"promised", False),
+        ("reset", 3, f.PROTOCOL_ERROR, False),
+        ("data", 5, b"last", False),
+        ("reset", 5, f.CONNECTION_LOST, False),
+        ("fault", f.PROTOCOL_ERROR),
+    ]
+
+
+def test_a_stream_that_its_sink_resets_is_not_reset_again_for_the_fault_behind(server):
+    server.hears(server.headers(1))
+    server.raw()
+    server.on_data = lambda stream, *_: server.connection.reset(stream, f.CANCEL)
     server.hears(server.data(1, b"some") + server.data(1, bytes(16_384 + 1)))
-    assert [event[0] for event in server.events] == ["reset"]
+    assert resets(server, 1, f.CANCEL)
+    assert [event[0] for event in server.events] == ["request"]
 
 
 # §3.4
