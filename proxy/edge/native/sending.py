@@ -56,9 +56,10 @@ class Sending(Ending):
         ended = self.request_ended and not (self.cut is not None and self.cut.held_back)
         self.up = connection
         self.up_stream = stream = connection.open(self.answer, block, end=ended and not pieces)
-        # What is replayed may grow while it waits to be written: such a piece is sent as a copy.
-        sent = [bytes(piece) if type(piece) is bytearray else piece for piece in pieces]
-        self.passed(connection.send_data(stream, sent, sum(map(len, sent)), ended))
+        if pieces:
+            # What is replayed may grow while it waits to be written: such a piece is sent as a copy.
+            sent = [bytes(piece) if type(piece) is bytearray else piece for piece in pieces]
+            self.passed(connection.send_data(stream, sent, sum(map(len, sent)), ended))
 
     def unreachable(self, reason: str) -> None:
         self.waiting = None
@@ -72,7 +73,7 @@ class Sending(Ending):
                 self.replay = None
             else:
                 keep_all(replay, pieces, size)
-        if self.up is not None and self.up_stream is not None:
+        if self.up is not None and self.up_stream is not None and (size or ended):
             self.passed(self.up.send_data(self.up_stream, pieces, size, ended))
 
     def passed(self, count: int) -> None:

@@ -118,3 +118,24 @@ async def test_calls_wait_for_a_stream_where_the_server_allows_few(start_frames,
         numbers.discard((await client.next(h2.events.StreamEnded)).stream_id)
     assert most == 2
     assert len(server.peers) == 2
+
+
+async def test_a_server_gets_no_empty_data_that_the_client_did_not_send(
+    start_frames, start_edge, start_client
+):
+    """Servers count it as abuse (Envoy: max_consecutive_inbound_frames_with_empty_payload)."""
+    arrived = []
+
+    def note(peer, event):
+        if isinstance(event, h2.events.DataReceived):
+            arrived.append(event.data)
+        elif isinstance(event, h2.events.StreamEnded):
+            peer.answer(event.stream_id)
+
+    client = await start_client(await start_edge((await start_frames(note))[1]))
+    for _ in range(2):
+        number = client.request(body=None)
+        client.h2.send_data(number, b"\0\0\0\0\4body", end_stream=True)
+        client.flush()
+        await client.next(h2.events.StreamEnded, stream_id=number)
+    assert arrived == [b"\0\0\0\0\4body"] * 2
