@@ -19,8 +19,9 @@ import pytest
 from proxy.core.reasons import Reason
 from proxy.core.verdict import Verdict, Violation
 from proxy.edge.admission import Limits
-from proxy.edge.native.pool import PoolOptions
+from proxy.edge.native.pool import Pool, PoolOptions
 from proxy.edge.native.server import NativeEdge
+from proxy.edge.native.shell import Exchange
 from proxy.gate import Admit, Refuse
 from proxy.wire.status import status_of
 
@@ -222,6 +223,29 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Caller:
+    """Wants a stream; remembers what it got."""
+
+    def __init__(self):
+        self.told = asyncio.get_running_loop().create_future()
+
+    def connected(self, connection):
+        self.told.set_result(connection)
+
+    def unreachable(self, reason):
+        self.told.set_result(reason)
+
+
+async def outcome(pool: Pool) -> Any:
+    """The connection that a call gets of the pool, or the reason why there is none."""
+    connection = pool.pick()
+    if connection is not None:
+        return connection
+    caller = Caller()
+    pool.wait(caller)
+    return await asyncio.wait_for(caller.told, PATIENCE)
+
+
 @pytest.fixture
 def doorkeeper() -> Doorkeeper:
     return Doorkeeper()
@@ -311,3 +335,26 @@ def channel_to(stack: AsyncExitStack) -> Callable[..., Any]:
         return channel
 
     return connect
+
+
+@pytest.fixture
+async def start_pool(stack: AsyncExitStack) -> Callable[..., Any]:
+    """Start a pool of connections to `target`; what its `on_change` hears is in `changes`."""
+
+    async def start(target, **options):
+        changes = []
+        pool = Pool(
+            target,
+            Exchange(),
+            options=options.pop(
+                "options", PoolOptions(first_backoff=0.02, longest_backoff=0.05, connect_timeout=0.5)
+            ),
+            on_change=changes.append,
+            **options,
+        )
+        pool.changes = changes
+        await pool.start()
+        stack.push_async_callback(pool.stop)
+        return pool
+
+    return start
