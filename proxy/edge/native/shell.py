@@ -7,6 +7,7 @@ to write are collected in one list and written once per event, when everything t
 
 import asyncio
 import socket
+import sys
 import time
 from typing import Any, Final, cast
 
@@ -20,6 +21,10 @@ from proxy.edge.native.slabs import Slabs
 
 _HIGH_WATER: Final = 512 << 10
 _CLOSING_SECONDS: Final = 2.0
+# CVE-2024-12254: in these versions `writelines` of asyncio's own transports never says that it is full.
+_WRITELINES_PAUSES = not (
+    (3, 12) <= sys.version_info[:3] < (3, 12, 9) or (3, 13) <= sys.version_info[:3] < (3, 13, 2)
+)
 
 
 class Exchange:
@@ -94,7 +99,10 @@ class Shell(asyncio.BufferedProtocol):
         connection = self.connection
         out = connection.take()
         if out:
-            transport.writelines(out)
+            if _WRITELINES_PAUSES or not isinstance(transport, asyncio.Transport):
+                transport.writelines(out)
+            else:
+                transport.write(b"".join(out))
             if connection.waiting:
                 connection.pump()
 

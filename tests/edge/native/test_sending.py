@@ -3,8 +3,10 @@
 import asyncio
 
 import h2.events
+import h2.settings
 import pytest
 
+from proxy.edge.native import shell
 from proxy.edge.native.pool import PoolOptions
 from tests.edge.native.conftest import PREDICT, PREDICT_HEAD, REQUEST, RST, at_rest, until
 
@@ -139,3 +141,47 @@ async def test_a_server_gets_no_empty_data_that_the_client_did_not_send(
         client.flush()
         await client.next(h2.events.StreamEnded, stream_id=number)
     assert arrived == [b"\0\0\0\0\4body"] * 2
+
+
+async def test_a_transport_that_does_not_say_that_it_is_full_is_not_filled(
+    start_frames, start_edge, start_client, monkeypatch
+):
+    """`writelines` as in CPython 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 (CVE-2024-12254)."""
+    transport = asyncio.selector_events._SelectorSocketTransport
+    as_it_is = transport.writelines
+
+    def writelines(self, pieces):
+        self._maybe_pause_protocol = lambda: None
+        as_it_is(self, pieces)
+        del self._maybe_pause_protocol
+
+    monkeypatch.setattr(transport, "writelines", writelines)
+    monkeypatch.setattr(shell, "_WRITELINES_PAUSES", False)
+
+    def take_all_and_read_nothing(peer, event):
+        if isinstance(event, h2.events.RemoteSettingsChanged):
+            peer.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
+            peer.h2.increment_flow_control_window(2**30)
+        elif isinstance(event, h2.events.RequestReceived):
+            peer.transport.pause_reading()
+
+    _, target = await start_frames(take_all_and_read_nothing)
+    client = await start_client(await start_edge(target))
+    number = client.request(body=None)
+    sent = 0
+
+    async def send():
+        nonlocal sent
+        while sent < 64 << 20:
+            room = min(client.h2.local_flow_control_window(number), 16_384)
+            if room:
+                client.h2.send_data(number, bytes(room))
+                client.flush()
+                sent += room
+                await asyncio.sleep(0)
+            else:
+                await client.events.get()
+
+    task = asyncio.create_task(send())
+    assert 0 < await at_rest(lambda: sent) < 16 << 20
+    task.cancel()
