@@ -375,3 +375,28 @@ def test_whatever_arrives_however_cut_gives_the_same_answer_and_never_an_excepti
     memory = Memory()
     chunks = map(memory.read, Chunks(sizes or [1]).cut(octets))
     assert pieces.hear(chunks) == whole.hear([octets])
+
+
+@pytest.mark.parametrize("frame", ["a PING", "an answer", "SETTINGS"])
+def test_an_h2_client_takes_nothing_after_a_goaway_of_any_server(frame):
+    """
+    RFC 9113 §6.8 lets streams end after a GOAWAY; the h2 library (4.4.1) is CLOSED by the first one.
+
+    A second GOAWAY it takes, but `receive_data` raises ProtocolError ("Invalid input RECV_… in state CLOSED") for any
+    other frame: such a client cannot see its calls end, whether a server says GOAWAY once or twice, pings or not.
+    This fails when that changes.
+    """
+    theirs = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    theirs.initiate_connection()
+    theirs.receive_data(f.settings({}))
+    theirs.send_headers(1, REQUEST, end_stream=True)
+    for last in (f.LARGEST_STREAM_ID, 1):
+        assert isinstance(theirs.receive_data(f.goaway(last, f.NO_ERROR))[0], h2.events.ConnectionTerminated)
+    block = Encoder().encode(HEAD)
+    octets = {
+        "a PING": f.ping(f.DRAIN_PING),
+        "an answer": f.header_frames(1, block, len(block), end_stream=False)[0],
+        "SETTINGS": f.settings({}),
+    }
+    with pytest.raises(h2.exceptions.ProtocolError, match="CLOSED"):
+        theirs.receive_data(octets[frame])

@@ -1,5 +1,6 @@
 """Peers that mean harm: each attack ends its connection, or is ignored, in bounded memory."""
 
+import random
 import struct
 import tracemalloc
 
@@ -7,6 +8,7 @@ import pytest
 
 from proxy.edge.native.http2 import frames as f
 from proxy.edge.native.http2.compression import encode_fields
+from tests.edge.native.http2.conftest import Memory
 
 CALM = f.ENHANCE_YOUR_CALM
 
@@ -175,3 +177,27 @@ def test_an_interim_response_flood_ends_the_connection(client):
     octets = f.pack_head(len(informational) << 8 | f.HEADERS, 4, 1) + informational
     client.hears(*[octets] * 3000)
     assert client.connection.closed
+
+
+@pytest.mark.parametrize("role", [True, False], ids=["server", "client"])
+def test_garbage_never_raises_and_is_not_collected(converse, role):
+    """Octets at random behind a good beginning, in memory that is used again: up to 20 MB, on 500 connections."""
+    chance, memory = random.Random(1), Memory()
+    tracemalloc.start()
+    for _ in range(500):
+        one = converse(server=role)
+        opened = [one.headers(1)] if role else [one.opens() and one.headers(1, [(b":status", b"200")])]
+        one.hears(*opened)
+        for _ in range(10):
+            head = f.pack_head(
+                chance.choice((9, 70_000, 2**24 - 1)) << 8 | chance.randrange(11), chance.randrange(256), 1
+            )
+            one.hears(memory.read(head[: chance.randrange(10)] + chance.randbytes(chance.randrange(8000))))
+        one.streams.clear()
+        assert sum(map(len, one.connection.out)) < 10_000
+        assert len(one.connection._partial) + len(one.connection._block) < 300_000
+    del one
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert memory.spoil() == 0
+    assert grown < 1_000_000
