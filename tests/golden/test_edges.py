@@ -236,7 +236,6 @@ async def test_a_method_that_changes_the_server_is_refused_alike(edges: Edges):
     check(heard, CASES["METHOD_FORBIDDEN: a reload"])
 
 
-@pytest.mark.xfail(reason="the native edge says of such a call that the server had it", strict=True)
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_call_without_time_is_refused_alike(edges: Edges):
     heard = await edges.ask("no policies", PREDICT, PHOTO, timeout=None)

@@ -8,7 +8,7 @@ until the server has begun to answer: a stream that the server guarantees not to
 import time
 from typing import Final
 
-from proxy.edge.admission import LEAST_SECONDS
+from proxy.edge.admission import LEAST_SECONDS, expired
 from proxy.edge.native import rpc
 from proxy.edge.native.ending import Ending
 from proxy.edge.native.http2.connection import Connection
@@ -41,17 +41,20 @@ class Sending(Ending):
             self.waiting = None
         self.attempts += 1
         now = time.monotonic()
-        if not self.sent_at:
-            self.sent_at = now
         head = self.head
         deadline = self.deadline
         if deadline is None or (head.timeout is not None and now - self.began < _FRESH):
             block = head.timed_block
         elif deadline - now <= LEAST_SECONDS:
-            self.expire()
+            if self.sent_at:
+                self.expire()
+            else:
+                self.refuse(expired())
             return
         else:
             block = head.block + rpc.timeout_field(rpc.format_timeout(deadline - now))
+        if not self.sent_at:
+            self.sent_at = now
         pieces = self.replay or []
         ended = self.request_ended and not (self.cut is not None and self.cut.held_back)
         self.up = connection
