@@ -34,18 +34,19 @@ class Relay:
         self.heard = {}
         self.kept = {}
         self.ends = {}
-        self.others = []
+        # Octets that the second connection says it has sent. Its streams have the same numbers.
+        self.sent = {}
 
     def write(self):
         """As a transport that takes little at a time: what it was given lies in its buffer."""
         self.written += self.up.take()
         self.up.pump()
         self.written += self.up.take()
-        self.others += self.connection.take()
+        self.connection.take()
 
     def on_request(self, stream, block, ended):
         stream.sink = self
-        self.heard[stream.id], self.kept[stream.id] = [], []
+        self.heard[stream.id], self.kept[stream.id], self.sent[stream.id] = [], [], 0
         self.streams[stream.id] = self.up.open(self, encode_fields(block.fields), end=ended)
 
     def on_data(self, stream, pieces, size, ended):
@@ -53,7 +54,7 @@ class Relay:
         assert size or ended
         self.heard[stream.id] += pieces
         keep_all(self.kept[stream.id], pieces, size)
-        self.up.send_data(self.streams[stream.id], pieces, size, ended)
+        self.sent[stream.id] += self.up.send_data(self.streams[stream.id], pieces, size, ended)
         self.connection.consume(stream, size)
         if ended:
             self.ends[stream.id] = "data"
@@ -67,7 +68,8 @@ class Relay:
         self.up.reset(self.streams[stream.id], code)
 
     def on_sent(self, stream, count):
-        """The peer's windows are opened by the script."""
+        assert count
+        self.sent[stream.id] += count
 
     def on_settings(self):
         pass
@@ -204,6 +206,7 @@ def test_nothing_changes_after_it_was_heard_however_cut_and_however_late_it_is_s
             assert number not in ends
         else:
             assert passed.get(number, b"") == body
+            assert relay.sent[number] == len(body)
             assert ends.get(number) == {None: None, "data": f.DATA}.get(end, f.HEADERS)
 
 
