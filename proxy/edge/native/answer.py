@@ -5,13 +5,17 @@ Law: frames flow to the client as they come; only the last fields may change, by
 by warnings. What passes is counted and looked at for the version that answered, never held.
 """
 
+from typing import TYPE_CHECKING
+
 from proxy.core.types import ModelKey
 from proxy.edge.native import rpc
 from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.stream import Buffer, Stream
 from proxy.edge.native.rpc import ResponseHead, response_head
-from proxy.edge.native.sending import Sending
 from proxy.edge.native.served import ServedVersion, keep_answer
+
+if TYPE_CHECKING:
+    from proxy.edge.native.sending import Sending
 
 
 class Answer:
@@ -19,7 +23,7 @@ class Answer:
 
     __slots__ = ("call", "served")
 
-    def __init__(self, call: Sending) -> None:
+    def __init__(self, call: "Sending") -> None:
         self.call = call
         self.served: ServedVersion | None = None
 

@@ -15,7 +15,6 @@ from typing import Final
 from proxy.edge.admission import UNLIMITED, expired, forbidden, is_late, time_allowed
 from proxy.edge.methods import changes_state
 from proxy.edge.native import rpc
-from proxy.edge.native.answer import Answer
 from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.stream import Buffer, Stream
 from proxy.edge.native.judging import Judging
@@ -50,7 +49,6 @@ class Call(Judging):
                 self.refuse(full)
                 return
             self.entered = True
-        self.answer = Answer(self)
         if self.head.judged and self.observed and not ended:
             self.pieces = []
         else:

@@ -10,9 +10,10 @@ from typing import Final
 
 from proxy.edge.admission import LEAST_SECONDS, expired
 from proxy.edge.native import rpc
+from proxy.edge.native.answer import Answer
 from proxy.edge.native.ending import Ending
 from proxy.edge.native.http2.connection import Connection
-from proxy.edge.native.http2.stream import Buffer, StreamSink, keep_all
+from proxy.edge.native.http2.stream import Buffer, keep_all
 
 _ATTEMPTS: Final = 3
 # What is kept of a request that is relayed, in case the server refuses the stream without looking at it.
@@ -23,9 +24,6 @@ _FRESH: Final = 0.001
 
 class Sending(Ending):
     """The way to the server; see `call` for the whole. Someone `Wanting` a connection."""
-
-    # Who hears the server.
-    answer: StreamSink
 
     def open(self) -> None:
         """Send the request on, from the start."""
@@ -58,7 +56,7 @@ class Sending(Ending):
         pieces = self.replay or []
         ended = self.request_ended and not (self.cut is not None and self.cut.held_back)
         self.up = connection
-        self.up_stream = stream = connection.open(self.answer, block, end=ended and not pieces)
+        self.up_stream = stream = connection.open(Answer(self), block, end=ended and not pieces)
         if pieces:
             # What is replayed may grow while it waits to be written: such a piece is sent as a copy.
             sent = [bytes(piece) if type(piece) is bytearray else piece for piece in pieces]

@@ -1,9 +1,13 @@
 """How the proxy ends a call by itself."""
 
+import gc
+
 import h2.events
 
 from proxy.core.reasons import Reason
-from tests.edge.native.conftest import PREDICT_HEAD, REQUEST, refusal
+from proxy.edge.native.call import Call
+from proxy.edge.native.http2.stream import Stream
+from tests.edge.native.conftest import PREDICT_HEAD, REQUEST, refusal, until
 
 
 async def test_a_refusal_is_a_trailers_only_answer_and_the_server_hears_nothing(
@@ -36,3 +40,21 @@ async def test_the_proxy_ends_a_call_whose_client_forgot_its_deadline(
     assert "before the server had answered" in fields["grpc-message"]
     await server.peers[0].next(h2.events.StreamReset)
     assert witness.outcomes[0].code == 4
+
+
+async def test_a_call_that_is_over_leaves_nothing_to_the_garbage_collector(
+    start_frames, start_edge, start_client, witness
+):
+    _, target = await start_frames()
+    client = await start_client(await start_edge(target))
+    gc.collect()
+    gc.disable()
+    try:
+        for head in (REQUEST, PREDICT_HEAD) * 5:
+            number = client.request(head, b"hello")
+            await client.next(h2.events.StreamEnded, stream_id=number)
+        await until(lambda: len(witness.outcomes) == 10)
+        left = [each for each in gc.get_objects() if isinstance(each, (Call, Stream))]
+        assert left == []
+    finally:
+        gc.enable()

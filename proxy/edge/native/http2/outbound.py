@@ -169,9 +169,10 @@ class Outbound:
         while waiting and self.room > 0 and not self.closed:
             stream = next(iter(waiting.values()))
             del waiting[stream.id]
+            sink = stream.sink
             sent = self._send_queued(stream, _TURN if waiting else _ROOM)
-            if sent and stream.sink is not None:
-                stream.sink.on_sent(stream, sent)
+            if sent and sink is not None:
+                sink.on_sent(stream, sent)
             elif not sent and stream.id in waiting:
                 return
 
@@ -285,8 +286,11 @@ class Outbound:
         if stream.remote_ended:
             self.streams.pop(stream.id, None)
             self.completed += 1
-            if self.server and stream.held:
-                self._release(stream)
+            if self.server:
+                # Over: it must not keep its sink, nor be kept by it.
+                stream.sink = None
+                if stream.held:
+                    self._release(stream)
         elif self.server:
             # The answer is complete, so the rest of the request is of no use (RFC 9113 §8.1). Left
             # half-closed, the stream would be held by a client that never ends it.
