@@ -132,12 +132,12 @@ class Settings:
         "HOST:PORT",
         "gRPC; port 0: any free one; unix:PATH: a socket on this machine.",
     )
-    edge: Literal["grpcio", "native"] = _setting(
-        "grpcio",
+    edge: Literal["native", "grpcio"] = _setting(
+        "native",
         LISTEN,
-        reading.one_of("grpcio", "native"),
-        "grpcio|native",
-        "How calls are relayed: through grpc.aio, or through the proxy's own HTTP/2 data plane.",
+        reading.one_of("native", "grpcio"),
+        "native|grpcio",
+        "How calls are relayed: through the proxy's own HTTP/2 data plane, or through grpc.aio, the reference.",
     )
     listen_cert: Path | None = _setting(
         None, LISTEN, reading.file, "FILE", "PEM certificate chain to answer TLS with; needs --listen-key."
