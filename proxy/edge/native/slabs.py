@@ -9,13 +9,13 @@ then is copied, so that little of it cannot keep much from being used again.
 import sys
 from typing import Final
 
-SIZE: Final = 512 << 10
+SIZE: Final = 1 << 20
 """Octets of a slab: as much as is read at once. More at a time is less work for each."""
 
-MOST: Final = 64
+MOST: Final = 32
 """Slabs that may be looked at at a time; 32 MiB."""
 
-_LEAST_ROOM: Final = 128 << 10
+_LEAST_ROOM: Final = SIZE // 4
 # So little is not worth a view.
 _COPIED: Final = 8192
 # What `getrefcount` says of a slab without a view: the list, the name, its own argument. Every view refers to it
@@ -35,7 +35,7 @@ class Slabs:
         self._copying = False
 
     def room(self) -> memoryview:
-        """Where to read into: 128 KiB at least."""
+        """Where to read into: a quarter of a slab at least."""
         if self._copying:
             self._turn()
         elif self._used:

@@ -25,10 +25,10 @@ def test_memory_that_nobody_looks_at_is_used_again():
 
 def test_a_slab_is_filled_before_the_next_is_begun():
     slabs = Slabs()
-    held = [read(slabs, number, 100_000) for number in range(4)]
+    held = [read(slabs, number, SIZE // 5) for number in range(4)]
     assert len(slabs._slabs) == 1
     held.append(read(slabs, 5, SIZE))
-    assert [len(seen) for seen in held] == [100_000] * 4 + [SIZE]
+    assert [len(seen) for seen in held] == [SIZE // 5] * 4 + [SIZE]
     assert len(slabs._slabs) == 2
 
 
