@@ -31,8 +31,10 @@ class Pieces:
 
     def between(self, first: int, last: int) -> bytes:
         """The octets from `first` to before `last`; fewer where the message ends."""
-        first, last = first + self._start, min(last, self._size) + self._start
         found = b""
+        if first >= self._size:
+            return found
+        first, last = first + self._start, min(last, self._size) + self._start
         for piece in self._pieces:
             length = len(piece)
             if first < length:

@@ -25,6 +25,10 @@ def test_a_part_is_the_part_of_the_whole(cut, first, last):
     assert pieces.between(first, last) == message[first:last]
 
 
+def test_behind_the_message_there_is_nothing_whatever_lies_there():
+    assert Pieces([b"ab", bytes(100)], 0, 2).between(50, 60) == b""
+
+
 @given(cut_messages())
 def test_it_has_the_length_and_the_octets_of_the_whole(cut):
     message, pieces = cut

@@ -79,7 +79,7 @@ class Answer:
     def _look_for_version(self, key: ModelKey, pieces: list[Buffer]) -> None:
         call = self.call
         if self.served is None:
-            if call.plane.endings.fits(key, call.version, pieces[0]):
+            if call.plane.tails.fits(key, call.version, pieces[0]):
                 return
             self.served = ServedVersion()
         version = self.served.feed(*pieces)
@@ -88,7 +88,7 @@ class Answer:
         if version != call.version:
             call.plane.version_seen(key.model, version, key.label)
         else:
-            call.plane.endings.learn(key, version, pieces[0])
+            call.plane.tails.learn(key, version, pieces[0])
 
     def on_trailers(self, _stream: Stream, block: HeaderBlock) -> None:
         call = self.call

@@ -41,6 +41,10 @@ class Dialler:
                 late = "connected, but no HTTP/2 SETTINGS in time"
                 _check_alpn(shell)
                 await shell.settled
+        except asyncio.CancelledError:
+            if shell is not None:
+                shell.close("not wanted any more")
+            raise
         except TimeoutError:
             sentence += late
         except ssl.SSLError as error:

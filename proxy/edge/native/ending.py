@@ -208,7 +208,7 @@ class Ending:
         outcome.messages_sent, outcome.response_bytes = sent.count, sent.octets
         if outcome.watched is not None:
             outcome.answer = message_in(outcome.answer)
-        plane.observer.call_ended(outcome)
+        plane.call_ended(outcome)
 
     def release(self) -> None:
         """Give back the room that the request took."""

@@ -13,10 +13,10 @@ from proxy.edge.explainer import Explainer
 from proxy.edge.native.deadlines import Deadlines
 from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.pool import Pool
-from proxy.edge.native.served import Endings
+from proxy.edge.native.served import Tails
 from proxy.edge.native.shell import Exchange
 from proxy.gate import Gate
-from proxy.observe.outcome import Observer
+from proxy.observe.outcome import Observer, Outcome
 
 
 class Plane:
@@ -40,7 +40,7 @@ class Plane:
         self.observer = observer
         self.limits = limits
         self.load = Load(limits)
-        self.endings = Endings()
+        self.tails = Tails()
         self.version_seen = version_seen
         self.explainer = explainer
         self.pool = pool
@@ -48,6 +48,7 @@ class Plane:
         self._local_pool = local_pool
         self._local_methods = local_methods
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ended: list[Outcome] = []
 
     def pool_for(self, method: str) -> Pool:
         """Find who answers a method."""
@@ -61,6 +62,18 @@ class Plane:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def call_ended(self, outcome: Outcome) -> None:
+        """Let the observer know of a call that is over, once its answer has been written: nobody waits for that."""
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self.tell_ended)
+        self._ended.append(outcome)
+
+    def tell_ended(self) -> None:
+        """Let the observer know now."""
+        ended, self._ended = self._ended, []
+        for outcome in ended:
+            self.observer.call_ended(outcome)
 
     def flush(self) -> None:
         """Write what every connection has."""

@@ -15,12 +15,12 @@ _MODEL_SPEC: Final = 0x12
 _LARGEST_SPEC: Final = 4096
 _LONGEST_HEAD: Final = 11
 _PREFIX: Final = 5
-_MAX_ENDINGS: Final = 1024
+_MAX_TAILS: Final = 1024
 _LARGEST_KEPT: Final = 64 << 20
 _UNREADABLE: Final = b"\x01"
 
 
-class Endings:
+class Tails:
     """How whole short responses of a version end: what is known again need not be read again."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Endings:
         if type(payload) is bytes and len(payload) == _PREFIX + int.from_bytes(payload[1:_PREFIX], "big"):
             ending = ending_of(payload[_PREFIX:])
             if ending is not None:
-                if len(self._known) >= _MAX_ENDINGS:
+                if len(self._known) >= _MAX_TAILS:
                     self._known.clear()
                 self._known[key, version] = ending
 

@@ -124,6 +124,7 @@ class NativeEdge:
             await self._local_pool.stop()
             await self._local.stop()
         self._plane.deadlines.stop()
+        self._plane.tell_ended()
 
 
 class _Local(grpc.GenericRpcHandler):

@@ -276,7 +276,15 @@ def start_frames(stack: AsyncExitStack) -> Callable[..., Any]:
             for peer in frames.peers:
                 peer.transport.abort()
 
-        stack.callback(stop)
+        async def leave() -> None:
+            server.close()
+            # Connections that were being accepted arrive first.
+            for _ in range(10):
+                await asyncio.sleep(0)
+            stop()
+            await asyncio.sleep(0)
+
+        stack.push_async_callback(leave)
         frames.stop = stop
         return frames, f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from proxy.core.types import ModelKey
 from proxy.edge.native import served
-from proxy.edge.native.served import Endings, ServedVersion, keep_answer, message_in
+from proxy.edge.native.served import ServedVersion, Tails, keep_answer, message_in
 from proxy.wire.protos import predict_pb2
 
 
@@ -92,27 +92,27 @@ def scores(version, content=b"1234"):
 
 
 def test_a_response_of_the_same_version_is_known_again():
-    endings = Endings()
-    assert not endings.fits(KEY, 3, scores(3))
-    endings.learn(KEY, 3, scores(3))
-    assert endings.fits(KEY, 3, scores(3, b"other content"))
-    assert not endings.fits(KEY, 3, scores(4))
-    assert not endings.fits(KEY, 4, scores(4))
+    tails = Tails()
+    assert not tails.fits(KEY, 3, scores(3))
+    tails.learn(KEY, 3, scores(3))
+    assert tails.fits(KEY, 3, scores(3, b"other content"))
+    assert not tails.fits(KEY, 3, scores(4))
+    assert not tails.fits(KEY, 4, scores(4))
 
 
 def test_nothing_is_learned_from_a_part_of_a_response():
-    endings = Endings()
-    endings.learn(KEY, 3, scores(3)[:-1])
-    endings.learn(KEY, 3, b"\x00")
-    endings.learn(KEY, 3, memoryview(scores(3)))
-    assert not endings.fits(KEY, 3, scores(3)[:-1])
-    assert not endings.fits(KEY, 3, scores(3))
+    tails = Tails()
+    tails.learn(KEY, 3, scores(3)[:-1])
+    tails.learn(KEY, 3, b"\x00")
+    tails.learn(KEY, 3, memoryview(scores(3)))
+    assert not tails.fits(KEY, 3, scores(3)[:-1])
+    assert not tails.fits(KEY, 3, scores(3))
 
 
 def test_only_so_many_endings_are_remembered(monkeypatch):
-    monkeypatch.setattr(served, "_MAX_ENDINGS", 10)
-    endings = Endings()
+    monkeypatch.setattr(served, "_MAX_TAILS", 10)
+    tails = Tails()
     for number in range(25):
-        endings.learn(ModelKey(f"m{number}", None, None), 1, scores(1))
-    assert len(endings._known) <= 10
-    assert endings.fits(ModelKey("m24", None, None), 1, scores(1))
+        tails.learn(ModelKey(f"m{number}", None, None), 1, scores(1))
+    assert len(tails._known) <= 10
+    assert tails.fits(ModelKey("m24", None, None), 1, scores(1))

@@ -20,6 +20,9 @@ _ROOM: Final = 1 << 20
 # One stream's turn while others wait too.
 _TURN: Final = 64 << 10
 
+# So little is copied behind its frame's head: one buffer to write, and one record where there is TLS.
+_JOINED: Final = 1024
+
 _pack_head = frames.pack_head
 
 
@@ -103,8 +106,12 @@ class Outbound:
             out = self.out
             if not out:
                 self.ready.append(self)
-            out.append(_pack_head(size << 8, 1 if end else 0, stream.id))
-            out += pieces
+            head = _pack_head(size << 8, 1 if end else 0, stream.id)
+            if size < _JOINED and len(pieces) == 1:
+                out.append(head + pieces[0])
+            else:
+                out.append(head)
+                out += pieces
             if end:
                 self._end_local(stream)
             return size
