@@ -326,6 +326,7 @@ class Proxy:
             # Another server, or the same one after a restart: nothing it said before need hold, failures least.
             self._signatures.invalidate()
             self._models.wake()
+            self._edge.upstream_is_back()
         self._reach.changed(up)
         self._observer.upstream_changed(up)
 

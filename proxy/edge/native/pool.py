@@ -176,6 +176,10 @@ class Pool:
             self._shells.remove(shell)
             self._changed.set()
 
+    def hurry(self) -> None:
+        """Try now what a backoff would try later: someone has reached the server."""
+        self._changed.set()
+
     async def _keep(self) -> None:
         backoff = first = self.options.first_backoff
         while True:
@@ -196,7 +200,9 @@ class Pool:
                 self._tell(up=False)
                 self._failing = self._why()
                 self._give_up(self._failing)
-                await asyncio.sleep(backoff * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(backoff * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter
+                        await self._changed.wait()
                 backoff = min(backoff * 1.6, self.options.longest_backoff)
 
     async def _connect_missing(self) -> None:

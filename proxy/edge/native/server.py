@@ -106,6 +106,9 @@ class NativeEdge:
                 self._clients, sock=self._socket, ssl=self._tls, backlog=BACKLOG
             )
 
+    def upstream_is_back(self) -> None:
+        self._pool.hurry()
+
     async def stop(self, grace: float) -> None:
         if self._path is not None:
             # Before it closes: afterwards the path may be another process's.
