@@ -14,7 +14,6 @@ import socket
 import ssl
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -68,8 +67,7 @@ class Pool:
     Connections to one target.
 
     `target` is as `parse_target` returns it. `http_proxy` obeys the `http_proxy` family of environment variables.
-    `on_change` hears whether any connection stands. Use: `start`, then `pick` for a connection, or `wait` when
-    there is none at the moment; `stop` at the end.
+    Use: `start`, then `pick` for a connection, or `wait` when there is none at the moment; `stop` at the end.
     """
 
     def __init__(
@@ -81,7 +79,6 @@ class Pool:
         tls: ssl.SSLContext | None = None,
         server_name: str | None = None,
         http_proxy: bool = False,
-        on_change: Callable[[bool], None] | None = None,
     ) -> None:
         self.exchange = exchange
         self.options = options or PoolOptions()
@@ -102,8 +99,6 @@ class Pool:
         self._changed = asyncio.Event()
         self._failing = ""
         self._more = False
-        self._on_change = on_change
-        self._up: bool | None = None
         self._task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -197,7 +192,6 @@ class Pool:
                 # A connection came and went again while others were awaited.
                 await asyncio.sleep(first / 4)
             else:
-                self._tell(up=False)
                 self._failing = self._why()
                 self._give_up(self._failing)
                 with contextlib.suppress(TimeoutError):
@@ -276,7 +270,6 @@ class Pool:
             return False
         self._shells.append(shell)
         self._failing = ""
-        self._tell(up=True)
         return True
 
     def _why(self) -> str:
@@ -289,9 +282,3 @@ class Pool:
         for call in waiting.values():
             call.unreachable(reason)
         self.exchange.flush()
-
-    def _tell(self, *, up: bool) -> None:
-        if up is not self._up:
-            self._up = up
-            if self._on_change is not None:
-                self._on_change(up)

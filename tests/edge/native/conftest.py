@@ -347,20 +347,17 @@ def channel_to(stack: AsyncExitStack) -> Callable[..., Any]:
 
 @pytest.fixture
 async def start_pool(stack: AsyncExitStack) -> Callable[..., Any]:
-    """Start a pool of connections to `target`; what its `on_change` hears is in `changes`."""
+    """Start a pool of connections to `target`."""
 
     async def start(target, **options):
-        changes = []
         pool = Pool(
             target,
             Exchange(),
             options=options.pop(
                 "options", PoolOptions(first_backoff=0.02, longest_backoff=0.05, connect_timeout=0.5)
             ),
-            on_change=changes.append,
             **options,
         )
-        pool.changes = changes
         await pool.start()
         stack.push_async_callback(pool.stop)
         return pool
