@@ -153,6 +153,14 @@ class Settings:
         "HOST:PORT",
         "HTTP: /metrics, /livez, /readyz, /api; port 0: any.",
     )
+    admin_host: tuple[str, ...] = _setting(
+        (),
+        LISTEN,
+        reading.text,
+        "NAME",
+        "A host name under which the admin port may be asked, beside localhost and addresses. Repeatable.",
+        multiple=True,
+    )
     reflection: bool = _setting(True, LISTEN, reading.yes_no, "", "Answer gRPC server reflection.")
 
     model: tuple[str, ...] = _setting(
@@ -178,6 +186,14 @@ class Settings:
         "What to do about one kind of finding. Repeatable.",
         flag="severity",
         multiple=True,
+    )
+    unconfirmed: Literal["refuse", "forward"] = _setting(
+        "refuse",
+        JUDGE,
+        reading.one_of("refuse", "forward"),
+        "refuse|forward",
+        "What to do with a request that contradicts the last known signature, or whose signature was never known, "
+        "while the server cannot be asked.",
     )
     max_batch: int = _setting(-1, JUDGE, reading.limit, "N", "Largest batch that passes; -1: any.")
     allow_admin_methods: bool = _setting(
@@ -211,6 +227,31 @@ class Settings:
         shown="1GiB",
     )
     max_concurrent_calls: int = _setting(-1, LIMITS, reading.limit, "N", "Calls at a time; -1: any number.")
+    max_fill_bytes: int = _setting(
+        256 << 20,
+        LIMITS,
+        reading.size,
+        "SIZE",
+        "What single values may fill in all tensors of a request together; -1: as TensorFlow.",
+        shown="256MiB",
+    )
+    max_connections: int = _setting(
+        -1,
+        LIMITS,
+        reading.limit,
+        "N",
+        "Client connections at a time; -1: as many as the limit of open files leaves, at most 10000.",
+    )
+    idle_seconds: float = _setting(
+        300.0, LIMITS, reading.interval, "SECONDS", "A connection without calls for so long is asked to go."
+    )
+    stall_seconds: float = _setting(
+        10.0,
+        LIMITS,
+        reading.interval,
+        "SECONDS",
+        "How far a request that has begun may fall behind 1 KiB/s before it is ended.",
+    )
 
     drain_seconds: float = _setting(
         1.0, LIFE, reading.seconds, "SECONDS", "After SIGTERM: time to be unready and still accept calls."

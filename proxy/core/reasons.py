@@ -36,6 +36,8 @@ class Reason(StrEnum):
     """Why a request is refused or warned about."""
 
     REQUEST_MALFORMED = "REQUEST_MALFORMED"
+    REQUEST_TOO_COMPLEX = "REQUEST_TOO_COMPLEX"
+    REQUEST_ENCODING_INVALID = "REQUEST_ENCODING_INVALID"
     MODEL_SPEC_MISSING = "MODEL_SPEC_MISSING"
     MODEL_NAME_MISSING = "MODEL_NAME_MISSING"
     MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
@@ -45,6 +47,8 @@ class Reason(StrEnum):
     VERSION_LABEL_NOT_FOUND = "VERSION_LABEL_NOT_FOUND"
     SIGNATURE_NOT_FOUND = "SIGNATURE_NOT_FOUND"
     METHOD_MISMATCH = "METHOD_MISMATCH"
+    SIGNATURE_UNCONFIRMED = "SIGNATURE_UNCONFIRMED"
+    SIGNATURE_UNAVAILABLE = "SIGNATURE_UNAVAILABLE"
     INPUT_UNKNOWN = "INPUT_UNKNOWN"
     INPUT_MISSING = "INPUT_MISSING"
     OUTPUT_UNKNOWN = "OUTPUT_UNKNOWN"
@@ -72,6 +76,7 @@ class Reason(StrEnum):
     DEADLINE_EXPIRED = "DEADLINE_EXPIRED"
     OVERLOADED = "OVERLOADED"
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
+    REQUEST_STALLED = "REQUEST_STALLED"
     UPSTREAM_UNREACHABLE = "UPSTREAM_UNREACHABLE"
     UPSTREAM_NAME_UNRESOLVED = "UPSTREAM_NAME_UNRESOLVED"
     UPSTREAM_NOT_GRPC = "UPSTREAM_NOT_GRPC"
@@ -120,6 +125,18 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             "The message is not a readable protobuf of the method's request type; TF Serving answers INTERNAL with an empty text.",
             "Send a serialised request of exactly the type the method expects, names in UTF-8.",
             ("F26", "F76"),
+        ),
+        Reason.REQUEST_TOO_COMPLEX: About(
+            "request",
+            Code.RESOURCE_EXHAUSTED,
+            "The request has more parts (inputs, dimensions, strings, tasks, metadata fields) than any real model takes.",
+            "Send fewer at once; the bounds stand in SECURITY.md.",
+        ),
+        Reason.REQUEST_ENCODING_INVALID: About(
+            "request",
+            Code.UNIMPLEMENTED,
+            "The message is compressed in a way that cannot be undone, so that nobody can say what it holds.",
+            "Send it uncompressed, or as gzip or deflate with one grpc-encoding that says so.",
         ),
         Reason.MODEL_SPEC_MISSING: About(
             "request",
@@ -183,6 +200,20 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             "Classify, Regress or MultiInference was called on a signature that cannot answer it.",
             "Call Predict, or name a signature that was exported for this method.",
             ("F18", "F98"),
+        ),
+        Reason.SIGNATURE_UNCONFIRMED: About(
+            "signature",
+            Code.UNAVAILABLE,
+            "The request contradicts the last known signature, and the server could not confirm that signature just now.",
+            "Retry after the delay in RetryInfo; if the signature has not changed, the retry says what is wrong.",
+            ("F50", "F104"),
+        ),
+        Reason.SIGNATURE_UNAVAILABLE: About(
+            "signature",
+            Code.UNAVAILABLE,
+            "The signature has never been known, and the server did not tell it in time.",
+            "Retry after the delay in RetryInfo; see whether the server is up and answers GetModelMetadata.",
+            ("F50",),
         ),
         Reason.INPUT_UNKNOWN: About(
             "alias",
@@ -380,6 +411,12 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             "The message is larger than this proxy takes.",
             "Split the batch, or raise --max-message-bytes.",
             ("F69", "F70"),
+        ),
+        Reason.REQUEST_STALLED: About(
+            "admission",
+            Code.DEADLINE_EXCEEDED,
+            "The request began and then came too slowly, or not at all.",
+            "See what slows the client's way to the proxy down, or raise --stall-seconds.",
         ),
         Reason.UPSTREAM_UNREACHABLE: About(
             "upstream",

@@ -93,6 +93,34 @@ def too_many_calls(limit: int) -> Verdict:
     )
 
 
+def encoding_invalid(got: str) -> Verdict:
+    """The refusal of a message that is compressed so that nobody can read it; `got` says how."""
+    return _verdict(
+        Violation(
+            Reason.REQUEST_ENCODING_INVALID,
+            "",
+            "message",
+            "gzip, deflate or identity, named once in grpc-encoding",
+            got,
+            "send it uncompressed",
+        )
+    )
+
+
+def stalled(octets: int, seconds: float, least_rate: int) -> Verdict:
+    """The refusal of a request of which only `octets` came in `seconds`, at `least_rate` octets a second or less."""
+    return _verdict(
+        Violation(
+            Reason.REQUEST_STALLED,
+            "",
+            "message",
+            f"at least {least_rate} bytes a second",
+            f"{octets} bytes in {seconds:.0f} s",
+            "see what slows the way to the proxy down, or raise --stall-seconds",
+        )
+    )
+
+
 def is_late(now: float, began: float, deadline: float | None) -> bool:
     """Whether a client that gives up now does so because of its deadline, as far as it can be told.
 

@@ -7,11 +7,13 @@ tells what leads to its status, so that it can be sent through a proxy.
 import math
 from dataclasses import dataclass
 
-from proxy.core import values
+from proxy.core import bounds, values
 from proxy.core.availability import VersionStatus
 from proxy.core.policy import Policies, Policy
 from proxy.core.reasons import Reason, Severity
 from proxy.core.types import ModelKey, RequestView
+from proxy.core.unconfirmed import unavailable, unconfirmed
+from proxy.core.validate import judge
 from proxy.core.verdict import Verdict
 from proxy.diagnosis import Call, diagnose
 from proxy.diagnosis.transport import Spent, diagnose_deadline
@@ -20,7 +22,7 @@ from proxy.gate import JUDGED_METHODS, PREDICT, Gate, Refuse
 from proxy.wire.diagnosis import Annotated, annotate
 from proxy.wire.protos import classification_pb2
 from proxy.wire.status import Status, status_of
-from tests.judging import Held, decide, predict, servable, signature, tensor
+from tests.judging import Held, decide, predict, servable, signature, tensor, view_of_request
 
 CLASSIFY = next(method for method in JUDGED_METHODS if method.endswith("/Classify"))
 
@@ -185,6 +187,12 @@ def cases() -> dict[Reason, dict[str, Case]]:
     size = len(PHOTO)
     return {
         Reason.REQUEST_MALFORMED: {"JSON instead of protobuf": refused(b'{"instances": [1, 2]}')},
+        Reason.REQUEST_TOO_COMPLEX: {
+            "a million inputs": TurnedAway(bounds.too_complex("inputs", bounds.MAX_INPUTS)),
+        },
+        Reason.REQUEST_ENCODING_INVALID: {
+            "two encodings": TurnedAway(admission.encoding_invalid("'identity', 'gzip'")),
+        },
         Reason.MODEL_SPEC_MISSING: {"no model_spec": refused(unspecified)},
         Reason.MODEL_NAME_MISSING: {"a model_spec without a name": refused(nameless)},
         Reason.MODEL_NOT_FOUND: {
@@ -201,6 +209,23 @@ def cases() -> dict[Reason, dict[str, Case]]:
         Reason.SIGNATURE_NOT_FOUND: {"wrong case": refused(predict("ssd", "Encoded", encoded_image=JPEG))},
         Reason.METHOD_MISMATCH: {
             "Classify on a signature for Predict": refused(classify, method=CLASSIFY),
+        },
+        Reason.SIGNATURE_UNCONFIRMED: {
+            "while the server restarts": TurnedAway(
+                unconfirmed(
+                    judge(
+                        view_of_request(predict("cnn", images=tensor("float32", (300, 300, 3)))),
+                        CLASSIFIER,
+                        Policy(),
+                    ),
+                    CLASSIFIER,
+                )
+            ),
+        },
+        Reason.SIGNATURE_UNAVAILABLE: {
+            "a server that does not answer": TurnedAway(
+                unavailable(ModelKey("ssd"), "no answer of the server in 2 s")
+            ),
         },
         Reason.INPUT_UNKNOWN: {
             "a wrong name": refused(predict("ssd", image=PIXELS)),
@@ -323,6 +348,7 @@ def cases() -> dict[Reason, dict[str, Case]]:
         Reason.MESSAGE_TOO_LARGE: {
             "more than the limit": TurnedAway(admission.too_large(6_000_080, MOST_BYTES))
         },
+        Reason.REQUEST_STALLED: {"a trickle": TurnedAway(admission.stalled(5, 10.0, 1024))},
         Reason.UPSTREAM_UNREACHABLE: {
             "nothing listens": Answered(
                 14,

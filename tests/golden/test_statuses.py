@@ -31,7 +31,7 @@ def test_a_client_is_told_when_to_retry_only_where_that_helps():
     retried = {
         reason for reason, found in golden().items() if any("RetryInfo" in each for each in found.values())
     }
-    assert retried == {"MODEL_LOADING", "OVERLOADED"}
+    assert retried == {"MODEL_LOADING", "OVERLOADED", "SIGNATURE_UNCONFIRMED", "SIGNATURE_UNAVAILABLE"}
 
 
 def test_the_documentation_of_reasons_is_generated_from_them():

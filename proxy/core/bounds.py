@@ -1,0 +1,36 @@
+"""How many parts a request may have before anyone looks at them one by one.
+
+Law: numbers, and the one verdict for going beyond them. Each is far above what a real model takes, and low enough
+that looking at so many in Python stays well under a quarter of a second.
+"""
+
+from typing import Final
+
+from proxy.core.reasons import Reason
+from proxy.core.verdict import Verdict, Violation
+
+MAX_INPUTS: Final = 16_384
+"""Entries of `inputs` in a PredictRequest, and entries of its `output_filter`."""
+
+MAX_STRINGS: Final = 262_144
+"""Strings in all tensors of a request together."""
+
+MAX_DIMS: Final = 65_536
+"""Dimensions in all tensors of a request together; TensorFlow takes at most 254 in one."""
+
+MAX_TASKS: Final = 1024
+"""Tasks of a MultiInferenceRequest; TF Serving runs two (`multi_inference.cc`)."""
+
+MAX_FIELDS: Final = 262_144
+"""Fields outside the values of tensors, whatever they are, that a request may be written with."""
+
+MAX_METADATA: Final = 128
+"""Fields in the metadata of a call, those of HTTP/2 and gRPC included (Envoy takes 100)."""
+
+
+def too_complex(what: str, limit: int) -> Verdict:
+    """The refusal of a request with more than `limit` of `what` ("inputs")."""
+    violation = Violation(
+        Reason.REQUEST_TOO_COMPLEX, "", "request", f"at most {limit} {what}", "more", "send fewer at once"
+    )
+    return Verdict((violation,))
