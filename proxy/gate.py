@@ -1,24 +1,30 @@
 """The one decision point: request bytes → Admit or Refuse.
 
-Law: the same gate serves every edge and the `check` command. It never raises and never changes a byte. When
-judgement cannot be made (metadata out of reach, contradicting answers, a fault of our own), the request is
-admitted and says so: fail open. A refusal is never based on stale metadata: it is confirmed once first.
+Law: the same gate serves every edge and the `check` command. It never raises and never changes a byte. A request
+goes on unjudged only for a reason in `Unjudged`, none of which a client can bring about; what contradicts the last
+known signature, or has none, and cannot be confirmed is refused for the moment and worth a retry. A refusal for
+good is never based on stale metadata: it is confirmed once first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
+from math import inf
 from time import monotonic, perf_counter
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
-from proxy.core.availability import Absence, judge_absence
+from proxy.core.availability import Absence, Unanswered, judge_absence
+from proxy.core.bounds import MAX_FIELDS, too_complex
+from proxy.core.freshness import DEFAULT_LIMITS
 from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.reasons import Reason, Severity
 from proxy.core.types import CLASSIFY_METHOD, REGRESS_METHOD, ModelKey, RequestView, Servable
+from proxy.core.unconfirmed import unavailable, unconfirmed
 from proxy.core.validate import batch_size, judge, judge_method, judge_spec, with_values
 from proxy.core.values import judge_values
 from proxy.core.verdict import Verdict, Violation
-from proxy.upstream.signatures import Lookup
+from proxy.upstream.signatures import Answer, Lookup
 from proxy.wire.pieces import Pieces
 from proxy.wire.request import (
     MalformedRequestError,
@@ -35,10 +41,13 @@ from proxy.wire.values import require_numpy, value_facts
 
 PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
 
-METADATA_PATIENCE: Final = 2.0
-"""Seconds that a request waits at most for metadata before it is forwarded unjudged."""
+METADATA_PATIENCE: Final = DEFAULT_LIMITS.patience
+"""Seconds that a request waits at most for metadata, from when it first has to."""
 
 _Parts = Sequence[tuple[RequestView, str | None]]
+
+_EXHAUSTED: Final = (MemoryError, RecursionError)
+"""What a request can exhaust is no fault of ours that would let it through."""
 
 
 def _parse_predict(message: bytes) -> _Parts:
@@ -66,19 +75,30 @@ JUDGED_METHODS: Final = frozenset(_PARSERS)
 """Full paths of the methods that the gate judges; every other one is only relayed."""
 
 
+class Unjudged(Enum):
+    """Why a request goes on without having been judged; nothing that a client sends is among the reasons."""
+
+    BY_POLICY = auto()
+    """The operator wants it so: mode `off`, or the severity of what would have been said."""
+    KEPT_UNKNOWN = auto()
+    """The server answers, has no metadata to give for this key, and never gave any."""
+    FAULT = auto()
+    """A fault of our own: it must not break traffic."""
+
+
 @dataclass(slots=True)
 class Admit:
     """Forward the request.
 
-    `verdict` carries warnings and what it was judged against (None: not judged). `would_refuse` is what
-    `observe` mode let through. `failed`: it should have been judged and could not be.
+    `verdict` carries warnings and what it was judged against (None: not judged, see `unjudged`). `would_refuse`
+    is what `observe` mode let through.
     """
 
     view: RequestView | None = None
     verdict: Verdict | None = None
     would_refuse: tuple[Violation, ...] = ()
     batch_size: int | None = None
-    failed: bool = False
+    unjudged: Unjudged | None = None
     sample: bytes | None = field(default=None, repr=False)
     """The message itself, where the request was chosen to be recorded (see capture/)."""
     watched: bytes | None = field(default=None, repr=False)
@@ -86,15 +106,25 @@ class Admit:
     value_seconds: float | None = None
     """What the look at its values took (None: there was none)."""
 
+    @property
+    def failed(self) -> bool:
+        """It should have been judged and could not be."""
+        return self.unjudged is not None and self.unjudged is not Unjudged.BY_POLICY
+
 
 @dataclass(slots=True)
 class Refuse:
-    """Answer with `status` instead of forwarding. `view` is None when the request could not be read."""
+    """Answer with `status` instead of forwarding. `view` is None when the request could not be read.
+
+    `unasked`: the server did not say what there is to judge by. Where it cannot be reached at all, or no time was
+    left to ask it, that is the truer cause, which the edge knows.
+    """
 
     view: RequestView | None
     verdict: Verdict
     status: Status
     value_seconds: float | None = None
+    unasked: bool = False
 
 
 Decision = Admit | Refuse
@@ -116,11 +146,32 @@ class Signatures(Protocol):
 
     def peek(self, key: ModelKey) -> Servable | None: ...
 
-    async def lookup(self, key: ModelKey, timeout: float | None) -> Lookup | None: ...
+    async def lookup(self, key: ModelKey, timeout: float | None, client: Hashable) -> Answer: ...
 
     async def recheck(
-        self, key: ModelKey, seen: Lookup, timeout: float | None, arrived: float
-    ) -> Lookup | None: ...
+        self, key: ModelKey, seen: Lookup, timeout: float | None, arrived: float, client: Hashable
+    ) -> Answer: ...
+
+
+class _Asker:
+    """Who waits, and how long still: the whole of METADATA_PATIENCE from when it first has to, since reading
+    a long message takes time too; and no longer than its caller's `timeout`, which runs from the start.
+    """
+
+    __slots__ = ("_ends", "_waits_until", "arrived", "client")
+
+    def __init__(self, timeout: float | None, client: Hashable) -> None:
+        self.arrived = monotonic()
+        self.client = client
+        self._ends = inf if timeout is None else self.arrived + timeout
+        self._waits_until: float | None = None
+
+    def left(self) -> float:
+        """Seconds."""
+        now = monotonic()
+        if self._waits_until is None:
+            self._waits_until = min(self._ends, now + METADATA_PATIENCE)
+        return max(0.0, self._waits_until - now)
 
 
 class Gate:
@@ -158,17 +209,17 @@ class Gate:
                 return None
             policy = self._policies.of(key.model)
             if policy.mode is Mode.OFF:
-                return Admit()
+                return Admit(unjudged=Unjudged.BY_POLICY)
             servable = self._signatures.peek(key)
             if servable is None:
                 return None
             verdict = judge(view, servable, policy)
             if policy.looks_at_values and not verdict.violations:
                 return self._decided_with_values(view, verdict, message, policy)
-        except MalformedRequestError:
+        except (MalformedRequestError, *_EXHAUSTED):
             return None
         except Exception:  # noqa: BLE001  a fault of ours must not break traffic
-            return Admit(failed=True)
+            return Admit(unjudged=Unjudged.FAULT)
         if verdict.violations:
             return None
         decision = Admit(view, verdict, batch_size=batch_size(view))
@@ -191,10 +242,10 @@ class Gate:
             if servable is None or policy.mode is Mode.OFF or policy.looks_at_values:
                 return None
             verdict = judge(view, servable, policy)
-        except (MalformedRequestError, UnusualError):
+        except (MalformedRequestError, UnusualError, *_EXHAUSTED):
             return None
         except Exception:  # noqa: BLE001  a fault of ours must not break traffic
-            return Admit(failed=True)
+            return Admit(unjudged=Unjudged.FAULT)
         return None if verdict.violations else Admit(view, verdict, batch_size=batch_size(view))
 
     def _remember(
@@ -214,39 +265,37 @@ class Gate:
         skeleton = skeleton_of(message)
         self._known[seen] = None if skeleton is None else _Known(skeleton, key, servable, decision)
 
-    async def judge(self, method: str, message: bytes, timeout: float | None = None) -> Decision:
-        """Decide, waiting at most `timeout` seconds (and never longer than METADATA_PATIENCE) for metadata."""
-        arrived = monotonic()
-        deadline = arrived + (METADATA_PATIENCE if timeout is None else min(timeout, METADATA_PATIENCE))
-        try:
-            parts = _PARSERS[method](message)
-        except MalformedRequestError as error:
-            return self._malformed(str(error))
-        except Exception:  # noqa: BLE001  a fault of ours must not break traffic
-            return Admit(failed=True)
-        return await self._judge_parts(parts, message, arrived, deadline)
-
-    async def judge_view(self, read: Callable[[], RequestView], timeout: float | None = None) -> Decision:
-        """Decide like `judge` on a PredictRequest whose payloads were not kept: values are not looked at."""
-        arrived = monotonic()
-        deadline = arrived + (METADATA_PATIENCE if timeout is None else min(timeout, METADATA_PATIENCE))
-        try:
-            view = read()
-        except MalformedRequestError as error:
-            return self._malformed(str(error))
-        except Exception:  # noqa: BLE001  a fault of ours must not break traffic
-            return Admit(failed=True)
-        return await self._judge_parts(((view, None),), None, arrived, deadline)
-
-    async def _judge_parts(
-        self, parts: _Parts, message: bytes | None, arrived: float, deadline: float
+    async def judge(
+        self, method: str, message: bytes, timeout: float | None = None, client: Hashable = None
     ) -> Decision:
+        """Decide, waiting at most `timeout` seconds (and never longer than METADATA_PATIENCE) for metadata.
+
+        `client` is whoever sent it: what one client asks for in vain does not keep others from asking.
+        """
+        asker = _Asker(timeout, client)
+        return await self._judge_read(lambda: _PARSERS[method](message), message, asker)
+
+    async def judge_view(
+        self, read: Callable[[], RequestView], timeout: float | None = None, client: Hashable = None
+    ) -> Decision:
+        """Decide like `judge` on a PredictRequest whose payloads were not kept: values are not looked at."""
+        return await self._judge_read(lambda: ((read(), None),), None, _Asker(timeout, client))
+
+    async def _judge_read(self, read: Callable[[], _Parts], message: bytes | None, asker: _Asker) -> Decision:
+        try:
+            parts = read()
+        except MalformedRequestError as error:
+            return self._unreadable(_malformed(str(error)))
+        except _EXHAUSTED:
+            return self._unreadable(too_complex("fields", MAX_FIELDS))
+        except Exception:  # noqa: BLE001  a fault of ours must not break traffic
+            return Admit(unjudged=Unjudged.FAULT)
         admitted = Admit()
         for view, task in parts:
             try:
-                decision = await self._judge_part(view, task, message, arrived, deadline)
+                decision = await self._judge_part(view, task, message, asker)
             except Exception:  # noqa: BLE001  a fault of ours must not break traffic
-                decision = Admit(failed=True)
+                decision = Admit(unjudged=Unjudged.FAULT)
             if isinstance(decision, Refuse):
                 return decision
             # Of several tasks the first with something to tell speaks for all.
@@ -255,31 +304,38 @@ class Gate:
         return admitted
 
     async def _judge_part(
-        self, view: RequestView, task: str | None, message: bytes | None, arrived: float, deadline: float
+        self, view: RequestView, task: str | None, message: bytes | None, asker: _Asker
     ) -> Decision:
         policy = self._policies.of(view.key.model if view.key else "")
         if policy.mode is Mode.OFF:
-            return Admit()
+            return Admit(unjudged=Unjudged.BY_POLICY)
         nameless = judge_spec(view, policy)
         if nameless is not None:
             return _decided(view, nameless, policy)
         key = view.key
         if key is None or not key.model:
             return Admit(view)
-        seen: Lookup | None = self._signatures.peek(key)
+        signatures = self._signatures
+        seen: Answer | None = signatures.peek(key)
         if seen is None:
-            seen = await self._signatures.lookup(key, max(0.0, deadline - monotonic()))
+            seen = await signatures.lookup(key, asker.left(), asker.client)
+        if isinstance(seen, Unanswered):
+            return _unasked(view, key, seen, policy)
         verdict = _verdict(view, task, seen, policy)
-        if seen is not None and verdict is not None and verdict.violations:
-            left = max(0.0, deadline - monotonic())
-            fresh = await self._signatures.recheck(key, seen, left, arrived)
+        if verdict is None:
+            return _unasked(view, key, _CONTRADICTORY, policy)
+        if verdict.violations:
+            fresh = await signatures.recheck(key, seen, asker.left(), asker.arrived, asker.client)
+            if isinstance(fresh, Unanswered):
+                servable = seen if isinstance(seen, Servable) else None
+                return _decided(view, _weighed(unconfirmed(verdict, servable), policy), policy, unasked=True)
             if fresh is not seen:
                 verdict = _verdict(view, task, fresh, policy)
-        if verdict is None:
-            return Admit(view, failed=True)
+                if verdict is None:
+                    return _unasked(view, key, _CONTRADICTORY, policy)
         if policy.looks_at_values and task is None and verdict.signature and not verdict.violations:
             if message is None:
-                return Admit(view, verdict, batch_size=batch_size(view), failed=True)
+                return Admit(view, verdict, batch_size=batch_size(view), unjudged=Unjudged.FAULT)
             return self._decided_with_values(view, verdict, message, policy)
         return _decided(view, verdict, policy)
 
@@ -297,26 +353,29 @@ class Gate:
         decision.value_seconds = seconds
         return decision
 
-    def _malformed(self, text: str) -> Decision:
-        violation = Violation(
-            Reason.REQUEST_MALFORMED,
-            "",
-            "message",
-            "a serialised request of the method's type",
-            f"bytes that are {text}",
-        )
+    def _unreadable(self, verdict: Verdict) -> Decision:
+        """What is decided on a request that does not even show its model: by the policy for all of them."""
         policy = self._policies.default
-        severity = policy.severities[Reason.REQUEST_MALFORMED]
-        if policy.mode is Mode.OFF or severity is Severity.OFF:
-            return Admit()
-        if severity is Severity.WARN:
-            return Admit(verdict=Verdict(warnings=(violation,)))
-        return _decided(None, Verdict(violations=(violation,)), policy)
+        if policy.mode is Mode.OFF:
+            return Admit(unjudged=Unjudged.BY_POLICY)
+        return _decided(None, _weighed(verdict, policy), policy)
 
 
-def _verdict(view: RequestView, task: str | None, seen: Lookup | None, policy: Policy) -> Verdict | None:
-    if seen is None:
-        return None
+def _malformed(text: str) -> Verdict:
+    violation = Violation(
+        Reason.REQUEST_MALFORMED,
+        "",
+        "message",
+        "a serialised request of the method's type",
+        f"bytes that are {text}",
+    )
+    return Verdict(violations=(violation,))
+
+
+_CONTRADICTORY: Final = Unanswered("answers of the server that contradict one another")
+
+
+def _verdict(view: RequestView, task: str | None, seen: Lookup, policy: Policy) -> Verdict | None:
     if isinstance(seen, Absence):
         return judge_absence(seen, policy.severities)
     if task is None:
@@ -324,10 +383,29 @@ def _verdict(view: RequestView, task: str | None, seen: Lookup | None, policy: P
     return judge_method(view, seen, policy, task)
 
 
-def _decided(view: RequestView | None, verdict: Verdict, policy: Policy) -> Decision:
+def _unasked(view: RequestView, key: ModelKey, answer: Unanswered, policy: Policy) -> Decision:
+    """What is decided on a request for a servable of which nothing is known, and nothing to be had now."""
+    if answer.kept:
+        return Admit(view, unjudged=Unjudged.KEPT_UNKNOWN)
+    return _decided(view, _weighed(unavailable(key, answer.why), policy), policy, unasked=True)
+
+
+def _weighed(verdict: Verdict, policy: Policy) -> Verdict:
+    """The verdict with its one violation as the policy takes it."""
+    (violation,) = verdict.violations
+    severity = policy.severities[violation.reason]
+    if severity is Severity.REFUSE:
+        return verdict
+    return verdict._replace(violations=(), warnings=(violation,) if severity is Severity.WARN else ())
+
+
+def _decided(
+    view: RequestView | None, verdict: Verdict, policy: Policy, *, unasked: bool = False
+) -> Decision:
     size = batch_size(view) if view is not None else None
     if not verdict.violations:
-        return Admit(view, verdict, batch_size=size)
+        judged = view is not None and not unasked
+        return Admit(view, verdict, batch_size=size, unjudged=None if judged else Unjudged.BY_POLICY)
     if policy.mode is Mode.OBSERVE:
         return Admit(view, verdict, verdict.violations, size)
-    return Refuse(view, verdict, status_of(verdict))
+    return Refuse(view, verdict, status_of(verdict), unasked=unasked)

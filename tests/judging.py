@@ -88,12 +88,12 @@ class Held:
         found = self.servables.get(key.model)
         return found if found and key.label is None and key.version in (None, found.version) else None
 
-    async def lookup(self, key: ModelKey, timeout: float | None) -> Absence:
+    async def lookup(self, key: ModelKey, timeout: float | None, client=None) -> Absence:
         found = self.servables.get(key.model)
         versions = self.versions or ((VersionStatus(found.version, "AVAILABLE"),) if found else ())
         return Absence(key, versions, tuple(self.servables))
 
-    async def recheck(self, key, seen, timeout, arrived):
+    async def recheck(self, key, seen, timeout, arrived, client=None):
         self.asked_again += 1
         return seen
 

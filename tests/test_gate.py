@@ -7,13 +7,15 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
+from proxy.core.freshness import Limits
 from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.reasons import Reason, Severity
 from proxy.core.types import CLASSIFY_METHOD, REGRESS_METHOD
-from proxy.gate import JUDGED_METHODS, METADATA_PATIENCE, PREDICT, Admit, Gate, Refuse
+from proxy.gate import JUDGED_METHODS, METADATA_PATIENCE, PREDICT, Admit, Gate, Refuse, Unjudged
 from proxy.upstream.channel import open_channel
 from proxy.upstream.signatures import SignatureCache
 from proxy.wire.protos import classification_pb2, inference_pb2, regression_pb2
+from proxy.wire.request import parse_predict
 from tests.fake_serving import DT_FLOAT, FakeServing, signature_def
 from tests.judging import Held, predict, servable, signature, tensor
 
@@ -153,12 +155,66 @@ async def test_a_request_for_a_signature_that_has_just_changed_is_admitted(gate,
     assert decision.verdict.version == 2
 
 
-async def test_a_refusal_that_cannot_be_confirmed_is_not_made(gate, serving):
+NOT_ANSWERED = [
+    (grpc.StatusCode.UNAVAILABLE, "gone"),
+    (grpc.StatusCode.INTERNAL, ""),
+    (grpc.StatusCode.RESOURCE_EXHAUSTED, "too many"),
+    (grpc.StatusCode.UNIMPLEMENTED, ""),
+]
+
+
+@pytest.mark.parametrize("failure", NOT_ANSWERED, ids=lambda failure: failure[0].name)
+async def test_a_contradiction_that_cannot_be_confirmed_is_told_to_come_again(gate, serving, failure):
     await gate.judge(PREDICT, GOOD)
-    serving.fail("GetModelMetadata", grpc.StatusCode.UNAVAILABLE, "gone")
-    decision = await gate.judge(PREDICT, BAD)
-    assert isinstance(decision, Admit)
-    assert decision.failed
+    serving.fail("GetModelMetadata", *failure)
+    for _ in range(3):
+        decision = await gate.judge(PREDICT, BAD)
+        assert isinstance(decision, Refuse)
+        assert reasons(decision) == ["SIGNATURE_UNCONFIRMED"]
+        assert decision.status.code == grpc.StatusCode.UNAVAILABLE.value[0]
+        assert retry_delay(decision) > 0
+        assert "version 1" in decision.status.text
+
+
+@pytest.mark.parametrize("failure", NOT_ANSWERED, ids=lambda failure: failure[0].name)
+async def test_what_fits_the_last_known_signature_flows_while_it_cannot_be_renewed(
+    gate, serving, signatures, failure
+):
+    await gate.judge(PREDICT, GOOD)
+    signatures.invalidate()  # as when the server comes back
+    serving.fail("GetModelMetadata", *failure)
+    for _ in range(3):
+        decision = await gate.judge(PREDICT, GOOD)
+        assert isinstance(decision, Admit)
+        assert not decision.failed
+        assert decision.verdict.version == 1
+
+
+async def test_a_renewal_that_hangs_keeps_nobody_waiting_for_longer_than_the_first(serving):
+    async with open_channel(serving.target) as channel:
+        cache = SignatureCache(channel, limits=Limits(patience=0.05))
+        gate = Gate(cache, Policies())
+        await gate.judge(PREDICT, GOOD)
+        cache.invalidate()
+        with serving.hold("GetModelMetadata"):
+            async with asyncio.timeout(1):
+                for _ in range(50):
+                    assert not (await gate.judge(PREDICT, GOOD)).failed
+        await cache.stop()
+
+
+async def test_a_contradiction_is_unconfirmed_while_the_versions_cannot_be_asked_for(gate, serving):
+    await gate.judge(PREDICT, GOOD)
+    assert reasons(await gate.judge(PREDICT, BAD)) == ["SHAPE_MISMATCH"]
+    serving.fail("GetModelStatus", grpc.StatusCode.UNAVAILABLE, "gone")  # within the second of that recheck
+    assert reasons(await gate.judge(PREDICT, BAD)) == ["SIGNATURE_UNCONFIRMED"]
+
+
+def retry_delay(decision) -> float:
+    retry = error_details_pb2.RetryInfo()
+    for each in status_pb2.Status.FromString(decision.status.details).details:
+        each.Unpack(retry)
+    return retry.retry_delay.ToTimedelta().total_seconds()
 
 
 async def test_many_bad_requests_ask_the_server_once(gate, serving):
@@ -168,15 +224,38 @@ async def test_many_bad_requests_ask_the_server_once(gate, serving):
     assert serving.calls["GetModelMetadata"] <= 2
 
 
-# === fail open ===
+# === what was never known ===
 
 
-async def test_without_metadata_the_server_answers(gate, serving):
-    serving.fail("GetModelMetadata", grpc.StatusCode.INTERNAL)
+@pytest.mark.parametrize(
+    "code",
+    [grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED],
+)
+async def test_what_the_server_keeps_unknown_it_answers_itself(gate, serving, code):
+    serving.fail("GetModelMetadata", code)
     decision = await gate.judge(PREDICT, BAD)
     assert isinstance(decision, Admit)
+    assert decision.unjudged is Unjudged.KEPT_UNKNOWN
     assert decision.failed
     assert decision.view.key.model == "m"
+
+
+async def test_metadata_that_cannot_be_read_is_kept_unknown(gate, serving):
+    serving.answer("GetModelMetadata", b"\xff\xff")
+    assert (await gate.judge(PREDICT, BAD)).unjudged is Unjudged.KEPT_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED]
+)
+@pytest.mark.parametrize("message", [GOOD, BAD], ids=["good", "bad"])
+async def test_without_an_answer_nothing_is_forwarded(gate, serving, code, message):
+    serving.fail("GetModelMetadata", code, "not now")
+    decision = await gate.judge(PREDICT, message)
+    assert isinstance(decision, Refuse)
+    assert reasons(decision) == ["SIGNATURE_UNAVAILABLE"]
+    assert decision.status.code == grpc.StatusCode.UNAVAILABLE.value[0]
+    assert retry_delay(decision) > 0
 
 
 @pytest.mark.parametrize("message", [GOOD, BAD], ids=["good", "bad"])
@@ -184,15 +263,90 @@ async def test_metadata_is_waited_for_no_longer_than_the_caller_allows(gate, ser
     with serving.hold("GetModelMetadata"):
         async with asyncio.timeout(METADATA_PATIENCE / 2):
             decision = await gate.judge(PREDICT, message, timeout=0.05)
-    assert isinstance(decision, Admit)
-    assert decision.failed
+    assert reasons(decision) == ["SIGNATURE_UNAVAILABLE"]
+    assert decision.unasked
 
 
-async def test_answers_of_the_server_that_contradict_each_other_let_it_answer(gate, serving):
+async def test_reading_takes_nothing_from_the_patience(gate, monkeypatch):
+    def slowly(read):
+        async def later():
+            return await gate.judge_view(read)
+
+        return later()
+
+    def read():
+        monkeypatch.setattr("proxy.gate.METADATA_PATIENCE", 5.0)
+        return parse_predict(GOOD)
+
+    monkeypatch.setattr("proxy.gate.METADATA_PATIENCE", 0.0)
+    assert isinstance(await slowly(read), Admit)
+
+
+async def test_a_bad_request_without_time_is_never_admitted(gate):
+    await gate.judge(PREDICT, GOOD)
+    for seconds in (0.0, -1.0, 1e-9, 1e-5, 2e-4, 1e-3):
+        assert isinstance(await gate.judge(PREDICT, BAD, timeout=seconds), Refuse)
+
+
+async def test_a_model_loaded_between_the_two_questions_is_judged(gate, serving):
+    """GetModelMetadata says NOT_FOUND, then GetModelStatus says AVAILABLE."""
     serving.fail("GetModelMetadata", grpc.StatusCode.NOT_FOUND, "Servable not found for request: Latest(m)")
-    decision = await gate.judge(PREDICT, GOOD)
-    assert isinstance(decision, Admit)
-    assert decision.failed
+    with serving.hold("GetModelStatus") as hold:
+        deciding = asyncio.create_task(gate.judge(PREDICT, BAD))
+        await hold.arrived()
+        serving.mend("GetModelMetadata")
+        hold.release()
+        assert reasons(await deciding) == ["SHAPE_MISMATCH"]
+
+
+async def test_answers_of_the_server_that_always_contradict_each_other_let_it_answer(gate, serving):
+    serving.fail("GetModelMetadata", grpc.StatusCode.NOT_FOUND, "Servable not found for request: Latest(m)")
+    assert (await gate.judge(PREDICT, GOOD)).unjudged is Unjudged.KEPT_UNKNOWN
+
+
+async def test_invented_names_do_not_keep_a_known_model_from_being_judged(serving, signatures):
+    gate = Gate(signatures, Policies())
+    await gate.judge(PREDICT, GOOD)
+    with serving.hold("GetModelMetadata") as hold:
+        names = [
+            asyncio.create_task(
+                gate.judge(PREDICT, predict(f"invented-{n}").SerializeToString(), client=n % 100)
+            )
+            for n in range(5000)
+        ]
+        bad = [asyncio.create_task(gate.judge(PREDICT, BAD)) for _ in range(20)]
+        await hold.arrived(5)  # four invented ones, and the known one beside them
+        hold.release()
+        assert [reasons(each) for each in await asyncio.gather(*bad)] == [["SHAPE_MISMATCH"]] * 20
+        told = {reasons(each)[0] for each in await asyncio.gather(*names)}
+    assert told == {"MODEL_NOT_FOUND", "SIGNATURE_UNAVAILABLE"}
+
+
+async def test_names_that_one_client_invents_leave_room_for_those_of_others(serving, signatures):
+    gate = Gate(signatures, Policies())
+    serving.load("new")
+    with serving.hold("GetModelMetadata") as hold:
+        flood = [
+            asyncio.create_task(
+                gate.judge(PREDICT, predict(f"invented-{n}").SerializeToString(), client="one")
+            )
+            for n in range(2000)
+        ]
+        await hold.arrived(4)
+        other = asyncio.create_task(
+            gate.judge(
+                PREDICT,
+                predict("new", x=tensor("float32", (2, 3))).SerializeToString(),
+                client="other",
+            )
+        )
+        await asyncio.sleep(0)
+        hold.release()
+        assert isinstance(await other, Admit)
+        await asyncio.gather(*flood)
+
+
+# === a fault of our own ===
 
 
 class Faulty(Held):
@@ -202,8 +356,8 @@ class Faulty(Held):
 
 async def test_a_fault_of_our_own_lets_the_server_answer():
     gate = Gate(Faulty(), Policies())
-    assert gate.judge_now(PREDICT, GOOD) == Admit(failed=True)
-    assert await gate.judge(PREDICT, BAD) == Admit(failed=True)
+    assert gate.judge_now(PREDICT, GOOD) == Admit(unjudged=Unjudged.FAULT)
+    assert await gate.judge(PREDICT, BAD) == Admit(unjudged=Unjudged.FAULT)
 
 
 # === modes ===
@@ -219,29 +373,56 @@ async def test_observe_admits_and_says_what_it_would_have_refused(signatures):
     assert (await gate.judge(PREDICT, GOOD)).would_refuse == ()
 
 
+async def test_observe_forwards_what_cannot_be_confirmed_and_counts_it(signatures, serving):
+    gate = Gate(signatures, Policies(Policy(Mode.OBSERVE)))
+    await gate.judge(PREDICT, GOOD)
+    serving.fail("GetModelMetadata", grpc.StatusCode.UNAVAILABLE, "gone")
+    decision = await gate.judge(PREDICT, BAD)
+    assert [each.reason for each in decision.would_refuse] == [Reason.SIGNATURE_UNCONFIRMED]
+    unknown = await gate.judge(PREDICT, predict("other").SerializeToString())
+    assert [each.reason for each in unknown.would_refuse] == [Reason.SIGNATURE_UNAVAILABLE]
+
+
+@pytest.mark.parametrize("severity", [Severity.WARN, Severity.OFF])
+async def test_an_operator_may_choose_to_forward_what_cannot_be_confirmed(signatures, serving, severity):
+    asked = dict.fromkeys((Reason.SIGNATURE_UNCONFIRMED, Reason.SIGNATURE_UNAVAILABLE), severity)
+    gate = Gate(signatures, Policies(Policy.of(severities=asked)))
+    await gate.judge(PREDICT, GOOD)
+    serving.fail("GetModelMetadata", grpc.StatusCode.UNAVAILABLE, "gone")
+    for message, reason in (
+        (BAD, Reason.SIGNATURE_UNCONFIRMED),
+        (predict("other").SerializeToString(), Reason.SIGNATURE_UNAVAILABLE),
+    ):
+        decision = await gate.judge(PREDICT, message)
+        assert decision.unjudged is Unjudged.BY_POLICY
+        warned = [each.reason for each in decision.verdict.warnings]
+        assert warned == ([reason] if severity is Severity.WARN else [])
+
+
 async def test_off_judges_nothing_and_asks_nothing(signatures, serving):
     gate = Gate(signatures, Policies(Policy(Mode.OFF)))
+    off = Admit(unjudged=Unjudged.BY_POLICY)
     for message in (GOOD, BAD, b"", b"\xff"):
-        assert await gate.judge(PREDICT, message) == Admit()
-    assert gate.judge_now(PREDICT, BAD) == Admit()
+        assert await gate.judge(PREDICT, message) == off
+    assert gate.judge_now(PREDICT, BAD) == off
     assert serving.calls.total() == 0
 
 
 async def test_a_model_may_have_a_mode_of_its_own(signatures, serving):
     serving.load("other")
     gate = Gate(signatures, Policies(models={"m": Policy(Mode.OFF)}))
-    assert await gate.judge(PREDICT, BAD) == Admit()
+    assert (await gate.judge(PREDICT, BAD)).unjudged is Unjudged.BY_POLICY
     assert isinstance(await gate.judge(PREDICT, predict("other").SerializeToString()), Refuse)
 
 
 @pytest.mark.parametrize(
-    ("severity", "warned"), [(Severity.WARN, [Reason.REQUEST_MALFORMED]), (Severity.OFF, None)]
+    ("severity", "warned"), [(Severity.WARN, [Reason.REQUEST_MALFORMED]), (Severity.OFF, [])]
 )
 async def test_unreadable_bytes_follow_the_severity_of_the_default_policy(signatures, severity, warned):
     gate = Gate(signatures, Policies(Policy.of(severities={Reason.REQUEST_MALFORMED: severity})))
     decision = await gate.judge(PREDICT, b"\xff")
     assert isinstance(decision, Admit)
-    assert (decision.verdict and [each.reason for each in decision.verdict.warnings]) == warned
+    assert [each.reason for each in decision.verdict.warnings] == warned
 
 
 # === Classify, Regress, MultiInference ===

@@ -3,7 +3,7 @@
 Law: judges as the gate does and changes no decision; the choice falls before anything is copied.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import replace
 from random import random
 
@@ -38,8 +38,10 @@ class SamplingGate(Gate):
         decision = super().judge_now(method, message)
         return decision if decision is None else self._chosen(decision, method, message)
 
-    async def judge(self, method: str, message: bytes, timeout: float | None = None) -> Decision:
-        return self._chosen(await super().judge(method, message, timeout), method, message)
+    async def judge(
+        self, method: str, message: bytes, timeout: float | None = None, client: Hashable = None
+    ) -> Decision:
+        return self._chosen(await super().judge(method, message, timeout, client), method, message)
 
     def judge_view_now(self, read: Callable[[], RequestView]) -> Admit | None:
         """None where the request may be chosen: that takes the whole message."""

@@ -6,7 +6,7 @@ Law: reads files, asks for the signature, shows the verdict as the client would 
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +20,7 @@ from proxy.cli.request_files import Address, Format, UnreadableRequestError, mes
 from proxy.cli.settings import CONTEXT, effective, takes
 from proxy.cli.tables import open_console
 from proxy.config import Settings
+from proxy.core.availability import Unanswered
 from proxy.core.explain import escape
 from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.reasons import Code
@@ -27,7 +28,7 @@ from proxy.core.types import ModelKey, Servable
 from proxy.core.verdict import Verdict, Violation
 from proxy.gate import PREDICT, Admit, Decision, Gate, Refuse
 from proxy.upstream.client import NoAnswerError, ServingClient
-from proxy.upstream.signatures import Lookup
+from proxy.upstream.signatures import Answer, Lookup
 from proxy.wire.metadata import UnreadableMetadataError, servable_of_saved_model
 from proxy.wire.status import sentence_of
 
@@ -46,7 +47,7 @@ class _Finding:
 
 
 class _Asked:
-    """Servables for the gate, asked for per request. It fails open; here `silence` says why it had to."""
+    """Servables for the gate, asked for per request; `silence` says why one could not be had."""
 
     def __init__(self, source: Callable[[ModelKey], Awaitable[Lookup]]) -> None:
         self._source = source
@@ -55,17 +56,17 @@ class _Asked:
     def peek(self, _key: ModelKey) -> Servable | None:
         return None
 
-    async def lookup(self, key: ModelKey, _timeout: float | None) -> Lookup | None:
+    async def lookup(self, key: ModelKey, _timeout: float | None, _client: Hashable) -> Answer:
         # A command waits longer than traffic may; the source has its own patience.
         try:
             return await self._source(key)
         except NoAnswerError as error:
             self.silence = error
-            return None
+            return Unanswered(str(error), error.kept)
 
     async def recheck(
-        self, _key: ModelKey, seen: Lookup, _timeout: float | None, _arrived: float
-    ) -> Lookup | None:
+        self, _key: ModelKey, seen: Lookup, _timeout: float | None, _arrived: float, _client: Hashable
+    ) -> Answer:
         return seen
 
 

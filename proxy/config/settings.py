@@ -187,14 +187,6 @@ class Settings:
         flag="severity",
         multiple=True,
     )
-    unconfirmed: Literal["refuse", "forward"] = _setting(
-        "refuse",
-        JUDGE,
-        reading.one_of("refuse", "forward"),
-        "refuse|forward",
-        "What to do with a request that contradicts the last known signature, or whose signature was never known, "
-        "while the server cannot be asked.",
-    )
     max_batch: int = _setting(-1, JUDGE, reading.limit, "N", "Largest batch that passes; -1: any.")
     allow_admin_methods: bool = _setting(
         False,

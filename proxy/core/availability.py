@@ -40,6 +40,18 @@ class Absence:
     known: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """The server did not say whether it has a servable. `why` is a short phrase for the client.
+
+    `kept`: it answers, and keeps the metadata unknown (no such method, not allowed, not readable): to wait or to
+    ask again would change nothing.
+    """
+
+    why: str
+    kept: bool = False
+
+
 def _listing(versions: Collection[VersionStatus]) -> str:
     return ", ".join(f"{status.version} {status.state}" for status in versions) or "none"
 

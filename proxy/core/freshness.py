@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from math import inf
 
-from proxy.core.availability import AVAILABLE, Absence, VersionStatus
+from proxy.core.availability import AVAILABLE, Absence, Unanswered, VersionStatus
 from proxy.core.types import ModelKey, Servable
 
 
@@ -23,7 +23,7 @@ class Decision(Enum):
     WAIT = auto()
     """Only a fresh answer will do."""
     UNKNOWN = auto()
-    """Nobody can say at the moment, and asking has just failed: go without."""
+    """Nobody can say at the moment, and asking has just failed: there is nothing newer than the entry."""
 
 
 class Event(Enum):
@@ -40,12 +40,15 @@ class Limits:
     """Seconds. `refresh_after`: age at which a servable is asked for again in the background. `absent_for`:
     how long an absence stands. `failure_for`: how long, at least, a failed question is not repeated.
     `recheck_interval`: at most one recheck, and one invalidation by an observed version, per key in this time.
+    `patience`: how long a request waits at most for a question, and the renewal of what is known is waited for
+    by anyone: after that, what was last known serves.
     """
 
     refresh_after: float = 30.0
     absent_for: float = 1.0
     failure_for: float = 1.0
     recheck_interval: float = 1.0
+    patience: float = 2.0
 
 
 DEFAULT_LIMITS = Limits()
@@ -56,7 +59,7 @@ class Entry:
     """What is remembered of one key.
 
     `found` is the last answer (None: there never was one), `asked_at` when it was asked for, `rechecked_at`
-    when it was last asked for on behalf of a refusal, `quiet_until` until when a failure forbids to ask
+    when it was last asked for on behalf of a refusal, `quiet_until` until when a `failure` forbids to ask
     again, `observed_at` when an observed version last made it `outdated`.
     """
 
@@ -65,6 +68,7 @@ class Entry:
     outdated: bool = False
     rechecked_at: float = -inf
     quiet_until: float = -inf
+    failure: Unanswered | None = None
     observed_at: float = -inf
 
 

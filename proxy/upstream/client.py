@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import grpc
 import grpc.aio
 
-from proxy.core.availability import Absence, VersionStatus
+from proxy.core.availability import Absence, VersionStatus, judge_absence
 from proxy.core.types import ModelKey, Servable
 from proxy.upstream.events import FetchResult
 from proxy.wire.metadata import (
@@ -35,15 +35,25 @@ _UNAVAILABLE = frozenset(
     }
 )
 
+_KEPT = frozenset(
+    {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
+)
+"""Answers of a server, or of what stands before it, that does not give metadata away. Not among them is INTERNAL
+and the like: what fails today may succeed tomorrow."""
+
 _Method = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 
 
 class NoAnswerError(Exception):
-    """The server gave no answer that is of use. The text says why; `result` is UNAVAILABLE or ERROR."""
+    """The server gave no answer that is of use. The text says why; `result` is UNAVAILABLE or ERROR.
 
-    def __init__(self, result: FetchResult, text: str) -> None:
+    `kept`: it answered, and to ask again would change nothing (see `Unanswered`).
+    """
+
+    def __init__(self, result: FetchResult, text: str, *, kept: bool = False) -> None:
         super().__init__(text)
         self.result = result
+        self.kept = kept
 
 
 class ServingClient:
@@ -59,6 +69,16 @@ class ServingClient:
 
         `known` are the model names to put into an absence. Raises NoAnswerError.
         """
+        found = await self._lookup(key, known)
+        if isinstance(found, Absence) and judge_absence(found) is None:
+            # Loaded between the two questions, as a rule.
+            found = await self._lookup(key, known)
+            if isinstance(found, Absence) and judge_absence(found) is None:
+                text = "GetModelMetadata answers NOT_FOUND for a version that GetModelStatus calls AVAILABLE"
+                raise NoAnswerError(FetchResult.ERROR, text, kept=True)
+        return found
+
+    async def _lookup(self, key: ModelKey, known: Sequence[str]) -> Servable | Absence:
         try:
             try:
                 data = await self._get_metadata(metadata_request(key), timeout=self._timeout)
@@ -92,7 +112,8 @@ def _says_absent(error: grpc.aio.AioRpcError) -> bool:
 
 
 def _no_answer(error: Exception) -> NoAnswerError:
-    if not isinstance(error, grpc.aio.AioRpcError):
-        return NoAnswerError(FetchResult.ERROR, str(error))  # unreadable, or the channel is closed
-    result = FetchResult.UNAVAILABLE if error.code() in _UNAVAILABLE else FetchResult.ERROR
-    return NoAnswerError(result, f"{error.code().name}: {error.details() or 'no text'}")
+    if not isinstance(error, grpc.aio.AioRpcError):  # unreadable, or the channel is closed
+        return NoAnswerError(FetchResult.ERROR, str(error), kept=isinstance(error, UnreadableMetadataError))
+    code = error.code()
+    result = FetchResult.UNAVAILABLE if code in _UNAVAILABLE else FetchResult.ERROR
+    return NoAnswerError(result, f"{code.name}: {error.details() or 'no text'}", kept=code in _KEPT)

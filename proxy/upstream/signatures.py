@@ -2,20 +2,21 @@
 
 Law: does what core/freshness.py decides and decides nothing itself. No question is asked twice at a time
 (single flight per key), nothing that clients send makes it grow without bound, and nothing here raises:
-whatever cannot be had is None, and the request is forwarded unjudged.
+what cannot be had is `Unanswered`. What was once known stays known, and is asked for in room of its own: names
+that clients invent queue behind one another, never before it.
 """
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TypeVar
 
 import grpc.aio
 
-from proxy.core.availability import Absence
+from proxy.core.availability import Absence, Unanswered
 from proxy.core.drift import drift_of
 from proxy.core.freshness import (
     DEFAULT_LIMITS,
@@ -35,12 +36,17 @@ from proxy.upstream.events import FetchResult, Listener, Silence
 from proxy.upstream.rounds import StatusRounds
 
 Lookup = Servable | Absence
+Answer = Lookup | Unanswered
 
 _Value = TypeVar("_Value")
 
 _LONGEST_NAME = 512
 """Characters of a model name and label together beyond which an absence is not remembered: names come from
 clients, and megabytes of them must not stay."""
+
+_STOPPED = Unanswered("the proxy is stopping")
+_TOO_MANY = Unanswered("too many unknown names are being asked for")
+_NO_TIME = Unanswered("no answer of the server in time")
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +55,7 @@ class _Fetch:
 
     began: float
     is_recheck: bool
-    answer: "asyncio.Future[Lookup | None]"
+    answer: "asyncio.Future[Answer]"
     task: "asyncio.Task[None]" = field(init=False)
     doubted: bool = False
 
@@ -59,9 +65,9 @@ class SignatureCache:
 
     `configured` are names known to exist before the server was ever asked. `max_keys` bounds the servables
     and, separately, the keys without one, so that invented names never push out a model that is served.
-    `max_fetches` questions are asked at a time and `max_waiting` may be under way or queued; beyond that a
-    look-up is None. `fetch_timeout` is in seconds and bounds each question. Questions begin on demand;
-    `stop()` ends them.
+    `max_fetches` questions for keys of which nothing is known are asked at a time, and as many for those that
+    are; of the former `max_strangers` may be under way or queued, and `max_strangers_each` on behalf of one
+    client. `fetch_timeout` is in seconds and bounds each question. Questions begin on demand; `stop()` ends them.
     """
 
     def __init__(
@@ -74,7 +80,8 @@ class SignatureCache:
         clock: Callable[[], float] = time.monotonic,
         max_keys: int = 1024,
         max_fetches: int = 4,
-        max_waiting: int = 128,
+        max_strangers: int = 1024,
+        max_strangers_each: int = 32,
         fetch_timeout: float = 5.0,
     ) -> None:
         self._client = ServingClient(channel, fetch_timeout)
@@ -83,8 +90,11 @@ class SignatureCache:
         self._limits = limits
         self._clock = clock
         self._max_keys = max_keys
-        self._max_waiting = max_waiting
-        self._turn = asyncio.Semaphore(max_fetches)
+        self._max_strangers = max_strangers
+        self._max_strangers_each = max_strangers_each
+        self._strangers: Counter[Hashable] = Counter()
+        self._strangers_in_all = 0
+        self._turn = {known: asyncio.Semaphore(max_fetches) for known in (True, False)}
         self._served: OrderedDict[ModelKey, Entry] = OrderedDict()
         self._missing: OrderedDict[ModelKey, Entry] = OrderedDict()
         self._fetches: dict[ModelKey, _Fetch] = {}
@@ -119,29 +129,59 @@ class SignatureCache:
         """The servable last seen for `key`, however old: good enough to explain by, never to judge by."""
         return self._last_served.get(key)
 
-    async def lookup(self, key: ModelKey, timeout: float | None) -> Lookup | None:
-        """The servable, or its absence, for `key`; None: not to be had within `timeout` seconds.
+    async def lookup(self, key: ModelKey, timeout: float | None, client: Hashable = None) -> Answer:
+        """The servable, or its absence, for `key`; Unanswered: not to be had within `timeout` seconds.
 
-        A question that outlasts `timeout` goes on for others.
+        While what is known is being renewed, it is given as it was, at the latest `patience` seconds after the
+        renewal began: a request that contradicts it has to be rechecked in any case. A question that outlasts
+        `timeout` goes on for others. `client` is whoever asks, as far as that can be told.
         """
         entry = self._entry(key)
-        decision = decide(entry, self._clock(), Event.ADMIT, self._limits)
+        now = self._clock()
+        decision = decide(entry, now, Event.ADMIT, self._limits)
+        answer: Answer = _NO_TIME
         if decision is Decision.WAIT:
-            return await self._answer(self._begin(key), timeout)
-        if decision is Decision.REFRESH:
-            self._begin(key)
-        return None if decision is Decision.UNKNOWN or entry is None else entry.found
+            fetch = self._begin(key, client=client)
+            if isinstance(fetch, Unanswered):
+                answer = fetch
+            else:
+                if self._is_known(key):
+                    soon = max(0.0, fetch.began + self._limits.patience - now)
+                    timeout = soon if timeout is None else min(timeout, soon)
+                answer = await self._answer(fetch, timeout)
+        elif entry is not None:
+            if decision is Decision.REFRESH:
+                self._begin(key)
+            if decision is not Decision.UNKNOWN and entry.found is not None:
+                return entry.found
+            answer = entry.failure or answer
+        if isinstance(answer, Unanswered):
+            last = self._last_known(key)
+            return answer if last is None else last
+        return answer
+
+    def _last_known(self, key: ModelKey) -> Lookup | None:
+        """What was last heard of a key that was served at some time."""
+        entry = self._entry(key)
+        if entry is None or entry.found is None:
+            return self._last_served.get(key)
+        return entry.found if key in self._last_served or isinstance(entry.found, Servable) else None
 
     async def recheck(
-        self, key: ModelKey, seen: Lookup, timeout: float | None, arrived: float | None = None
-    ) -> Lookup | None:
+        self,
+        key: ModelKey,
+        seen: Lookup,
+        timeout: float | None,
+        arrived: float | None = None,
+        client: Hashable = None,
+    ) -> Answer:
         """The newest truth, before a request is refused by `seen`.
 
         Asks the server once more, unless a recheck of this key began less than `recheck_interval` ago: then
         only whether the versions have moved since, so that a swap refuses nobody however many bad requests
-        there are. Those who come while a recheck is under way wait for it. `arrived` is when the request came in, by this cache's
-        `clock`: an answer asked for since then needs no recheck. Returns `seen` itself where nothing has
-        changed; None: not to be confirmed within `timeout` seconds, do not refuse.
+        there are. Those who come while a recheck is under way wait for it. `arrived` is when the request came
+        in, by this cache's `clock`: an answer asked for since then needs no recheck. Returns `seen` itself where
+        nothing has changed; Unanswered: not to be confirmed within `timeout` seconds.
         """
         now = self._clock()
         arrived = now if arrived is None else arrived
@@ -150,22 +190,25 @@ class SignatureCache:
             entry = self._entry(key)
             decision = decide(entry, now, Event.REFUSE, self._limits, arrived)
             if decision is Decision.UNKNOWN:
-                return None
+                return (entry.failure if entry is not None else None) or _NO_TIME
             left = None if timeout is None else max(0.0, deadline - now)
             if decision is Decision.USE and entry is not None and entry.found is not None:
-                if entry.asked_at > arrived or not await self._moved(key, entry.found, left):
+                moved = False if entry.asked_at > arrived else await self._moved(key, entry.found, left)
+                if isinstance(moved, Unanswered):
+                    return moved
+                if not moved:
                     return seen if entry.found == seen else entry.found
                 self.invalidate(key.model)
                 now = self._clock()
                 continue
             fetch = self._fetches.get(key)
             if fetch is None or self._confirms(fetch, now, arrived):
-                found = await self._answer(self._begin(key, is_recheck=True), left)
+                found = await self._answer(self._begin(key, is_recheck=True, client=client), left)
                 return seen if found == seen else found
             # Asked before the request arrived: its answer may be from before a swap. Let it end, then ask.
             await asyncio.wait((fetch.answer,), timeout=left)
             if not fetch.answer.done():
-                return None
+                return _NO_TIME
             now = self._clock()
 
     def observe_version(self, model: str, version: int, label: str | None = None) -> None:
@@ -200,17 +243,19 @@ class SignatureCache:
             if isinstance(entry.found, Servable):
                 yield key, entry.found, now - entry.asked_at
 
-    async def _moved(self, key: ModelKey, found: Lookup, timeout: float | None) -> bool:
-        """Whether the server's versions contradict `found`; a server that does not say so confirms it."""
+    async def _moved(self, key: ModelKey, found: Lookup, timeout: float | None) -> bool | Unanswered:
+        """Whether the server's versions contradict `found`; a server that never tells them confirms it."""
         try:
             async with asyncio.timeout(timeout):
-                versions = await self._rounds.versions(key.model)
+                versions = await self._rounds.versions(key.model, known=key.model in self._known)
         except TimeoutError:
-            return False
-        return versions is not None and moved(key, found, versions)
+            return _NO_TIME
+        if isinstance(versions, Unanswered):
+            return False if versions.kept else versions
+        return moved(key, found, versions)
 
     async def stop(self) -> None:
-        """End all questions; whoever waits for one gets None, and no new one begins."""
+        """End all questions; whoever waits for one is told so, and no new one begins."""
         self._stopped = True
         await self._rounds.stop()
         fetches = list(self._fetches.values())
@@ -219,7 +264,7 @@ class SignatureCache:
         await asyncio.gather(*(fetch.task for fetch in fetches), return_exceptions=True)
         for fetch in fetches:
             if not fetch.answer.done():  # a task cancelled before its first step never ran
-                fetch.answer.set_result(None)
+                fetch.answer.set_result(_STOPPED)
         self._fetches.clear()
 
     def _entry(self, key: ModelKey) -> Entry | None:
@@ -233,34 +278,63 @@ class SignatureCache:
     def _confirms(self, fetch: _Fetch, now: float, arrived: float) -> bool:
         return confirms(fetch.began, fetch.began if fetch.is_recheck else -inf, now, self._limits, arrived)
 
-    def _begin(self, key: ModelKey, *, is_recheck: bool = False) -> _Fetch | None:
-        """The question under way for `key`, else a new one; None where there are too many."""
+    def _is_known(self, key: ModelKey) -> bool:
+        """Whether the key is one that exists, as far as anyone has told: the server, or who started the proxy."""
+        return (
+            key in self._last_served
+            or key in self._served
+            or (key.model in self._known and key == ModelKey(key.model))
+        )
+
+    def _begin(
+        self, key: ModelKey, *, is_recheck: bool = False, client: Hashable = None
+    ) -> _Fetch | Unanswered:
+        """The question under way for `key`, else a new one, where there are not too many."""
         fetch = self._fetches.get(key)
-        if fetch is None and not self._stopped and len(self._fetches) < self._max_waiting:
-            loop = asyncio.get_running_loop()
-            fetch = self._fetches[key] = _Fetch(self._clock(), is_recheck, loop.create_future())
-            fetch.task = loop.create_task(self._run(key, fetch), name=f"signatures of {key}")
+        if fetch is not None:
+            return fetch
+        if self._stopped:
+            return _STOPPED
+        known = self._is_known(key)
+        if not known:
+            strangers = self._strangers
+            if self._strangers_in_all >= self._max_strangers or strangers[client] >= self._max_strangers_each:
+                return _TOO_MANY
+            strangers[client] += 1
+            self._strangers_in_all += 1
+        loop = asyncio.get_running_loop()
+        fetch = self._fetches[key] = _Fetch(self._clock(), is_recheck, loop.create_future())
+        fetch.task = loop.create_task(self._run(key, fetch, known), name="signatures")
+        if not known:
+            fetch.task.add_done_callback(lambda _: self._stranger_left(client))
         return fetch
 
+    def _stranger_left(self, client: Hashable) -> None:
+        self._strangers_in_all -= 1
+        self._strangers[client] -= 1
+        if not self._strangers[client]:
+            del self._strangers[client]
+
     @staticmethod
-    async def _answer(fetch: _Fetch | None, timeout: float | None) -> Lookup | None:
-        if fetch is None:
-            return None
+    async def _answer(fetch: _Fetch | Unanswered, timeout: float | None) -> Answer:
+        if isinstance(fetch, Unanswered):
+            return fetch
         # asyncio.wait leaves the question alone when it times out or the waiter is cancelled.
         await asyncio.wait((fetch.answer,), timeout=timeout)
-        return fetch.answer.result() if fetch.answer.done() else None
+        return fetch.answer.result() if fetch.answer.done() else _NO_TIME
 
-    async def _run(self, key: ModelKey, fetch: _Fetch) -> None:
-        found: Lookup | None = None
+    async def _run(self, key: ModelKey, fetch: _Fetch, known: bool) -> None:
+        found: Answer = _STOPPED
         result = FetchResult.ERROR
         asked = self._clock()
         try:
-            async with self._turn:
+            async with self._turn[known]:
                 asked = self._clock()
                 found = await self._client.lookup(key, self._known)
             result = FetchResult.OK if isinstance(found, Servable) else FetchResult.ABSENT
         except NoAnswerError as error:
             result = error.result
+            found = Unanswered(str(error), error.kept)
         finally:
             # Also when cancelled: nobody may be left waiting.
             del self._fetches[key]
@@ -271,13 +345,13 @@ class SignatureCache:
         if isinstance(found, Servable) and before is not None and before != found:
             self._listener.signature_drifted(drift_of(before, found))
 
-    def _keep(self, key: ModelKey, fetch: _Fetch, found: Lookup | None, took: float) -> Servable | None:
+    def _keep(self, key: ModelKey, fetch: _Fetch, found: Answer, took: float) -> Servable | None:
         """Remember what `fetch` brought; returns the servable of this key before it."""
         entry = self._entry(key) or Entry()
         rechecked_at = fetch.began if fetch.is_recheck else entry.rechecked_at
-        if found is None:
+        if isinstance(found, Unanswered):
             quiet_until = quiet_after_failure(self._clock(), took, self._limits)
-            entry = replace(entry, quiet_until=quiet_until)
+            entry = replace(entry, quiet_until=quiet_until, failure=found)
         else:
             # The same object for the same content: what others derive from it stays valid.
             found = entry.found if found == entry.found else found
@@ -288,6 +362,7 @@ class SignatureCache:
                 outdated=fetch.doubted,
                 rechecked_at=rechecked_at,
                 quiet_until=-inf,
+                failure=None,
             )
         served = isinstance(entry.found, Servable)
         (self._missing if served else self._served).pop(key, None)

@@ -3,6 +3,7 @@
 import pytest
 
 from proxy.capture.sampling import SamplingGate
+from proxy.core.availability import Unanswered
 from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.types import PREDICT_METHOD, ModelKey, Servable, Signature, TensorSpec
 from proxy.gate import PREDICT, Admit, Gate, Refuse
@@ -19,10 +20,10 @@ class Known:
     def peek(self, key):
         return SERVABLE if key.model == "m" else None
 
-    async def lookup(self, key, timeout):
-        return None
+    async def lookup(self, key, timeout, client):
+        return Unanswered("no such method", kept=True)
 
-    async def recheck(self, key, seen, timeout, arrived):
+    async def recheck(self, key, seen, timeout, arrived, client):
         return seen
 
 

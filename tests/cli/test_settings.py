@@ -82,7 +82,6 @@ def _example(name: str) -> str:
         "admin_listen": "a:1",
         "mode": "observe",
         "edge": "native",
-        "unconfirmed": "forward",
         "severities": "BATCH_EMPTY=off",
         "log_level": "debug",
         "log_format": "json",

@@ -36,12 +36,12 @@ class OnDisk:
             return None
         return servable_of_saved_model(self.models_dir / key.model / str(version), key.model)
 
-    async def lookup(self, key, timeout):
+    async def lookup(self, key, timeout, client):
         if not (self.models_dir / key.model).exists():
             return Absence(key)
         return Absence(key, tuple(VersionStatus(each, "AVAILABLE") for each in LOADED.get(key.model, (1,))))
 
-    async def recheck(self, key, seen, timeout, arrived):
+    async def recheck(self, key, seen, timeout, arrived, client):
         return seen
 
 

@@ -8,7 +8,7 @@ from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey, RequestView
 from proxy.core.verdict import Verdict, Violation
 from proxy.edge.judged import note
-from proxy.gate import Admit, Refuse
+from proxy.gate import Admit, Refuse, Unjudged
 from proxy.observe.outcome import Outcome
 from proxy.wire.status import status_of
 
@@ -41,7 +41,9 @@ def test_what_a_request_was_judged_against_is_known_of_admitted_and_refused_ones
     [
         ({"batch_size": 8}, {"batch_size": 8}),
         ({"would_refuse": (ODD,)}, {"would_refuse": (ODD,)}),
-        ({"failed": True}, {"judge_failed": True}),
+        ({"unjudged": Unjudged.FAULT}, {"judge_failed": True}),
+        ({"unjudged": Unjudged.KEPT_UNKNOWN}, {"judge_failed": True}),
+        ({"unjudged": Unjudged.BY_POLICY}, {}),
         ({"sample": b"s", "watched": b"w"}, {"sample": b"s", "watched": b"w"}),
         ({"value_seconds": 0.5}, {"value_seconds": 0.5}),
         ({"verdict": Verdict(warnings=(ODD,))}, {"warnings": (ODD,)}),
@@ -54,6 +56,6 @@ def test_what_was_found_of_an_admitted_request_is_kept(said, kept):
 def test_a_second_look_that_fails_takes_no_warning_back():
     outcome = Outcome("/m")
     note(outcome, Admit(VIEW, Verdict(warnings=(ODD,))))
-    note(outcome, Admit(failed=True))
+    note(outcome, Admit(unjudged=Unjudged.KEPT_UNKNOWN))
     assert outcome.warnings == (ODD,)
     assert outcome.judge_failed

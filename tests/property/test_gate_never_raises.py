@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.reasons import Reason, Severity
-from proxy.gate import JUDGED_METHODS, Admit, Gate, Refuse
+from proxy.gate import JUDGED_METHODS, Admit, Gate, Refuse, Unjudged
 from proxy.wire.protos import inference_pb2
 from tests.judging import Held, decide, servable, signature
 from tests.property import wire
@@ -76,4 +76,4 @@ def test_on_any_tasks_of_multi_inference(tasks):
 
 def test_on_a_method_that_is_not_judged():
     decision = decide(GATES[0], b"", "/tensorflow.serving.PredictionService/GetModelMetadata")
-    assert decision == Admit(failed=True)
+    assert decision == Admit(unjudged=Unjudged.FAULT)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 
+from proxy.core.availability import Unanswered
 from proxy.upstream.client import ServingClient
 from proxy.upstream.rounds import StatusRounds
 
@@ -13,7 +14,7 @@ from proxy.upstream.rounds import StatusRounds
 @pytest.fixture
 async def rounds(serving, channel) -> AsyncIterator[StatusRounds]:
     serving.load("m", 1)
-    rounds = StatusRounds(ServingClient(channel).versions, spacing=0.001, max_models=2)
+    rounds = StatusRounds(ServingClient(channel).versions, spacing=0.001, max_strangers=2)
     yield rounds
     await rounds.stop()
 
@@ -38,16 +39,19 @@ async def test_whoever_comes_after_a_question_was_asked_gets_the_next_answer(ser
 
 async def test_no_answer_is_none(serving, rounds):
     serving.fail("GetModelStatus", grpc.StatusCode.UNAVAILABLE)
-    assert await rounds.versions("m") is None
+    assert await rounds.versions("m") == Unanswered("UNAVAILABLE: no text")
 
 
 async def test_invented_names_are_not_asked_for_without_bound(serving, rounds):
     with serving.hold("GetModelStatus") as hold:
         asking = [asyncio.create_task(rounds.versions(name)) for name in ("a", "b")]
         await hold.arrived(2)
-        assert await rounds.versions("c") is None
+        assert isinstance(await rounds.versions("c"), Unanswered)
+        known = asyncio.create_task(rounds.versions("m", known=True))
+        await hold.arrived()
         hold.release()
         await asyncio.gather(*asking)
+        assert [status.version for status in await known] == [1]
 
 
 async def test_stopping_leaves_nobody_waiting(serving, rounds):
@@ -57,4 +61,4 @@ async def test_stopping_leaves_nobody_waiting(serving, rounds):
         asking.append(asyncio.create_task(rounds.versions("m")))
         await asyncio.sleep(0)
         await rounds.stop()
-        assert await asyncio.gather(*asking) == [None] * 4
+        assert await asyncio.gather(*asking) == [Unanswered("the proxy is stopping")] * 4

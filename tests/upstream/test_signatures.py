@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 
-from proxy.core.availability import Absence, VersionStatus
+from proxy.core.availability import Absence, Unanswered, VersionStatus
 from proxy.core.drift import DriftKind
 from proxy.core.types import ModelKey, Servable
 from proxy.upstream.channel import open_channel
@@ -329,7 +329,7 @@ async def test_an_outdated_entry_is_asked_for_again_however_recent_its_recheck(s
     assert (await cache.recheck(KEY, seen, 5)).version == 2
 
 
-# fail open
+# no answer
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ async def test_a_failed_question_gives_nothing_and_is_not_repeated_at_once(
 ):
     serving.fail("GetModelMetadata", code)
     for _ in range(10):
-        assert await cache.lookup(KEY, 5) is None
+        assert isinstance(await cache.lookup(KEY, 5), Unanswered)
     assert heard.fetches == [(KEY, result)]
     serving.mend("GetModelMetadata")
     clock.advance(1.1)
@@ -356,12 +356,12 @@ async def test_a_failed_question_gives_nothing_and_is_not_repeated_at_once(
 
 async def test_an_absence_that_the_status_cannot_explain_is_no_absence(serving, cache):
     serving.fail("GetModelStatus", grpc.StatusCode.UNIMPLEMENTED)
-    assert await cache.lookup(ModelKey("nosuch"), 5) is None
+    assert isinstance(await cache.lookup(ModelKey("nosuch"), 5), Unanswered)
 
 
 async def test_metadata_that_cannot_be_read_gives_nothing(serving, cache, heard):
     serving.answer("GetModelMetadata", b"\xff\xff")
-    assert await cache.lookup(KEY, 5) is None
+    assert isinstance(await cache.lookup(KEY, 5), Unanswered)
     assert heard.fetches == [(KEY, "error")]
 
 
@@ -370,7 +370,7 @@ async def test_a_dead_server_costs_the_first_request_one_question_and_the_next_n
 ):
     await serving.stop()
     for _ in range(5):
-        assert await cache.lookup(KEY, 5) is None
+        assert isinstance(await cache.lookup(KEY, 5), Unanswered)
     assert heard.fetches == [(KEY, "unavailable")]
     await serving.start()
 
@@ -380,8 +380,8 @@ async def test_a_servable_outlives_the_death_of_the_server_for_admission_but_not
 ):
     seen = await cache.lookup(KEY, 5)
     serving.fail("GetModelMetadata", grpc.StatusCode.UNAVAILABLE)
-    assert await cache.recheck(KEY, seen, 5) is None
-    assert await cache.recheck(KEY, seen, 5) is None
+    assert isinstance(await cache.recheck(KEY, seen, 5), Unanswered)
+    assert isinstance(await cache.recheck(KEY, seen, 5), Unanswered)
     clock.advance(100)
     assert cache.peek(KEY) is seen
     assert serving.calls["GetModelMetadata"] == 2
@@ -389,7 +389,7 @@ async def test_a_servable_outlives_the_death_of_the_server_for_admission_but_not
 
 async def test_invalidating_everything_forgets_failures_too(serving, cache):
     serving.fail("GetModelMetadata", grpc.StatusCode.UNAVAILABLE)
-    assert await cache.lookup(KEY, 5) is None
+    assert isinstance(await cache.lookup(KEY, 5), Unanswered)
     serving.mend("GetModelMetadata")
     cache.invalidate()
     assert isinstance(await cache.lookup(KEY, 5), Servable)
@@ -397,7 +397,7 @@ async def test_invalidating_everything_forgets_failures_too(serving, cache):
 
 async def test_a_caller_without_time_gets_nothing_and_the_question_goes_on_for_others(serving, cache):
     with serving.hold("GetModelMetadata") as hold:
-        assert await cache.lookup(KEY, 0.01) is None
+        assert isinstance(await cache.lookup(KEY, 0.01), Unanswered)
         await hold.arrived()
         patient = asyncio.create_task(cache.lookup(KEY, 5))
         hold.release()
@@ -418,9 +418,9 @@ async def test_a_caller_that_goes_away_does_not_take_the_question_with_it(servin
 async def test_a_recheck_that_outlasts_its_time_confirms_nothing(serving, cache, clock):
     seen = await cache.lookup(KEY, 5)
     with serving.hold("GetModelMetadata"):
-        assert await cache.recheck(KEY, seen, 0.01) is None
+        assert isinstance(await cache.recheck(KEY, seen, 0.01), Unanswered)
         clock.advance(2)
-        assert await cache.recheck(KEY, seen, 0.01) is None
+        assert isinstance(await cache.recheck(KEY, seen, 0.01), Unanswered)
 
 
 async def test_a_server_that_swallows_questions_is_left_alone_as_long_as_it_swallowed(
@@ -431,9 +431,9 @@ async def test_a_server_that_swallows_questions_is_left_alone_as_long_as_it_swal
         lookup = asyncio.create_task(cache.lookup(KEY, None))
         await hold.arrived()
         clock.advance(5)  # by this clock the question took five seconds
-        assert await lookup is None
+        assert isinstance(await lookup, Unanswered)
     clock.advance(4.9)
-    assert await cache.lookup(KEY, 5) is None
+    assert isinstance(await cache.lookup(KEY, 5), Unanswered)
     assert heard.fetches == [(KEY, "unavailable")]
     await cache.stop()
 
@@ -472,11 +472,11 @@ async def test_the_servable_unused_for_longest_makes_room(serving, channel, cloc
 
 
 async def test_questions_are_bounded_and_whoever_exceeds_them_is_not_kept_waiting(serving, channel, clock):
-    cache = SignatureCache(channel, clock=clock, max_fetches=2, max_waiting=5)
+    cache = SignatureCache(channel, clock=clock, max_fetches=2, max_strangers=5)
     with serving.hold("GetModelMetadata") as hold:
         lookups = [asyncio.create_task(cache.lookup(ModelKey(f"m{n}"), None)) for n in range(5)]
         await hold.arrived(2)
-        assert await cache.lookup(ModelKey("m6"), None) is None
+        assert isinstance(await cache.lookup(ModelKey("m6"), None), Unanswered)
         assert serving.calls["GetModelMetadata"] == 2
         hold.release()
         assert all(isinstance(each, Absence) for each in await asyncio.gather(*lookups))
@@ -533,8 +533,8 @@ async def test_stop_ends_questions_and_leaves_nobody_waiting(serving, channel, c
         lookups = [asyncio.create_task(cache.lookup(ModelKey(f"m{n}"), None)) for n in range(3)]
         await hold.arrived()
         await cache.stop()
-        assert await asyncio.gather(*lookups) == [None, None, None]
-    assert await cache.lookup(KEY, 5) is None
+        assert {each.why for each in await asyncio.gather(*lookups)} == {"the proxy is stopping"}
+    assert isinstance(await cache.lookup(KEY, 5), Unanswered)
     assert serving.calls["GetModelMetadata"] == 1
 
 
@@ -543,12 +543,12 @@ async def test_a_question_not_yet_begun_when_the_cache_stops_leaves_nobody_waiti
     lookup = asyncio.create_task(cache.lookup(KEY, None))
     await asyncio.sleep(0)  # the look-up has begun, its question has not
     await cache.stop()
-    assert await lookup is None
+    assert isinstance(await lookup, Unanswered)
 
 
 async def test_a_closed_channel_gives_nothing_instead_of_raising(serving, clock, heard):
     channel = open_channel(serving.target)
     cache = SignatureCache(channel, listener=heard, clock=clock)
     await channel.close()
-    assert await cache.lookup(KEY, 5) is None
+    assert isinstance(await cache.lookup(KEY, 5), Unanswered)
     assert heard.fetches == [(KEY, "error")]
