@@ -116,15 +116,20 @@ class Admit:
 class Refuse:
     """Answer with `status` instead of forwarding. `view` is None when the request could not be read.
 
-    `unasked`: the server did not say what there is to judge by. Where it cannot be reached at all, or no time was
-    left to ask it, that is the truer cause, which the edge knows.
+    `unasked` says why the server did not tell what there is to judge by, where it did not. What stands in the way
+    to it, or a deadline, is then the truer cause, which the edge knows.
     """
 
     view: RequestView | None
     verdict: Verdict
     status: Status
     value_seconds: float | None = None
-    unasked: bool = False
+    unasked: Unanswered | None = None
+
+    @property
+    def never_known(self) -> bool:
+        """Whether nothing was ever known that the request could contradict."""
+        return self.verdict.violations[0].reason is Reason.SIGNATURE_UNAVAILABLE
 
 
 Decision = Admit | Refuse
@@ -328,7 +333,7 @@ class Gate:
             fresh = await signatures.recheck(key, seen, asker.left(), asker.arrived, asker.client)
             if isinstance(fresh, Unanswered):
                 servable = seen if isinstance(seen, Servable) else None
-                return _decided(view, _weighed(unconfirmed(verdict, servable), policy), policy, unasked=True)
+                return _decided(view, _weighed(unconfirmed(verdict, servable), policy), policy, fresh)
             if fresh is not seen:
                 verdict = _verdict(view, task, fresh, policy)
                 if verdict is None:
@@ -387,7 +392,7 @@ def _unasked(view: RequestView, key: ModelKey, answer: Unanswered, policy: Polic
     """What is decided on a request for a servable of which nothing is known, and nothing to be had now."""
     if answer.kept:
         return Admit(view, unjudged=Unjudged.KEPT_UNKNOWN)
-    return _decided(view, _weighed(unavailable(key, answer.why), policy), policy, unasked=True)
+    return _decided(view, _weighed(unavailable(key, answer.why), policy), policy, answer)
 
 
 def _weighed(verdict: Verdict, policy: Policy) -> Verdict:
@@ -400,11 +405,11 @@ def _weighed(verdict: Verdict, policy: Policy) -> Verdict:
 
 
 def _decided(
-    view: RequestView | None, verdict: Verdict, policy: Policy, *, unasked: bool = False
+    view: RequestView | None, verdict: Verdict, policy: Policy, unasked: Unanswered | None = None
 ) -> Decision:
     size = batch_size(view) if view is not None else None
     if not verdict.violations:
-        judged = view is not None and not unasked
+        judged = view is not None and unasked is None
         return Admit(view, verdict, batch_size=size, unjudged=None if judged else Unjudged.BY_POLICY)
     if policy.mode is Mode.OBSERVE:
         return Admit(view, verdict, verdict.violations, size)

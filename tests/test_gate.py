@@ -264,7 +264,7 @@ async def test_metadata_is_waited_for_no_longer_than_the_caller_allows(gate, ser
         async with asyncio.timeout(METADATA_PATIENCE / 2):
             decision = await gate.judge(PREDICT, message, timeout=0.05)
     assert reasons(decision) == ["SIGNATURE_UNAVAILABLE"]
-    assert decision.unasked
+    assert decision.unasked.why == "no answer of the server in time"
 
 
 async def test_reading_takes_nothing_from_the_patience(gate, monkeypatch):

@@ -20,7 +20,6 @@ from proxy.cli.request_files import Address, Format, UnreadableRequestError, mes
 from proxy.cli.settings import CONTEXT, effective, takes
 from proxy.cli.tables import open_console
 from proxy.config import Settings
-from proxy.core.availability import Unanswered
 from proxy.core.explain import escape
 from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.reasons import Code
@@ -62,7 +61,7 @@ class _Asked:
             return await self._source(key)
         except NoAnswerError as error:
             self.silence = error
-            return Unanswered(str(error), error.kept)
+            return error.unanswered
 
     async def recheck(
         self, _key: ModelKey, seen: Lookup, _timeout: float | None, _arrived: float, _client: Hashable

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from proxy.core.explain import closest, quote
 from proxy.core.policy import DEFAULT_SEVERITIES
-from proxy.core.reasons import Reason, Severity
+from proxy.core.reasons import Code, Reason, Severity
 from proxy.core.types import ModelKey
 from proxy.core.verdict import Verdict, Violation
 
@@ -42,7 +42,8 @@ class Absence:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """The server did not say whether it has a servable. `why` is a short phrase for the client.
+    """The server did not say whether it has a servable. `why` is a short phrase for the client, `code` the status
+    code of its answer (UNAVAILABLE where there was none).
 
     `kept`: it answers, and keeps the metadata unknown (no such method, not allowed, not readable): to wait or to
     ask again would change nothing.
@@ -50,6 +51,7 @@ class Unanswered:
 
     why: str
     kept: bool = False
+    code: int = Code.UNAVAILABLE
 
 
 def _listing(versions: Collection[VersionStatus]) -> str:

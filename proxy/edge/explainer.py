@@ -8,7 +8,7 @@ adds nothing and is counted.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from proxy.core.reasons import Code
+from proxy.core.reasons import Code, Reason
 from proxy.core.types import RequestView, Servable
 from proxy.diagnosis import Call, Diagnosis, diagnose
 from proxy.diagnosis.transport import WAY_REASONS, Spent, diagnose_deadline, diagnose_reach
@@ -20,6 +20,10 @@ from proxy.wire.diagnosis import Annotated, annotate
 
 _DEADLINE_TEXTS: Final = frozenset({"", "Deadline Exceeded"})
 """What gRPC's own clock says; a server that ends a call for its time has a text of its own."""
+
+
+_OF_THE_WAY: Final = WAY_REASONS | {Reason.UPSTREAM_MESSAGE_TOO_LARGE}
+"""What an answer to a question of the proxy's own says of every request that would go the same way."""
 
 
 class Answer(NamedTuple):
@@ -58,10 +62,12 @@ class Explainer:
         answer: Answer,
         request: RequestView | None,
         spent: Spent,
+        *,
+        of_the_way: bool = False,
     ) -> Annotated | None:
         """What to answer instead, and the sentence for trailing metadata; `request` is what the gate read.
 
-        None: nothing is known beyond what the answer says. The outcome is told too; its method, model, version,
+        None: nothing is known beyond what the answer says, or, with `of_the_way`, nothing of the way to the server. The outcome is told too; its method, model, version,
         signature and request_bytes are read.
         """
         try:
@@ -69,7 +75,7 @@ class Explainer:
         except Exception as error:  # noqa: BLE001  a fault of ours must not break traffic
             self._failed(self, error)
             return None
-        if diagnosis is None:
+        if diagnosis is None or (of_the_way and diagnosis.reason not in _OF_THE_WAY):
             return None
         outcome.diagnosis = diagnosis.reason
         outcome.text = f"{diagnosis.sentence}. {diagnosis.remedy}"

@@ -220,7 +220,7 @@ METRICS: dict[str, Declared] = {
         Declared(
             _PREFIX + "judge_failures_total",
             "counter",
-            "Requests forwarded because judgement itself failed.",
+            "Requests forwarded unjudged: the server keeps its metadata to itself, or judgement has a fault.",
         ),
         Declared(
             _PREFIX + "observer_failures_total",

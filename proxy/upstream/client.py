@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import grpc
 import grpc.aio
 
-from proxy.core.availability import Absence, VersionStatus, judge_absence
+from proxy.core.availability import Absence, Unanswered, VersionStatus, judge_absence
+from proxy.core.reasons import Code
 from proxy.core.types import ModelKey, Servable
 from proxy.upstream.events import FetchResult
 from proxy.wire.metadata import (
@@ -47,13 +48,15 @@ _Method = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 class NoAnswerError(Exception):
     """The server gave no answer that is of use. The text says why; `result` is UNAVAILABLE or ERROR.
 
-    `kept`: it answered, and to ask again would change nothing (see `Unanswered`).
+    `unanswered` is the same for those who judge requests.
     """
 
-    def __init__(self, result: FetchResult, text: str, *, kept: bool = False) -> None:
+    def __init__(
+        self, result: FetchResult, text: str, *, kept: bool = False, code: int = Code.UNAVAILABLE
+    ) -> None:
         super().__init__(text)
         self.result = result
-        self.kept = kept
+        self.unanswered = Unanswered(text, kept, code)
 
 
 class ServingClient:
@@ -116,4 +119,5 @@ def _no_answer(error: Exception) -> NoAnswerError:
         return NoAnswerError(FetchResult.ERROR, str(error), kept=isinstance(error, UnreadableMetadataError))
     code = error.code()
     result = FetchResult.UNAVAILABLE if code in _UNAVAILABLE else FetchResult.ERROR
-    return NoAnswerError(result, f"{code.name}: {error.details() or 'no text'}", kept=code in _KEPT)
+    text = f"{code.name}: {error.details() or 'no text'}"
+    return NoAnswerError(result, text, kept=code in _KEPT, code=code.value[0])

@@ -70,7 +70,7 @@ class StatusRounds:
             del self._coming[model]  # whoever comes from here on waits for the next round
             versions = await self._ask(model)
         except NoAnswerError as error:
-            versions = Unanswered(str(error), error.kept)
+            versions = error.unanswered
         finally:
             if not answer.done():
                 answer.set_result(versions)

@@ -334,7 +334,7 @@ class SignatureCache:
             result = FetchResult.OK if isinstance(found, Servable) else FetchResult.ABSENT
         except NoAnswerError as error:
             result = error.result
-            found = Unanswered(str(error), error.kept)
+            found = error.unanswered
         finally:
             # Also when cancelled: nobody may be left waiting.
             del self._fetches[key]

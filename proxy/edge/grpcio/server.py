@@ -45,7 +45,7 @@ class GrpcioEdge:
                 MethodPolicy(limits),
                 Deadline(limits, local),
                 Admission(load, local),
-                SignatureCheck(gate, version_seen),
+                SignatureCheck(gate, version_seen, load, explainer),
             ),
             handlers=(Relay(channel, load, local, explainer),),
             options=_options(limits),

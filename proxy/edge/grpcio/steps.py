@@ -16,11 +16,12 @@ from typing import Any
 
 import grpc
 
-from proxy.edge.admission import Limits, Load, expired, forbidden, is_late, time_allowed
+from proxy.core.availability import Unanswered
+from proxy.edge.admission import LEAST_SECONDS, Limits, Load, expired, forbidden, is_late, time_allowed
 from proxy.edge.explainer import Answer, Explainer
-from proxy.edge.grpcio.call import Call, Context, current_call, refuse
+from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_code
 from proxy.edge.judged import note
-from proxy.edge.metadata import warnings
+from proxy.edge.metadata import diagnosed, warnings
 from proxy.edge.methods import UNARY_METHODS, changes_state
 from proxy.gate import JUDGED_METHODS, Gate, Refuse
 from proxy.observe.outcome import Observer, Outcome
@@ -172,9 +173,13 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
     when it is another version than the request was judged against.
     """
 
-    def __init__(self, gate: Gate, version_seen: VersionSeen) -> None:
+    def __init__(
+        self, gate: Gate, version_seen: VersionSeen, load: Load, explainer: Explainer | None
+    ) -> None:
         self._gate = gate
         self._version_seen = version_seen
+        self._load = load
+        self._explainer = explainer
 
     async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
         handler = await continuation(details)
@@ -185,9 +190,11 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
         outcome = call.outcome
         decision = self._gate.judge_now(outcome.method, message)
         if decision is None:
-            decision = await self._gate.judge(outcome.method, message, call.remaining())
+            decision = await self._gate.judge(outcome.method, message, call.remaining(), context.peer())
         note(outcome, decision)
         if isinstance(decision, Refuse):
+            if decision.unasked:
+                await self._refuse_unasked(call, context, decision, decision.unasked)
             await refuse(context, decision.verdict, decision.status)
         call.request = decision.view
         if outcome.warnings:
@@ -202,3 +209,20 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
             if version is not None and version != verdict.version:
                 self._version_seen(key.model, version, key.label)
         return response
+
+    async def _refuse_unasked(
+        self, call: Call, context: Context, decision: Refuse, unasked: Unanswered
+    ) -> None:
+        """Answer for a server that did not say what to judge by, if that has a cause of its own; else return."""
+        explainer, remaining = self._explainer, call.remaining()
+        late = remaining is not None and remaining <= LEAST_SECONDS
+        if explainer is not None and (not explainer.connected if late else decision.never_known):
+            answer = Answer(_DEADLINE_EXCEEDED) if late else Answer(unasked.code, f"tfs-proxy: {unasked.why}")
+            call.outcome.peer = context.peer()
+            spent = call.spent(time.monotonic(), others=self._load.calls - 1)
+            annotated = explainer.explain(call.outcome, answer, decision.view, spent, of_the_way=not late)
+            if annotated is not None:
+                call.end(answer.code)
+                await context.abort(status_code(answer.code), annotated.text, diagnosed((), annotated))
+        if late:
+            await refuse(context, expired())

@@ -89,7 +89,7 @@ class Ending:
             text = "tfs-proxy: the deadline passed before the server had taken the whole request"
         elif self.sent_at:
             text = "tfs-proxy: the deadline passed before the server had answered"
-        elif self.waiting is not None:
+        elif self.waiting is not None or self.plane.out_of_reach:
             text = f"tfs-proxy: the deadline passed before a connection to {self.pool.target} was free"
         else:
             text = "tfs-proxy: the deadline passed before the request had arrived in full"
@@ -125,11 +125,14 @@ class Ending:
         if not self.over:
             self._answer_status(code, text, annotated=self.explained(code, text), behind=behind)
 
-    def explained(self, code: int, text: str, details: bytes = b"", others: int = 0) -> Annotated | None:
+    def explained(
+        self, code: int, text: str, details: bytes = b"", others: int = 0, *, of_the_way: bool = False
+    ) -> Annotated | None:
         """
         Ask what the proxy knows about an error that it did not decide on.
 
-        `others` are calls that were under way until now, beside those that still are.
+        `others` are calls that were under way until now, beside those that still are. `of_the_way`: only what is
+        known of the way to the server.
         """
         explainer = self.plane.explainer
         if explainer is None or not self.observed:
@@ -142,7 +145,8 @@ class Ending:
             spent = Spent(self.sent_at - self.began, now - self.sent_at, others)
         else:
             spent = Spent(now - self.began, None, others)
-        return explainer.explain(outcome, Answered(code, text, details), self.request, spent)
+        answered = Answered(code, text, details)
+        return explainer.explain(outcome, answered, self.request, spent, of_the_way=of_the_way)
 
     def _answer_status(
         self,

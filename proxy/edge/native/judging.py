@@ -8,7 +8,8 @@ flows on (`cut`) only the tail behind the last payload waits, for a second judge
 import time
 from typing import Final
 
-from proxy.edge.admission import UNLIMITED
+from proxy.core.availability import Unanswered
+from proxy.edge.admission import LEAST_SECONDS, UNLIMITED, expired
 from proxy.edge.judged import note
 from proxy.edge.metadata import warnings
 from proxy.edge.native import rpc
@@ -99,7 +100,7 @@ class Judging(Sending):
 
     async def _judge_later(self, message: bytes) -> None:
         remaining = None if self.deadline is None else self.deadline - time.monotonic()
-        decision = await self.plane.gate.judge(self.head.method, message, remaining)
+        decision = await self.plane.gate.judge(self.head.method, message, remaining, self.down)
         self.task = None
         if not self.over and self._admitted(decision):
             self.open()
@@ -157,7 +158,7 @@ class Judging(Sending):
 
     async def _judge_tail_later(self, scanner: PushScanner) -> None:
         remaining = None if self.deadline is None else self.deadline - time.monotonic()
-        decision = await self.plane.gate.judge_view(scanner.view, remaining)
+        decision = await self.plane.gate.judge_view(scanner.view, remaining, self.down)
         self.task = None
         if not self.over:
             self._tail_decided(decision)
@@ -181,11 +182,30 @@ class Judging(Sending):
             if key is not None and key.version is None:
                 self.key, self.version = key, verdict.version
         if isinstance(decision, Refuse):
-            self.refuse(decision.verdict, decision.status)
+            if decision.unasked:
+                self._refuse_unasked(decision, decision.unasked)
+            else:
+                self.refuse(decision.verdict, decision.status)
             return False
         if self.outcome.warnings:
             self.trailing = rpc.encode_metadata(warnings(self.outcome.warnings))
         return True
+
+    def _refuse_unasked(self, decision: Refuse, unasked: Unanswered) -> None:
+        """Answer for a server that did not say what to judge by; where that has a cause of its own, tell that."""
+        if self.deadline is not None and self.deadline - time.monotonic() <= LEAST_SECONDS:
+            if self.plane.out_of_reach:
+                self.expire()
+            else:
+                self.refuse(expired())
+            return
+        text = f"tfs-proxy: {unasked.why}"
+        annotated = self.explained(unasked.code, text, of_the_way=True) if decision.never_known else None
+        if annotated is None:
+            self.refuse(decision.verdict, decision.status)
+        else:
+            self._drop_upstream()
+            self._answer_status(unasked.code, text, annotated=annotated)
 
 
 def _message_in(pieces: list[Buffer], size: int) -> bytes | Pieces:

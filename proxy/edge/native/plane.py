@@ -56,6 +56,11 @@ class Plane:
             return self._local_pool
         return self.pool
 
+    @property
+    def out_of_reach(self) -> bool:
+        """Whether no connection to the server stands, and someone can say why."""
+        return self.explainer is not None and not self.explainer.connected
+
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task that is kept until it is done."""
         task = asyncio.get_running_loop().create_task(work)

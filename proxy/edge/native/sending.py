@@ -41,7 +41,7 @@ class Sending(Ending):
         now = time.monotonic()
         head = self.head
         deadline = self.deadline
-        if deadline is None or (head.timeout is not None and now - self.began < _FRESH):
+        if deadline is None or (head.timeout is not None and now - self.began < _FRESH and now < deadline):
             block = head.timed_block
         elif deadline - now <= LEAST_SECONDS:
             if self.sent_at:

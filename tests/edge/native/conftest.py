@@ -67,10 +67,14 @@ class Doorkeeper:
         """Of a view nothing is decided but what `decide_view` says."""
         return None if self.decide_view is None else self.decide_view(read())
 
-    async def judge_view(self, read: Callable[[], Any], timeout: float | None = None) -> Any:
+    async def judge_view(
+        self, read: Callable[[], Any], timeout: float | None = None, client: Any = None
+    ) -> Any:
         return self.late(read())
 
-    async def judge(self, method: str, message: bytes, timeout: float | None = None) -> Any:
+    async def judge(
+        self, method: str, message: bytes, timeout: float | None = None, client: Any = None
+    ) -> Any:
         await self.slow.wait()
         return self.decide(message)
 
