@@ -67,7 +67,7 @@ class SignatureCache:
     and, separately, the keys without one, so that invented names never push out a model that is served.
     `max_fetches` questions for keys of which nothing is known are asked at a time, and as many for those that
     are; of the former `max_strangers` may be under way or queued, and `max_strangers_each` on behalf of one
-    client. `fetch_timeout` is in seconds and bounds each question. Questions begin on demand; `stop()` ends them.
+    client, a long name counting as several. `fetch_timeout` is in seconds and bounds each question. Questions begin on demand; `stop()` ends them.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ class SignatureCache:
         clock: Callable[[], float] = time.monotonic,
         max_keys: int = 1024,
         max_fetches: int = 4,
-        max_strangers: int = 1024,
-        max_strangers_each: int = 32,
+        max_strangers: int = 2048,
+        max_strangers_each: int = 256,
         fetch_timeout: float = 5.0,
     ) -> None:
         self._client = ServingClient(channel, fetch_timeout)
@@ -296,24 +296,25 @@ class SignatureCache:
         if self._stopped:
             return _STOPPED
         known = self._is_known(key)
-        if not known:
-            strangers = self._strangers
-            if self._strangers_in_all >= self._max_strangers or strangers[client] >= self._max_strangers_each:
-                return _TOO_MANY
-            strangers[client] += 1
-            self._strangers_in_all += 1
+        if not known and not self._take_in(client, size := 1 + _name_length(key) // _LONGEST_NAME):
+            return _TOO_MANY
         loop = asyncio.get_running_loop()
         fetch = self._fetches[key] = _Fetch(self._clock(), is_recheck, loop.create_future())
         fetch.task = loop.create_task(self._run(key, fetch, known), name="signatures")
         if not known:
-            fetch.task.add_done_callback(lambda _: self._stranger_left(client))
+            fetch.task.add_done_callback(lambda _: self._take_in(client, -size))
         return fetch
 
-    def _stranger_left(self, client: Hashable) -> None:
-        self._strangers_in_all -= 1
-        self._strangers[client] -= 1
-        if not self._strangers[client]:
+    def _take_in(self, client: Hashable, size: int) -> bool:
+        """Count a question for a key of which nothing is known (less than 0: it has ended); False: too many."""
+        each, in_all = self._strangers[client] + size, self._strangers_in_all + size
+        if size > 0 and (each > self._max_strangers_each or in_all > self._max_strangers):
+            return False
+        self._strangers_in_all = in_all
+        self._strangers[client] = each
+        if not each:
             del self._strangers[client]
+        return True
 
     @staticmethod
     async def _answer(fetch: _Fetch | Unanswered, timeout: float | None) -> Answer:
@@ -366,7 +367,7 @@ class SignatureCache:
             )
         served = isinstance(entry.found, Servable)
         (self._missing if served else self._served).pop(key, None)
-        if served or len(key.model) + len(key.label or "") <= _LONGEST_NAME:
+        if served or _name_length(key) <= _LONGEST_NAME:
             _remember(self._served if served else self._missing, key, entry, self._max_keys)
         before = self._last_served.get(key)
         if isinstance(found, Servable):
@@ -374,6 +375,10 @@ class SignatureCache:
             if key.model not in self._known and len(self._known) < self._max_keys:
                 self._known = tuple(sorted((*self._known, key.model)))
         return before
+
+
+def _name_length(key: ModelKey) -> int:
+    return len(key.model) + len(key.label or "")
 
 
 def _remember(entries: OrderedDict[ModelKey, _Value], key: ModelKey, value: _Value, bound: int) -> None:
