@@ -68,6 +68,16 @@ def listen_address(value: Any) -> str:
     return f"unix:{path}"
 
 
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+
+
+def host_name(value: Any) -> str:
+    """A host name as it stands in a URL, without scheme and port."""
+    if not _HOST_NAME.fullmatch(str(value)):
+        raise SettingsError(f"{value!r} is not a host name, for example proxy or tfs-proxy.example")
+    return str(value)
+
+
 def target(value: Any) -> str:
     """A gRPC target of the server, see upstream.channel.parse_target."""
     from proxy.upstream.channel import parse_target  # grpc is not needed to print help

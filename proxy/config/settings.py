@@ -156,7 +156,7 @@ class Settings:
     admin_host: tuple[str, ...] = _setting(
         (),
         LISTEN,
-        reading.text,
+        reading.host_name,
         "NAME",
         "A host name under which the admin port may be asked, beside localhost and addresses. Repeatable.",
         multiple=True,

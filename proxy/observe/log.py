@@ -97,7 +97,7 @@ def configure(log_format: Format = "auto", level: str = "info", stream: TextIO |
 
 
 def _console(*, colors: bool) -> ConsoleRenderer:
-    """structlog's renderer, in which every value of every line passes `_printable` before colours are added."""
+    """The console renderer, in which every value of every line passes `_printable` before colours are added."""
     console = ConsoleRenderer(colors=colors, exception_formatter=_traceback)
     columns = []
     for column in console.columns:
@@ -139,8 +139,7 @@ def _traceback(stream: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
     """A traceback whose lines are indented: the message of an exception cannot pass for a line of the log."""
     written = io.StringIO()
     structlog.dev.plain_traceback(written, exc_info)
-    for line in written.getvalue().strip("\n").split("\n"):
-        stream.write(f"\n    {_printable(line)}")
+    stream.writelines(f"\n    {_printable(line)}" for line in written.getvalue().strip("\n").split("\n"))
 
 
 def _what_first(

@@ -240,8 +240,8 @@ def told_with(written: io.StringIO, name: str) -> str:
     structlog.get_logger("tfs-proxy").info(name, value=name, nested={name: [name, (name,)]}, other=Odd(name))
     logging.getLogger(name).warning("said %s", name)
     try:
-        raise ValueError(name)
-    except ValueError as error:
+        getattr(log, "absent" + name)
+    except AttributeError as error:
         log.observer_failed(object(), error)
         logging.getLogger("aiohttp.server").exception("failed with %s", name)
     return written.getvalue()
