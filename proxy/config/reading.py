@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from proxy.core.explain import closest
+from proxy.core.explain import closest, without_credentials
 from proxy.core.policy import Mode
 from proxy.core.reasons import Reason, Severity
 
@@ -22,8 +22,8 @@ _SHOWN = 120
 
 
 def shown(value: Any) -> str:
-    """A value as an error says it: as Python writes it, which escapes what could steer a terminal, and cut."""
-    written = repr(value)
+    """A value as an error says it: escaped as Python does, without credentials, and cut."""
+    written = repr(without_credentials(value) if isinstance(value, str) else value)
     return written if len(written) <= _SHOWN else f"{written[:_SHOWN]}…"
 
 

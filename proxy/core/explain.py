@@ -53,6 +53,14 @@ def escape(text: str, limit: int = 80) -> str:
     return f"{whole.group() if whole else ''}..."
 
 
+_USERINFO = re.compile(r"\A([A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.DOTALL)
+
+
+def without_credentials(address: str) -> str:
+    """`address` with `***` for what stands before its last `@`, but for a scheme: `dns://***@host`."""
+    return _USERINFO.sub(r"\1***@", address, count=1)
+
+
 def quote(text: str, limit: int = 80) -> str:
     """`text` escaped, cut and in single quotes."""
     return f"'{escape(text, limit)}'"
