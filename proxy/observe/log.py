@@ -19,6 +19,7 @@ from structlog.dev import Column, ConsoleRenderer, KeyValueColumnFormatter
 
 from proxy.core.availability import VersionStatus
 from proxy.core.drift import Drift, DriftKind
+from proxy.core.explain import printable
 from proxy.core.outputs import OutputFinding
 from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey
@@ -97,7 +98,7 @@ def configure(log_format: Format = "auto", level: str = "info", stream: TextIO |
 
 
 def _console(*, colors: bool) -> ConsoleRenderer:
-    """The console renderer, in which every value of every line passes `_printable` before colours are added."""
+    """The console renderer, in which every value of every line passes `printable` before colours are added."""
     console = ConsoleRenderer(colors=colors, exception_formatter=_traceback)
     columns = []
     for column in console.columns:
@@ -109,21 +110,8 @@ def _console(*, colors: bool) -> ConsoleRenderer:
     return console
 
 
-def _printable(text: str) -> str:
-    """`text` with escapes for what Unicode calls not printable.
-
-    That is C0 and C1 controls (and so every ANSI sequence), line and paragraph separators, bidirectional overrides
-    and other format characters, lone surrogates and what is not assigned.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text
-    )
-
-
 def _words(value: object) -> str:
-    return _printable(str(value))
+    return printable(str(value))
 
 
 def _value(value: object) -> str:
@@ -132,14 +120,14 @@ def _value(value: object) -> str:
         value = str(value)
         if value.isprintable() and not set(value) & set(" =\"'"):
             return value
-    return _printable(repr(value))
+    return printable(repr(value))
 
 
 def _traceback(stream: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
     """A traceback whose lines are indented: the message of an exception cannot pass for a line of the log."""
     written = io.StringIO()
     structlog.dev.plain_traceback(written, exc_info)
-    stream.writelines(f"\n    {_printable(line)}" for line in written.getvalue().strip("\n").split("\n"))
+    stream.writelines(f"\n    {printable(line)}" for line in written.getvalue().strip("\n").split("\n"))
 
 
 def _what_first(

@@ -137,7 +137,7 @@ class Connections:
         self.bounds = bounds
         self._full = full
         self._told_at = -_QUIET_SECONDS
-        self._open: dict[Connection, asyncio.BaseTransport] = {}
+        self._open: dict[Connection, asyncio.Transport] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -155,9 +155,7 @@ class Connections:
                 key=lambda each: (each.answering and not each.writing_paused, -shares[each.host]),
             )
             # Its end is told to it later; its place is free now.
-            transport = self._open.pop(last)
-            assert isinstance(transport, asyncio.Transport)
-            transport.abort()
+            self._open.pop(last).abort()
             now = time.monotonic()
             if now - self._told_at >= _QUIET_SECONDS:
                 self._told_at = now

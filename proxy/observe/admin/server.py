@@ -45,8 +45,6 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
 }
 _SHUTDOWN_SECONDS = 1.0
-_BACKLOG = 32
-"""Taken at one go, and so less than may be open: what has just come is heard before it can be pushed out again."""
 
 ADMIN_CONNECTIONS_FULL: Final = "admin_connections_full"
 
@@ -110,7 +108,7 @@ class AdminServer:
         await self._runner.setup()
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                self._connection, self._host, self._port, backlog=_BACKLOG
+                self._connection, self._host, self._port
             )
         except OSError as error:
             await self._runner.cleanup()
