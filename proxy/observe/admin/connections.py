@@ -8,6 +8,7 @@ Law: knows octets, times and aiohttp's protocol; what is asked and answered is s
 """
 
 import asyncio
+import resource
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -28,6 +29,18 @@ class Bounds(NamedTuple):
 
 
 BOUNDS: Final = Bounds()
+
+_LEAST: Final = 4
+_PART: Final = 16
+
+
+def affordable() -> Bounds:
+    """The bounds of a process that may open few files: the admin port takes one in 16 of them (RLIMIT_NOFILE)."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return BOUNDS
+    return BOUNDS._replace(connections=max(_LEAST, min(BOUNDS.connections, soft // _PART)))
+
 
 _FIELD_OCTETS: Final = 8190
 """Cookies of other services on localhost come along, and may be long."""

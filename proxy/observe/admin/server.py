@@ -31,7 +31,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from proxy.observe.admin.connections import BOUNDS, Bounds, Connection, Connections
+from proxy.observe.admin.connections import Bounds, Connection, Connections, affordable
 from proxy.observe.admin.hosts import Asked, Hosts
 from proxy.observe.admin.views import STYLE_HASH, Sources, model_json, page, readiness_text
 
@@ -87,7 +87,7 @@ class AdminServer:
         host: str = "127.0.0.1",
         port: int = 8601,
         names: Collection[str] = (),
-        bounds: Bounds = BOUNDS,
+        bounds: Bounds | None = None,
     ) -> None:
         self._registry = registry
         self._sources = sources
@@ -95,7 +95,7 @@ class AdminServer:
         self._host = host
         self._port = port
         self._hosts = Hosts((host, *names))
-        self._connections = Connections(_HEADERS, self._full, bounds)
+        self._connections = Connections(_HEADERS, self._full, bounds or affordable())
         self._server: asyncio.Server | None = None
         self._scraping = asyncio.Lock()
         self._runner = web.AppRunner(self._app(), handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import resource
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -11,7 +12,7 @@ import pytest
 import structlog
 
 from proxy.core.availability import VersionStatus
-from proxy.observe.admin.connections import BOUNDS, Bounds
+from proxy.observe.admin.connections import BOUNDS, Bounds, affordable
 from proxy.observe.admin.server import AdminServer
 from proxy.observe.admin.views import Check, ModelListing, Setting, Sources
 from proxy.observe.metrics import Metrics
@@ -27,7 +28,7 @@ Start = Callable[..., Awaitable[int]]
 async def start() -> AsyncIterator[Start]:
     servers = []
 
-    async def start(bounds: Bounds = BOUNDS, names: tuple[str, ...] = (), *, large: bool = False) -> int:
+    async def start(bounds: Bounds | None = None, names: tuple[str, ...] = (), *, large: bool = False) -> int:
         error = "x" * LARGE if large else ""
         sources = Sources(
             lambda: [Check("upstream", ok=False, text="secret.internal:8500 refuses")],
@@ -259,6 +260,16 @@ async def test_of_many_peers_the_one_with_most_connections_makes_room(start, con
     few[1].write(request())
     assert (await asyncio.wait_for(few[0].readuntil(b"ok\n"), 10)).startswith(b"HTTP/1.1 200")
     few[1].transport.abort()
+
+
+@pytest.mark.parametrize(("files", "connections"), [(20, 4), (64, 4), (256, 16), (1024, 64), (4096, 64)])
+def test_where_few_files_may_be_open_the_admin_port_takes_few_of_them(files, connections):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, before[1]))
+    try:
+        assert affordable().connections == connections
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 # === names ===
