@@ -229,6 +229,7 @@ class Proxy:
             version=version("tfs-proxy"),
             host=host.strip("[]"),
             port=int(port),
+            names=self._settings.admin_host,
         )
         return Addresses(self._edge.address, f"{host}:{await self._admin.start()}")
 

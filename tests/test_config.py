@@ -1,8 +1,13 @@
 """Settings: what they accept, what the file may say, and the sentence for everything else."""
 
+import contextlib
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.config import DECLARED, ModelSettings, Settings, SettingsError, about, plain, read_file
 from proxy.core.policy import Mode
@@ -189,6 +194,118 @@ def test_a_mistake_in_the_file_is_named_with_the_file(write, text, sentence):
         read_file(path)
     assert str(caught.value).startswith(str(path))
     assert sentence in str(caught.value)
+
+
+def _laughs(levels: int, each: str) -> str:
+    lines = ["x0: &x0 [a, b, c, d, e, f, g, h, i]"]
+    lines += [each.format(level, level - 1) for level in range(1, levels)]
+    return "\n".join(lines)
+
+
+HOSTILE = {
+    "nested sequences": ("[" * 2000, "line 1, column 21: nested more than 20 deep"),
+    "nested mappings": ("{a: " * 2000, "nested more than 20 deep"),
+    "nested blocks": ("\n".join(" " * i + "a:" for i in range(1000)), "nested more than 20 deep"),
+    "nested keys": ("? " * 2000 + "a", "nested more than 20 deep"),
+    "aliases": (_laughs(9, "x{0}: &x{0} [" + ", ".join(["*x{1}"] * 9) + "]"), "more than 100000 values"),
+    "aliases in a setting": (
+        _laughs(9, "x{0}: &x{0} [" + ", ".join(["*x{1}"] * 9) + "]") + "\nupstream: *x8",
+        "more than 100000 values",
+    ),
+    "merges": (
+        "x0: &x0 {a: 1}\n"
+        + "\n".join(f"x{i}: &x{i} {{<<: [{', '.join([f'*x{i - 1}'] * 9)}]}}" for i in range(1, 9)),
+        "more than 100000 values",
+    ),
+    "an anchor within itself": ("models: &m {a: *m}", "*m stands within what it names"),
+    "an anchor within itself, deeper": ("&m [[{a: [*m]}]]", "*m stands within what it names"),
+    "an anchor that is none": ("mode: *m", "found undefined alias"),
+    "a key twice": ("mode: off\nmode: observe", "line 2, column 1: 'mode' stands there twice"),
+    "a key twice, deeper": ("models: {m: {mode: off}, m: {}}", "'m' stands there twice"),
+    "a key twice, written differently": ("admin-listen: 1.2.3.4:5\nadmin_listen: 1.2.3.4:5", "twice"),
+    "a key that is a list": ("[a, b]: c", "found unhashable key"),
+    "a tag": ("mode: !!timestamp x", "settings have no tags"),
+    "a tag of Python": ("mode: !!python/object/apply:os.system [true]", "settings have no tags"),
+    "an own tag": ("mode: !x off", "settings have no tags"),
+    "a date that is none": ("mode: 2026-99-99", "a value cannot be read"),
+    "a number of many digits": (f"max_batch: {'9' * 5000}", "a value cannot be read"),
+    "a tab": ("models:\n\tm:\n\t\tmode: off", "YAML is indented with spaces"),
+    "a control character": ("mode: \x1b[31m", "unacceptable character"),
+    "two documents": ("mode: off\n---\nmode: off", "expected a single document"),
+    "never closed": ("models: {m: {", "line 1"),
+    "a long value": (f"mode: {'x' * 100_000}", "is none of enforce"),
+    "a large value": (f"mode: [{'x, ' * 50_000}]", "is none of enforce"),
+    "a long key": (f"? {'x' * 100_000}\n: 1", "unknown key"),
+    "a model name with escapes": ('models: {"a\\e[31m": {mode: loud}}', "is none of"),
+    "a bound that no float holds": (
+        f"models: {{m: {{inputs: {{x: {{min: {10**400}}}}}}}}}",
+        "a float can hold",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), HOSTILE.values(), ids=HOSTILE)
+def test_a_file_that_is_made_to_hurt_is_refused_in_one_sentence_and_at_once(write, text, sentence):
+    path = write(text)
+    began = time.monotonic()
+    with pytest.raises(SettingsError) as caught:
+        read_file(path)
+    assert time.monotonic() - began < 10
+    told = str(caught.value)
+    assert told.startswith(str(path))
+    assert sentence in told
+    assert told.isprintable(), "one line"
+    assert len(told) < 1000
+
+
+@pytest.mark.parametrize("octets", [b"mode: \xff", b"\xff\xfem\0o\0", b"a: 1\nb: \xc3\x28", b"\xed\xa0\x80"])
+def test_a_file_that_is_not_utf_8_is_told_so_with_the_line(tmp_path, octets):
+    path = tmp_path / "proxy.yaml"
+    path.write_bytes(octets)
+    with pytest.raises(SettingsError, match=r"is not YAML: line \d+ is not UTF-8 text$"):
+        read_file(path)
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    path = tmp_path / "proxy.yaml"
+    path.write_bytes(b"\xef\xbb\xbfmode: off")
+    assert read_file(path) == {"mode": Mode.OFF}
+
+
+def test_a_file_is_not_read_without_end():
+    with pytest.raises(SettingsError, match="is longer than 1 MiB"):
+        read_file(Path("/dev/zero"))
+
+
+def test_anchors_and_merges_stay_of_use(write):
+    text = """
+    models:
+      a: &all {mode: observe, max_batch: 4}
+      b: *all
+      c: {<<: *all, max_batch: 8}
+    """
+    models = read_file(write(text))["models"]
+    assert models["a"] == models["b"] == ModelSettings(Mode.OBSERVE, {}, 4)
+    assert models["c"] == ModelSettings(Mode.OBSERVE, {}, 8)
+
+
+@given(st.text() | st.text("[]{}:&*?-!|>'\"#%@ \n\tabc<0189.~"))
+def test_whatever_a_file_holds_is_read_or_refused_in_a_sentence(text):
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+        file.write(text)
+        file.flush()
+        with contextlib.suppress(SettingsError):
+            read_file(Path(file.name))
+
+
+@pytest.mark.parametrize("setting", DECLARED, ids=lambda setting: setting.name)
+@given(
+    value=st.text()
+    | st.from_regex(r"[0-9]{0,9000}|[^:]*:[0-9]{1,9000}|[0-9.eE+-]+[kKMG]?i?B?", fullmatch=True)
+)
+def test_whatever_a_setting_is_given_is_read_or_refused_in_a_sentence(setting, value):
+    with contextlib.suppress(SettingsError):
+        about(setting).parse(value)
 
 
 def test_a_missing_file_is_named(tmp_path):

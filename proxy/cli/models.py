@@ -17,6 +17,7 @@ from proxy.cli.asking import UPSTREAM_SETTINGS, ask
 from proxy.cli.settings import CONTEXT, effective, takes
 from proxy.cli.tables import new_table, open_console
 from proxy.core.availability import AVAILABLE, LOADING_STATES, VersionStatus
+from proxy.core.explain import without_credentials
 from proxy.upstream.client import ServingClient
 
 _ADMIN = "127.0.0.1:8601"
@@ -88,7 +89,7 @@ def _names_at(admin: str) -> Iterable[str]:
         return names
     raise click.UsageError(
         "no model to ask for: TensorFlow Serving cannot list its models. Name them with --model NAME "
-        f"(repeatable) or in a --config file; a running tfs-proxy was asked at {url}, {problem}"
+        f"(repeatable) or in a --config file; a running tfs-proxy was asked at {without_credentials(url)}, {problem}"
     )
 
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from proxy.cli.asking import PATIENCE, UPSTREAM_SETTINGS, CannotAskError, tls_of
-from proxy.cli.settings import CONTEXT, effective, takes
+from proxy.cli.settings import CONTEXT, TARGET, effective, takes
 from proxy.cli.tables import new_table, open_console
 from proxy.config import Settings
 from proxy.core.explain import escape
@@ -52,6 +52,7 @@ Examples:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option(
     "--against",
+    type=TARGET,
     required=True,
     metavar="HOST:PORT",
     allow_from_autoenv=False,
@@ -65,7 +66,11 @@ Examples:
     help="Ask it for this version, whatever was recorded.",
 )
 @click.option(
-    "--baseline", metavar="HOST:PORT", allow_from_autoenv=False, help="The server to compare it with."
+    "--baseline",
+    type=TARGET,
+    metavar="HOST:PORT",
+    allow_from_autoenv=False,
+    help="The server to compare it with.",
 )
 @click.option(
     "--baseline-version",

@@ -49,6 +49,10 @@ class _Setting(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
+TARGET: Final = _Setting(next(about(setting) for setting in DECLARED if setting.name == "upstream"))
+"""The type of an option that names a server, read as --upstream is."""
+
+
 class SettingsCommand(click.Command):
     """A command that takes every setting; its help shows them in groups."""
 

@@ -1,19 +1,21 @@
 """The YAML file with settings: the same names, and `models` for single models.
 
-Law: whatever is wrong with it is a SettingsError that names the file, the key and the nearest key there is.
+Law: whatever is wrong with it is a SettingsError that names the file, the key and the nearest key there is. What
+YAML may hold is document.py's business.
 """
 
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from proxy.config import reading
-from proxy.config.reading import SettingsError
+from proxy.config.document import read_document
+from proxy.config.reading import SettingsError, shown
 from proxy.config.settings import DECLARED, ModelSettings, about
 from proxy.core.explain import closest
 from proxy.core.reasons import Reason, Severity
 from proxy.core.values import InputPolicy, StringKind
+
+_LONGEST_NAME = 100
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -21,12 +23,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
     Raises SettingsError, naming the file and the nearest key for one that does not exist.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not YAML: {error}") from error
+    content = read_document(path)
     found: dict[str, Any] = {}
     declared = {setting.name: about(setting) for setting in DECLARED}
     for key, value in _section(content, str(path), [*declared, "models"]).items():
@@ -56,9 +53,15 @@ def _section(value: Any, where: str, keys: list[str]) -> dict[str, Any]:
         if key not in keys:
             near = closest(key, keys)
             hint = f"did you mean {near!r}?" if near else f"known are {', '.join(sorted(keys))}"
-            raise SettingsError(f"{where}: unknown key {written!r}; {hint}")
+            raise SettingsError(f"{where}: unknown key {shown(written)}; {hint}")
+        if key in section:
+            raise SettingsError(f"{where}: {key} stands there twice, with `-` and with `_`")
         section[key] = content
     return section
+
+
+def _name(key: Any) -> str:
+    return shown(key) if not str(key).isprintable() or len(str(key)) > _LONGEST_NAME else str(key)
 
 
 def _items(value: Any) -> list[Any]:
@@ -76,27 +79,30 @@ def _inputs(value: Any, where: str) -> dict[str, InputPolicy]:
         raise SettingsError(f"{where} must map aliases to settings, such as `images: {{min: 0, max: 1}}`")
     inputs = {}
     for alias, content in (value or {}).items():
-        here = f"{where}: {alias}"
+        here = f"{where}: {_name(alias)}"
         section = _section(content, here, ["min", "max", "kind"])
         low, high = (_bound(section.get(key), f"{here}: {key}") for key in ("min", "max"))
         if low is not None and high is not None and low > high:
             raise SettingsError(f"{here}: min {low:g} is more than max {high:g}")
         kind = section.get("kind")
         if kind is not None and kind not in [*StringKind]:
-            raise SettingsError(f"{here}: kind is one of {', '.join(StringKind)}, not {kind!r}")
+            raise SettingsError(f"{here}: kind is one of {', '.join(StringKind)}, not {shown(kind)}")
         inputs[str(alias)] = InputPolicy(low, high, StringKind(kind) if kind else None)
     return inputs
 
 
 def _bound(value: Any, where: str) -> float | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise SettingsError(f"{where} must be a number, not {value!r}")
-    return None if value is None else float(value)
+        raise SettingsError(f"{where} must be a number, not {shown(value)}")
+    try:
+        return None if value is None else float(value)
+    except OverflowError:
+        raise SettingsError(f"{where} must be a number that a float can hold") from None
 
 
 def _sample(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SettingsError(f"sample must be 1 (every request) or more, not {value!r}")
+        raise SettingsError(f"sample must be 1 (every request) or more, not {shown(value)}")
     return value
 
 
@@ -107,7 +113,7 @@ def _models(value: Any, path: str) -> dict[str, ModelSettings]:
         )
     models = {}
     for name, content in value.items():
-        where = f"{path}: models: {name}"
+        where = f"{path}: models: {_name(name)}"
         section = _section(content, where, ["mode", "severities", "max_batch", "inputs", "sample"])
         try:
             models[str(name)] = ModelSettings(

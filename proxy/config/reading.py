@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from proxy.core.explain import closest
+from proxy.core.explain import closest, without_credentials
 from proxy.core.policy import Mode
 from proxy.core.reasons import Reason, Severity
 
@@ -18,10 +18,19 @@ class SettingsError(ValueError):
     """A setting that cannot be used; the text says which, why and what would do."""
 
 
+_SHOWN = 120
+
+
+def shown(value: Any) -> str:
+    """A value as an error says it: escaped as Python does, without credentials, and cut."""
+    written = repr(without_credentials(value) if isinstance(value, str) else value)
+    return written if len(written) <= _SHOWN else f"{written[:_SHOWN]}…"
+
+
 def text(value: Any) -> str:
     """A text that is not empty."""
     if not isinstance(value, str) or not value:
-        raise SettingsError(f"{value!r} is not a text")
+        raise SettingsError(f"{shown(value)} is not a text")
     return value
 
 
@@ -34,16 +43,19 @@ def yes_no(value: Any) -> bool:
         return True
     if word in {"0", "false", "no", "off"}:
         return False
-    raise SettingsError(f"{value!r} is neither true nor false")
+    raise SettingsError(f"{shown(value)} is neither true nor false")
+
+
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 def address(value: Any) -> str:
     """HOST:PORT; an IPv6 host in brackets."""
     host, colon, port = str(value).rpartition(":")
-    if not (host and colon and port.isascii() and port.isdecimal() and int(port) < 65536):
-        raise SettingsError(f"{value!r} is not HOST:PORT, for example 0.0.0.0:8600 or [::]:8600")
+    if not (host and colon and _PORT.fullmatch(port) and int(port) < 65536):
+        raise SettingsError(f"{shown(value)} is not HOST:PORT, for example 0.0.0.0:8600 or [::]:8600")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise SettingsError(f"{value!r}: an IPv6 address stands in brackets, for example [::1]:8600")
+        raise SettingsError(f"{shown(value)}: an IPv6 address stands in brackets, for example [::1]:8600")
     return str(value)
 
 
@@ -60,12 +72,24 @@ def listen_address(value: Any) -> str:
     if path.startswith("//"):
         path = path.removeprefix("//")
         if not path.startswith("/"):
-            raise SettingsError(f"{value!r}: three slashes or none, for example unix:///run/tfs-proxy.sock")
+            raise SettingsError(
+                f"{shown(value)}: three slashes or none, for example unix:///run/tfs-proxy.sock"
+            )
     if not path or path.endswith("/") or "\0" in path:
-        raise SettingsError(f"{value!r} names no socket, for example unix:/run/tfs-proxy.sock")
+        raise SettingsError(f"{shown(value)} names no socket, for example unix:/run/tfs-proxy.sock")
     if len(path.encode()) > _LONGEST_PATH:
-        raise SettingsError(f"{value!r}: the path of a socket has at most {_LONGEST_PATH} bytes")
+        raise SettingsError(f"{shown(value)}: the path of a socket has at most {_LONGEST_PATH} bytes")
     return f"unix:{path}"
+
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+
+
+def host_name(value: Any) -> str:
+    """A host name as it stands in a URL, without scheme and port."""
+    if not _HOST_NAME.fullmatch(str(value)):
+        raise SettingsError(f"{shown(value)} is not a host name, for example proxy or tfs-proxy.example")
+    return str(value)
 
 
 def target(value: Any) -> str:
@@ -78,13 +102,18 @@ def target(value: Any) -> str:
         raise SettingsError(str(error)) from error
 
 
+def _path(path: Path) -> str:
+    return str(path) if str(path).isprintable() and len(str(path)) <= _SHOWN else shown(str(path))
+
+
 def file(value: Any) -> Path:
     """A file that can be read."""
     path = Path(str(value))
     try:
         path.open("rb").close()
-    except OSError as error:
-        raise SettingsError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise SettingsError(f"cannot read {_path(path)}: {why.lower()}") from error
     return path
 
 
@@ -92,7 +121,7 @@ def folder(value: Any) -> Path:
     """A folder, which need not exist yet."""
     path = Path(text(value))
     if path.exists() and not path.is_dir():
-        raise SettingsError(f"{path} is not a folder")
+        raise SettingsError(f"{_path(path)} is not a folder")
     return path
 
 
@@ -100,9 +129,9 @@ def _at_least(value: Any, least: float, unit: str) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise SettingsError(f"{value!r} is not a number of {unit}") from None
+        raise SettingsError(f"{shown(value)} is not a number of {unit}") from None
     if isinstance(value, bool) or not least <= number < float("inf"):
-        raise SettingsError(f"{value} is not a number of {unit}, at least {least:g}")
+        raise SettingsError(f"{shown(value)} is not a number of {unit}, at least {least:g}")
     return number
 
 
@@ -125,7 +154,7 @@ def count(value: Any) -> int:
     """A whole number, 0 or more."""
     whole = _at_least(value, 0, "things")
     if whole != int(whole):
-        raise SettingsError(f"{value} is not a whole number")
+        raise SettingsError(f"{shown(value)} is not a whole number")
     return int(whole)
 
 
@@ -135,6 +164,7 @@ def limit(value: Any) -> int:
 
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMG])(i?)B?|B)?", re.IGNORECASE)
+_LONGEST_NUMBER = 20
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3}
 
 
@@ -145,8 +175,10 @@ def size(value: Any) -> int:
         return -1
     match = _SIZE.fullmatch(written)
     if match is None or isinstance(value, bool):
-        raise SettingsError(f"{value!r} is not a size, for example 64MiB, 1GiB or -1 for no limit")
+        raise SettingsError(f"{shown(value)} is not a size, for example 64MiB, 1GiB or -1 for no limit")
     number, unit, binary = match.groups()
+    if len(number) > _LONGEST_NUMBER:
+        raise SettingsError(f"{shown(value)} is not a size that a machine could have")
     return int(float(number) * (1024 if binary else 1000) ** _UNITS[(unit or "").upper()])
 
 
@@ -158,7 +190,7 @@ def share(value: Any) -> float:
     except ValueError:
         number = -1.0
     if isinstance(value, bool) or not 0 < number <= 1:
-        raise SettingsError(f"{value!r} is not a share above 0 and up to 1, for example 0.01 or 1%")
+        raise SettingsError(f"{shown(value)} is not a share above 0 and up to 1, for example 0.01 or 1%")
     return number
 
 
@@ -177,7 +209,7 @@ def capture_bytes(value: Any) -> int:
     """Bytes, also as 64MiB, but not without a limit; raises SettingsError."""
     number = size(value)
     if number < 0:
-        raise SettingsError(f"{value!r}: captures need a limit, for example 256MiB")
+        raise SettingsError(f"{shown(value)}: captures need a limit, for example 256MiB")
     return number
 
 
@@ -188,7 +220,7 @@ def one_of(*words: str) -> Callable[[Any], str]:
         # An unquoted `off` in YAML is False.
         word = "off" if value is False else str(value)
         if word not in words:
-            raise SettingsError(f"{word!r} is none of {', '.join(words)}")
+            raise SettingsError(f"{shown(word)} is none of {', '.join(words)}")
         return word
 
     return parse
@@ -207,7 +239,7 @@ def severity(value: Any) -> tuple[Reason, Severity]:
     except ValueError:
         near = closest(str(name), Reason)
         raise SettingsError(
-            f"{name!r} is not a reason"
+            f"{shown(name)} is not a reason"
             + (f"; did you mean {near}?" if near else "; `tfs-proxy serve --help` shows the form")
         ) from None
     try:

@@ -53,6 +53,27 @@ def escape(text: str, limit: int = 80) -> str:
     return f"{whole.group() if whole else ''}..."
 
 
+def printable(text: str) -> str:
+    """`text` on one line and with nothing in it that steers a terminal: an escape for what is not printable.
+
+    Unicode counts C0 and C1 controls (and so every ANSI sequence) to that, line and paragraph separators,
+    bidirectional overrides and other format characters, lone surrogates and what is not assigned.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text
+    )
+
+
+_USERINFO = re.compile(r"\A([A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.DOTALL)
+
+
+def without_credentials(address: str) -> str:
+    """`address` with `***` for what stands before its last `@`, but for a scheme: `dns://***@host`."""
+    return _USERINFO.sub(r"\1***@", address, count=1)
+
+
 def quote(text: str, limit: int = 80) -> str:
     """`text` escaped, cut and in single quotes."""
     return f"'{escape(text, limit)}'"

@@ -16,15 +16,23 @@ UNARY_METHODS: Final[frozenset[str]] = frozenset(
 )
 """TF Serving's own methods with one request and one response; every other method is relayed as a stream."""
 
-STATE_CHANGING_METHODS: Final = frozenset({"/tensorflow.serving.ModelService/HandleReloadConfigRequest"})
-"""What unloads models and, with one absent path, blocks the server's threads for ever (measured)."""
+HARMLESS_METHODS: Final = frozenset({"/tensorflow.serving.ModelService/GetModelStatus"})
+"""What may be asked of a guarded service."""
 
-STATE_CHANGING_SERVICES: Final = ("/tensorflow.ProfilerService/",)
-"""tensorflow_model_server registers TensorFlow's profiler on the same port (`server.cc`): it slows the server
-down and writes files to a path that the caller chooses.
+GUARDED_SERVICES: Final = ("/tensorflow.serving.ModelService/", "/tensorflow.ProfilerService/")
+"""Services that change the server, so that only what is known to be harmless passes, whatever they learn later.
+
+ModelService unloads models and, with one absent path, blocks the server's threads for ever (measured).
+tensorflow_model_server registers TensorFlow's profiler on the same port (`server.cc`): it slows the server down and
+writes files to a path that the caller chooses.
 """
 
 
 def changes_state(method: str) -> bool:
-    """Whether a method changes the server, so that only an operator needs it."""
-    return method in STATE_CHANGING_METHODS or method.startswith(STATE_CHANGING_SERVICES)
+    """Whether a method may change the server, so that only an operator needs it.
+
+    Compared octet by octet, because gRPC core does so: it looks the path up in a map of the registered ones
+    (`src/core/server/server.cc`, `Server::GetRegisteredMethod`). Another case, a second or a trailing slash, a
+    percent-encoding or a URI in the path is another method there, one that does not exist.
+    """
+    return method.startswith(GUARDED_SERVICES) and method not in HARMLESS_METHODS

@@ -2,19 +2,24 @@
 
 Law: one line per refusal, none per success unless asked, and no more than so many a second of each kind,
 however many bad requests come: what is left out is counted in the next line. Never tensor values, never
-metadata values; a traceback carries no local variables, because they would be both.
+metadata values; a traceback carries no local variables, because they would be both. Whatever is not printable
+is written as an escape, wherever it came from, so that no name can steer a terminal or forge a line.
 """
 
+import io
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Literal, TextIO
 
 import structlog
+from structlog.dev import Column, ConsoleRenderer, KeyValueColumnFormatter
 
 from proxy.core.availability import VersionStatus
 from proxy.core.drift import Drift, DriftKind
+from proxy.core.explain import printable
 from proxy.core.outputs import OutputFinding
 from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey
@@ -59,18 +64,14 @@ def configure(log_format: Format = "auto", level: str = "info", stream: TextIO |
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: list[structlog.typing.Processor] = (
-        [
-            structlog.dev.ConsoleRenderer(
-                colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
-        ]
+        [_console(colors=stream.isatty())]
         if console
         else [
             structlog.processors.ExceptionRenderer(
                 structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
             ),
             _what_first,
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(ensure_ascii=True),
         ]
     )
     handler = logging.StreamHandler(stream)
@@ -94,6 +95,39 @@ def configure(log_format: Format = "auto", level: str = "info", stream: TextIO |
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+def _console(*, colors: bool) -> ConsoleRenderer:
+    """The console renderer, in which every value of every line passes `printable` before colours are added."""
+    console = ConsoleRenderer(colors=colors, exception_formatter=_traceback)
+    columns = []
+    for column in console.columns:
+        formatter = column.formatter
+        if isinstance(formatter, KeyValueColumnFormatter):
+            formatter = replace(formatter, value_repr=_words if column.key else _value)
+        columns.append(Column(column.key, formatter))
+    console.columns = columns
+    return console
+
+
+def _words(value: object) -> str:
+    return printable(str(value))
+
+
+def _value(value: object) -> str:
+    """A value behind `key=`: a word as it is, everything else as Python writes it."""
+    if isinstance(value, str):
+        value = str(value)
+        if value.isprintable() and not set(value) & set(" =\"'"):
+            return value
+    return printable(repr(value))
+
+
+def _traceback(stream: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    """A traceback whose lines are indented: the message of an exception cannot pass for a line of the log."""
+    written = io.StringIO()
+    structlog.dev.plain_traceback(written, exc_info)
+    stream.writelines(f"\n    {printable(line)}" for line in written.getvalue().strip("\n").split("\n"))
 
 
 def _what_first(

@@ -16,10 +16,16 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from proxy.core.explain import without_credentials
+
 _SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:")
 """Target schemes of gRPC (grpc/doc/naming.md) that lead to a server of one's own."""
 
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})")
+
+_HIDDEN = "***@"
+_USERINFO = re.compile(r"(?<=://)[^/]*@")
+"""What stands before the @ of an authority (dns://user:secret@nameserver/host:port). gRPC has no use for it."""
 
 KEEPALIVE_SECONDS = 310
 """How long a connection with calls may be silent before it is pinged. Servers of gRPC's core answer pings more
@@ -60,9 +66,11 @@ class Tls:
 def parse_target(text: str) -> str:
     """The gRPC target for `host:port`, `[ipv6]:port`, `dns:///host:port`, `ipv4:…`, `ipv6:…` or `unix:path`.
 
-    Raises ValueError with a sentence for a person.
+    Credentials in it are forgotten here, and `***` stands in their place: a target is shown in settings, logs,
+    statuses and metrics, and nothing is to be kept out of any of them. Raises ValueError with a sentence for a person,
+    which holds none either.
     """
-    target = text.strip()
+    target = _USERINFO.sub(_HIDDEN, text.strip(), count=1)
     if target.startswith(("unix:", "unix-abstract:")):
         if not target.partition(":")[2].strip("/"):
             raise ValueError(
@@ -78,7 +86,7 @@ def parse_target(text: str) -> str:
         # Credentials in a URL are not for a terminal or a log.
         example = rest.rpartition("@")[2].partition("/")[0] or "localhost:8500"
         raise ValueError(
-            f"upstream target must not have a scheme such as {found + '://'!r}: write {example!r} "
+            f"upstream target must not have a scheme such as {without_credentials(found) + '://'!r}: write {example!r} "
             "(gRPC is not addressed by URLs; TLS is a setting of its own)"
         )
     for each in address.split(",") if scheme in {"ipv4:", "ipv6:"} else (address,):
@@ -109,7 +117,7 @@ def open_channel(target: str, tls: Tls | None = None, *, http_proxy: bool = Fals
     `http_proxy` obeys the `http_proxy` family of environment variables. Connects on first use. Raises
     ValueError for a bad target or an unusable certificate file.
     """
-    target = parse_target(target)
+    target = parse_target(target).replace(f"://{_HIDDEN}", "://", 1)
     options = [*_OPTIONS, ("grpc.enable_http_proxy", int(http_proxy))]
     if not target.startswith(("localhost:", "dns:///localhost:", "unix")):
         # All addresses behind a name take part; gRPC's default stays with the first that answers. On

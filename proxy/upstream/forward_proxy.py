@@ -65,7 +65,9 @@ def _named(environ: Mapping[str, str]) -> tuple[str, SplitResult] | None:
         return None
     try:
         url = urlsplit(environ[variable])
-        usable = url.scheme == "http" and url.hostname and url.port != 0
+        # Credentials with an unescaped / ? or # look like the host; whatever came of it would show them.
+        cut_short = "@" in url.path + url.query + url.fragment
+        usable = url.scheme == "http" and url.hostname and url.port != 0 and not cut_short
     except ValueError:
         return None
     return (variable, url) if usable else None

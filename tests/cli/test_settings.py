@@ -129,3 +129,13 @@ def test_a_command_can_take_some_settings_only(file):
 
     result = CliRunner().invoke(command, ["--config", file])
     assert result.output == "file:1 enforce ['model', 'upstream']\n"
+
+
+@pytest.mark.parametrize("command", ["config", "serve"])
+def test_a_file_that_nests_without_end_is_wrong_usage_and_no_traceback(tmp_path, command):
+    path = tmp_path / "proxy.yaml"
+    path.write_text("[" * 2000)
+    result = run(command, "--config", str(path))
+    assert result.exit_code == 2
+    assert isinstance(result.exception, SystemExit)
+    assert "nested more than 20 deep" in result.output

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from proxy.config import DECLARED
+from proxy.observe.admin.hosts import Asked, Hosts
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -69,7 +70,11 @@ def test_prometheus_scrapes_the_admin_port_of_the_proxy():
     config = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
     (target,) = config["scrape_configs"][0]["static_configs"][0]["targets"]
     host, _, port = target.partition(":")
-    assert SERVICES[host]["environment"]["TFS_PROXY_ADMIN_LISTEN"].endswith(f":{port}")
+    environment = SERVICES[host]["environment"]
+    assert environment["TFS_PROXY_ADMIN_LISTEN"].endswith(f":{port}")
+    names = environment["TFS_PROXY_ADMIN_HOST"].split()
+    assert Hosts(names).judge("/metrics", [target]) is Asked.KNOWN
+    assert Hosts().judge("/metrics", [target]) is not Asked.KNOWN
 
 
 def test_the_proxy_may_take_as_long_to_stop_as_it_was_told_to():

@@ -197,6 +197,95 @@ def test_a_traceback_never_shows_local_variables(stream, log_format):
     assert "s3cret" not in written.getvalue().replace('password = "s3cret"', "")
 
 
+STEERING = {
+    "ansi": "\x1b[2J\x1b[31mred",
+    "osc": "\x1b]0;title\x07",
+    "c1 csi": "\x9b31mred",
+    "newline": "a\nb",
+    "return": "good\rbad",
+    "next line": "a\x85b",
+    "line separator": "a\u2028b\u2029c",
+    "vertical tab": "a\x0b\x0cb",
+    "backspace": "bad\x08\x08\x08good",
+    "delete": "a\x7fb",
+    "bidi override": "a\u202eb\u2066c",
+    "zero width": "a\u200bb\ufeffc",
+    "tag": "a\U000e0041",
+    "lone surrogate": "a\udc9bb",
+    "nul": "a\0b",
+}
+
+
+def told_with(written: io.StringIO, name: str) -> str:
+    """Every way in which a text from outside gets into the log, each with `name` in it."""
+    log = CallLog(access_log=True)
+    log.call_ended(
+        Outcome(
+            f"/{name}/Predict",
+            code=3,
+            peer=name,
+            model=name,
+            signature=name,
+            refusal=Verdict((violation(),)),
+            text=f"1 problem: {name}",
+        )
+    )
+    other = Violation(Reason.INPUT_UNKNOWN, name, f"input {name}", name, name, name)
+    log.call_ended(Outcome(PREDICT, model=name, warnings=(other,), would_refuse=(other,)))
+    log.upstream_out_of_reach("UPSTREAM_UNREACHABLE", name)
+    log.versions_changed(name, (VersionStatus(1, name, 2, name),))
+    log.signature_drifted(Drift(name, 1, 2, (Difference(name, Change.INPUT_REMOVED, True, name),)))
+    log.signature_fetched(ModelKey(name), name, 0.1)
+    log.output_found(name, 1, name, OutputFinding(OutputKind.NOT_FINITE, name))
+    structlog.get_logger("tfs-proxy").info(name, value=name, nested={name: [name, (name,)]}, other=Odd(name))
+    logging.getLogger(name).warning("said %s", name)
+    try:
+        getattr(log, "absent" + name)
+    except AttributeError as error:
+        log.observer_failed(object(), error)
+        logging.getLogger("aiohttp.server").exception("failed with %s", name)
+    return written.getvalue()
+
+
+class Odd:
+    """A value whose text is not under our control."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@pytest.mark.parametrize("name", STEERING.values(), ids=STEERING)
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_nothing_from_outside_can_steer_a_terminal_or_begin_a_line(stream, log_format, name):
+    written = io.StringIO()
+    configure(log_format, "debug", stream=written)
+    lines = told_with(written, name).split("\n")
+    assert all(line.isprintable() for line in lines)
+    # A line begins with our own words, or is one of a traceback and indented.
+    begins = ('{"timestamp": ', "2") if log_format == "json" else ("2", "    ")
+    assert all(line.startswith(begins) for line in lines if line)
+    assert len([line for line in lines if line and not line.startswith(" ")]) == 14
+
+
+def test_colours_are_the_only_escapes_on_a_terminal(stream):
+    terminal = Terminal()
+    configure("console", stream=terminal)
+    written = told_with(terminal, "\x1b[31mevil")
+    assert "\x1b[" in written
+    assert "\x1b[31mevil" not in written
+    assert r"\x1b[31mevil" in written
+
+
+def test_a_word_is_shown_as_it_is_and_a_text_in_quotes(stream):
+    written = io.StringIO()
+    configure("console", stream=written)
+    structlog.get_logger("tfs-proxy").info("seen", word="modèle_1", text="two words", number=3)
+    assert written.getvalue().rstrip().endswith("number=3 text='two words' word=modèle_1")
+
+
 def test_lines_of_other_libraries_have_the_same_form(stream):
     logging.getLogger("grpc").warning("channel %s", "closed")
     (line,) = lines(stream)

@@ -61,11 +61,34 @@ def test_a_target_that_cannot_work_is_refused_with_what_to_write(target, says):
     assert says in str(caught.value)
 
 
-@pytest.mark.parametrize("target", ["http://user:secret@tfs:8500", "user:secret@tfs:8500"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("http://user:secret@tfs:8500", "user:secret@tfs:8500", "dns:///user:secret@tfs:8500"),
+        *("dns://user:se/secret@ns/tfs:8500", "user:secret@tfs://x:1", "ipv4:user:secret@1.2.3.4:1"),
+        *("dns://user:secret@ns/tfs", "dns://user:secret@ns/http://tfs:8500"),
+    ],
+)
 def test_credentials_in_a_target_are_refused_and_not_repeated(target):
     with pytest.raises(ValueError) as caught:
         parse_target(target)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "kept"),
+    [
+        ("dns://user:secret@8.8.8.8/tfs:8500", "dns://***@8.8.8.8/tfs:8500"),
+        ("dns://user:secret@x@8.8.8.8:53/tfs:8500", "dns://***@8.8.8.8:53/tfs:8500"),
+        (" dns://secret@/tfs:8500", "dns://***@/tfs:8500"),
+        ("unix://user:secret@/run/tfs.sock", "unix://***@/run/tfs.sock"),
+        ("dns://8.8.8.8/tfs:8500", "dns://8.8.8.8/tfs:8500"),
+        ("unix:///run/a@b.sock", "unix:///run/a@b.sock"),
+    ],
+)
+def test_credentials_that_grpc_has_no_use_for_are_forgotten(target, kept):
+    assert parse_target(target) == kept
+    assert parse_target(kept) == kept
 
 
 async def served_by(channel: grpc.aio.Channel) -> int:

@@ -16,6 +16,10 @@ TFS = Endpoint("tfs.example", 8500)
     [
         ({}, None),
         ({"http_proxy": "http://u:secret@p:3128"}, ForwardProxy("http_proxy", "p:3128")),
+        ({"http_proxy": "http://u:1/secret@p:3128"}, None),
+        ({"http_proxy": "http://u:1#secret@p:3128"}, None),
+        ({"http_proxy": "http://u:1?secret@p:3128"}, None),
+        ({"http_proxy": "u:secret@p:3128"}, None),
         ({"http_proxy": "http://[::1]:3128"}, ForwardProxy("http_proxy", "[::1]:3128")),
         ({"HTTP_PROXY": "http://p:3128"}, None),
         ({"grpc_proxy": "", "http_proxy": "http://p"}, None),

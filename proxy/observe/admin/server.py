@@ -11,21 +11,28 @@ GET (and HEAD) only; nothing here changes anything:
 - `/api/config`    the effective settings and where each comes from
 - `/`              a page with the same for a person
 
+A name that the port is not known by (hosts.py) is answered 421; `/livez`, and `/readyz` without its texts, are
+answered whatever the name, because they give nothing away and a probe may ask by any.
+
 Law: the only place that knows HTTP. What it shows is handed in; it belongs on loopback or inside a pod.
 """
 
 import asyncio
 import errno
 import json
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
+from typing import Any, Final
 
-from aiohttp import web
+import structlog
+from aiohttp import HttpVersion11, web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from proxy.observe.admin.connections import Bounds, Connection, Connections, affordable
+from proxy.observe.admin.hosts import Asked, Hosts
 from proxy.observe.admin.views import STYLE_HASH, Sources, model_json, page, readiness_text
 
 _HEADERS = {
@@ -33,10 +40,24 @@ _HEADERS = {
     "Content-Security-Policy": f"default-src 'none'; style-src '{STYLE_HASH}'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
+    "Server": "tfs-proxy",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
 _SHUTDOWN_SECONDS = 1.0
+
+ADMIN_CONNECTIONS_FULL: Final = "admin_connections_full"
+
+_HEALTH: Final = frozenset({"/livez", "/readyz"})
+_REFUSED: Final = {
+    Asked.MALFORMED: (400, "400 Bad Request: one Host is needed, a name or an address\n"),
+    Asked.FOREIGN: (
+        421,
+        "421 Misdirected Request: this is none of the names of this port; --admin-host NAME allows one more\n",
+    ),
+}
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tfs-proxy")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -52,7 +73,10 @@ class _Collected(Collector):
 
 
 class AdminServer:
-    """Serves the admin port from `start` to `stop`."""
+    """Serves the admin port from `start` to `stop`.
+
+    `names` are host names under which it may be asked, beside localhost, addresses and `host` itself.
+    """
 
     def __init__(
         self,
@@ -62,16 +86,19 @@ class AdminServer:
         version: str,
         host: str = "127.0.0.1",
         port: int = 8601,
+        names: Collection[str] = (),
+        bounds: Bounds | None = None,
     ) -> None:
         self._registry = registry
         self._sources = sources
         self._version = version
         self._host = host
         self._port = port
+        self._hosts = Hosts((host, *names))
+        self._connections = Connections(_HEADERS, self._full, bounds or affordable())
+        self._server: asyncio.Server | None = None
         self._scraping = asyncio.Lock()
-        self._runner = web.AppRunner(
-            self._app(), access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS
-        )
+        self._runner = web.AppRunner(self._app(), handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS)
 
     async def start(self) -> int:
         """Bind, and return the port (useful where 0 asked for any).
@@ -80,16 +107,27 @@ class AdminServer:
         """
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            self._server = await asyncio.get_running_loop().create_server(
+                self._connection, self._host, self._port
+            )
         except OSError as error:
             await self._runner.cleanup()
             raise OSError(error.errno, self._complaint(error)) from error
-        port: int = self._runner.addresses[0][1]
+        port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     async def stop(self) -> None:
         """Close the port, giving answers under way a second. Harmless when nothing was started."""
+        if self._server is not None:
+            self._server.close()
         await self._runner.cleanup()
+
+    def _connection(self) -> Connection:
+        assert self._runner.server is not None
+        return Connection(self._runner.server, self._connections)
+
+    def _full(self) -> None:
+        _log.warning(ADMIN_CONNECTIONS_FULL, connections=self._connections.bounds.connections)
 
     def _complaint(self, error: OSError) -> str:
         address = f"admin address {self._host}:{self._port}"
@@ -104,7 +142,7 @@ class AdminServer:
                 return f"{address} cannot be had: {error.strerror or error}"
 
     def _app(self) -> web.Application:
-        app = web.Application(middlewares=[_plain_errors])
+        app = web.Application(middlewares=[_in_time, self._by_name, _plain_errors])
         app.on_response_prepare.append(_harden)
         app.router.add_get("/", self._page)
         app.router.add_get("/livez", self._livez)
@@ -117,6 +155,19 @@ class AdminServer:
             app.router.add_get("/api/config", self._config)
         return app
 
+    @web.middleware
+    async def _by_name(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        asked = self._asked(request)
+        health = request.path in _HEALTH and "verbose" not in request.query
+        if asked is Asked.KNOWN or (asked is Asked.FOREIGN and health):
+            return await handler(request)
+        status, text = _REFUSED[asked]
+        return web.Response(status=status, text=text)
+
+    def _asked(self, request: web.Request) -> Asked:
+        fields = request.headers.getall("Host", [])
+        return self._hosts.judge(request.raw_path, fields, since_http_1_1=request.version >= HttpVersion11)
+
     async def _livez(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
@@ -124,6 +175,8 @@ class AdminServer:
         checks = self._sources.readiness()
         failed = [check for check in checks if not check.ok]
         told = checks if "verbose" in request.query else failed
+        if self._asked(request) is not Asked.KNOWN:
+            told = []
         lines = [*([readiness_text(told)] if told else []), "not ready" if failed else "ok"]
         return web.Response(text="\n".join(lines) + "\n", status=503 if failed else 200)
 
@@ -166,7 +219,21 @@ def _json(value: Any) -> web.Response:
 
 async def _harden(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
-    response.headers.pop("Server", None)
+
+
+@web.middleware
+async def _in_time(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Write the answer here, so that its connection learns when it is taken."""
+    connection = request.protocol
+    assert isinstance(connection, Connection)
+    connection.begin()
+    response = await handler(request)
+    # aiohttp sees for itself that the connection is gone.
+    with suppress(ConnectionError):
+        await response.prepare(request)
+        await response.write_eof()
+    connection.done()
+    return response
 
 
 @web.middleware

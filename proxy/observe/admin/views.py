@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from proxy.core.availability import VersionStatus
+from proxy.core.explain import printable
 from proxy.core.types import Servable, Signature, TensorSpec, dtype_name
 from proxy.observe.refusals import Refusal
 from proxy.observe.suspects import Death
@@ -64,7 +65,8 @@ def readiness_text(checks: Iterable[Check]) -> str:
         + (f": {check.text}" if check.text else "")
         for check in checks
     ]
-    return "\n".join(lines)
+    # Names are the operator's, errors the server's; neither may make a line of its own.
+    return "\n".join(map(printable, lines))
 
 
 def model_json(model: ModelListing) -> dict[str, Any]:
@@ -164,7 +166,9 @@ def page(version: str, sources: Sources) -> bytes:
         ("time", "peer", "model", "code", "what the client was told"),
         ((each.time, each.peer, each.model, each.code, each.text) for each in newest),
     )
-    return f"<!doctype html>\n{tostring(html, encoding='unicode', method='html')}\n".encode()
+    return f"<!doctype html>\n{tostring(html, encoding='unicode', method='html')}\n".encode(
+        errors="backslashreplace"
+    )
 
 
 def _table(body: Element, title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
