@@ -3,7 +3,6 @@
 import asyncio
 import socket
 
-from proxy.edge.native.pool import PoolOptions
 from tests.edge.native.conftest import Peer, outcome, until
 
 
@@ -75,13 +74,3 @@ async def test_every_address_of_a_name_takes_its_turn(start_frames, start_pool, 
     assert picked[0] != picked[1]
     assert first.peers
     second.close()
-
-
-async def test_a_backoff_is_cut_short_when_someone_has_reached_the_server(start_frames, start_pool):
-    server, target = await start_frames()
-    server.stop()
-    pool = await start_pool(target, options=PoolOptions(first_backoff=1000, longest_backoff=1000))
-    assert isinstance(await outcome(pool), str)
-    await start_frames(port=int(target.rpartition(":")[2]))
-    pool.hurry()
-    await until(lambda: pool.pick() is not None)

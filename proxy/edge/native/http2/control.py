@@ -38,7 +38,7 @@ class Control(Faults):
         elif self._is_idle(stream_id):
             # RST_STREAM must not be sent on an idle stream.
             raise PeerFault(code, text)
-        else:
+        elif self.server:
             self._refuse(stream_id, code)
 
     def _read_rst_stream(self, _flags: int, stream_id: int, payload: bytes) -> None:
@@ -147,9 +147,15 @@ class Control(Faults):
     def _read_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise PeerFault(FRAME_SIZE_ERROR, "WINDOW_UPDATE is not 4 octets long")
+        stream = self.streams.get(stream_id)
+        if stream is None and stream_id:
+            if self.server:
+                self._charge_nuisance()
+            self._absent(frames.WINDOW_UPDATE, stream_id)
+            return
         self._charge_nuisance()
         increment = int.from_bytes(payload, "big") & 0x7FFF_FFFF
-        if stream_id == 0:
+        if stream is None:
             if increment == 0:
                 raise PeerFault(PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
             self.send_window += increment
@@ -157,10 +163,7 @@ class Control(Faults):
                 raise PeerFault(FLOW_CONTROL_ERROR, "the connection's window exceeds 2^31-1")
             self.pump()
             return
-        stream = self.streams.get(stream_id)
-        if stream is None:
-            self._absent(frames.WINDOW_UPDATE, stream_id)
-        elif increment == 0:
+        if increment == 0:
             self._stream_fault(stream, PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
         elif stream.send_window + increment > frames.LARGEST_WINDOW:
             self._stream_fault(stream, FLOW_CONTROL_ERROR, "the stream's window exceeds 2^31-1")
