@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import PeerFault
-from proxy.edge.native.http2.pacing import AGE, WORN
+from proxy.edge.native.http2.pacing import AGE
 from proxy.edge.native.shell import Shell
 from proxy.upstream.endpoints import Endpoint
 
@@ -53,7 +53,7 @@ class UpstreamShell(Shell):
     def on_reset_waits(self) -> None:
         if self._resets is None:
             self._resets = self.loop.call_later(AGE, self._reset_due)
-        if len(self.connection.pacing) == WORN:
+        if self.usable and self.connection.worn:
             self.pool.look_again()
 
     def on_drained(self) -> None:

@@ -102,7 +102,10 @@ class Connection(Inbound):
     @property
     def worn(self) -> bool:
         """Whether another connection should take its place: its stream numbers, or its resets, run out."""
-        return self.next_stream > _FRESH_STREAM_IDS or len(self.pacing) >= WORN
+        waiting = len(self.pacing)
+        return self.next_stream > _FRESH_STREAM_IDS or (
+            waiting > 0 and waiting >= min(WORN, self.peer_concurrent_streams // 2)
+        )
 
     @property
     def idle(self) -> bool:

@@ -25,6 +25,9 @@ class Control(Faults):
         """Priorities are deprecated and ignored (RFC 9113 §5.3.2), as far as they are well-formed."""
         if stream_id == 0:
             raise PeerFault(PROTOCOL_ERROR, "PRIORITY on stream 0")
+        stream = self.streams.get(stream_id)
+        if stream is None and not self.server and not self._is_idle(stream_id):
+            return
         self._charge_nuisance()
         if len(payload) != 5:
             code, text = FRAME_SIZE_ERROR, "PRIORITY is not 5 octets long"
@@ -32,13 +35,12 @@ class Control(Faults):
             code, text = PROTOCOL_ERROR, "a stream that depends on itself"
         else:
             return
-        stream = self.streams.get(stream_id)
         if stream is not None:
             self._stream_fault(stream, code, text)
         elif self._is_idle(stream_id):
             # RST_STREAM must not be sent on an idle stream.
             raise PeerFault(code, text)
-        elif self.server:
+        else:
             self._refuse(stream_id, code)
 
     def _read_rst_stream(self, _flags: int, stream_id: int, payload: bytes) -> None:

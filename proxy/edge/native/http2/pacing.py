@@ -37,9 +37,10 @@ AGE: Final = 1.0
 """Seconds after which Envoy takes a reset for no sign of an attack. Also how often `due` is to be asked."""
 SHARE: Final = 5
 """Resets in a second that go out at once for one client: what it cancels beyond waits, not the others'."""
-WORN: Final = 500
-"""Resets that wait on a connection beyond which it takes no new streams: when it closes, all are done with."""
-MOST: Final = 10 * WORN
+WORN: Final = 4096
+"""Resets that wait on a connection beyond which another takes its place, some 2 MB: its end does for all of them.
+So does half of the streams that the server allows, since a stream that is drained is still one of them."""
+MOST: Final = 2 * WORN
 """Beyond this nothing waits: memory is bounded, and another connection could not be had."""
 
 
