@@ -134,8 +134,13 @@ class Tunnel:
     def cut(self) -> None:
         """Close the port and every connection through it."""
         self._server.close()
+        self.drop()
+
+    def drop(self) -> None:
+        """Close every connection; the port stays open."""
         for writer in self._writers:
             writer.transport.abort()
+        self._writers.clear()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

@@ -30,7 +30,7 @@ from proxy.upstream.forward_proxy import tunnel_to
 _SHOWN_ADDRESSES: Final = 4
 # Connections that take no more calls and still have some. With so many, worn ones stay in use.
 _MAX_LEAVING: Final = 8
-_MANY_CLIENTS: Final = Limits(stream_window=1 << 17, share_connection_window=False)
+MANY_CLIENTS: Final = Limits(stream_window=1 << 17, share_connection_window=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class PoolOptions:
     """Silence on a connection with calls after which it is pinged: servers of gRPC's core answer pings more
     frequent than 5 minutes with GOAWAY (grpc/doc/keepalive.md)."""
     keepalive_timeout: float = 20.0
-    limits: Limits = _MANY_CLIENTS
+    limits: Limits = MANY_CLIENTS
     """A connection carries the calls of many clients: what one of them does not take is bounded by its streams'
     windows and leaves the others alone."""
 

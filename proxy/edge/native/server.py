@@ -11,6 +11,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,12 @@ from proxy.edge.local import Handlers
 from proxy.edge.native.downstream import Clients
 from proxy.edge.native.http2.limits import Limits as Http2Limits
 from proxy.edge.native.plane import Plane
-from proxy.edge.native.pool import Pool
+from proxy.edge.native.pool import MANY_CLIENTS, Pool, PoolOptions
 from proxy.gate import Gate
 from proxy.observe.outcome import Observer
 
 _MAX_CONNECTIONS = 10_000
+_LOCAL = PoolOptions(limits=replace(MANY_CLIENTS, pace_resets=False))
 
 
 class NativeEdge:
@@ -59,7 +61,7 @@ class NativeEdge:
         self._pool = pool
         exchange = pool.exchange
         self._local = _Local(local) if local else None
-        self._local_pool = None if self._local is None else Pool(self._local.target, exchange)
+        self._local_pool = None if self._local is None else Pool(self._local.target, exchange, options=_LOCAL)
         self._plane = Plane(
             exchange,
             gate=gate,

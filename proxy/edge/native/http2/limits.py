@@ -39,6 +39,9 @@ class Limits:
     CVE-2025-8671)…"""
     reset_rate: float = 100
     """…and how many more each second."""
+    pace_resets: bool = True
+    """Whether a server's streams are reset at a pace that no server takes for an attack (see `pacing`); not needed
+    where the server is our own."""
     nuisance_burst: float = 2000
     """Frames that carry nothing (PING, SETTINGS, empty DATA, …) beyond those that answer what we send…"""
     nuisance_rate: float = 200

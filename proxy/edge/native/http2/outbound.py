@@ -69,6 +69,7 @@ class Outbound:
         self._reset: dict[int, bool] = {}
         # The resets of a server's streams that wait for their turn.
         self.pacing = Pacing()
+        self._resets_at_once = server or not limits.pace_resets
         self._drain = Drain(self)
 
     def take(self) -> list[Buffer]:
@@ -153,7 +154,7 @@ class Outbound:
         """
         if self.streams.get(stream.id) is not stream or self.closed:
             self._release(stream)
-        elif self.server or self.pacing.may_go(owner, self.now, self.completed):
+        elif self._resets_at_once or self.pacing.may_go(owner, self.now, self.completed):
             self._release(stream)
             self._forget(stream)
             self._remember_reset(stream.id, ours=True)
@@ -361,7 +362,7 @@ class Outbound:
     def _abandon(self, stream: Stream, code: int) -> None:
         self._forget(stream)
         self._remember_reset(stream.id, ours=True)
-        if self.server or self.pacing.may_go(0, self.now, self.completed):
+        if self._resets_at_once or self.pacing.may_go(0, self.now, self.completed):
             self.pacing.drop(stream.id)
             self._put(frames.rst_stream(stream.id, code))
         else:

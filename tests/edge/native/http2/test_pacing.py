@@ -104,6 +104,12 @@ def test_a_stream_whose_reset_waits_is_drained_and_holds_nothing_of_the_call(cli
     assert client.connection.streams == {}
 
 
+def test_a_server_of_our_own_needs_no_pace(converse):
+    client = converse(server=False, pace_resets=False)
+    cancels(client, 100)
+    assert len(reset_ids(client)) == 100
+
+
 def test_a_stream_that_ends_by_itself_needs_no_reset(client):
     late = cancels(client, SHARE + 1)[-1]
     client.says()
