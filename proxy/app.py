@@ -36,7 +36,8 @@ from proxy.observe.log import CallLog
 from proxy.observe.metrics import Metrics
 from proxy.observe.refusals import RecentRefusals
 from proxy.observe.suspects import Suspects
-from proxy.upstream.channel import ConnectivityWatch, Tls, open_channel
+from proxy.upstream.channel import ChannelWay, Tls, open_channel
+from proxy.upstream.control import Way
 from proxy.upstream.models import ModelWatch
 from proxy.upstream.probe import probe
 from proxy.upstream.reach import ReachWatch
@@ -173,17 +174,16 @@ class Proxy:
             failed=self._observer_failed,
         )
 
-        tls = _tls(settings)
-        self._channel = open_channel(settings.upstream, tls, http_proxy=settings.use_http_proxy)
-        self._connectivity = ConnectivityWatch(self._channel, self._upstream_changed)
+        self._up: bool | None = None
+        self._way, self._bind_edge = self._open_way()
         self._signatures = SignatureCache(
-            self._channel,
+            self._way,
             configured=(*settings.model, *settings.models),
             listener=self._observer,
             limits=freshness.Limits(refresh_after=settings.refresh_seconds),
         )
         self._models = ModelWatch(
-            self._channel,
+            self._way,
             self._signatures,
             configured=settings.model,
             listener=self._observer,
@@ -191,7 +191,8 @@ class Proxy:
         )
         self._gate = self._open_gate()
         self._reach = ReachWatch(
-            partial(probe, settings.upstream, tls, obeys_proxy=settings.use_http_proxy), self._reach_found
+            partial(probe, settings.upstream, _tls(settings), obeys_proxy=settings.use_http_proxy),
+            self._reach_found,
         )
         self._explainer = None
         if settings.diagnosis:
@@ -215,7 +216,17 @@ class Proxy:
 
     async def bind(self) -> Addresses:
         """Open both ports; nothing is answered on the gRPC port yet. Raises OSError or ValueError."""
-        self._edge = self._bind_edge()
+        settings = self._settings
+        self._edge = self._bind_edge(
+            self._health.handlers() | (reflection_handlers() if settings.reflection else {}),
+            Limits(
+                default_deadline=settings.default_deadline,
+                allow_admin_methods=settings.allow_admin_methods,
+                max_message_bytes=settings.max_message_bytes,
+                max_inflight_bytes=settings.max_inflight_bytes,
+                max_concurrent_calls=settings.max_concurrent_calls,
+            ),
+        )
         host, _, port = self._settings.admin_listen.rpartition(":")
         self._admin = AdminServer(
             self._metrics.registry,
@@ -235,8 +246,8 @@ class Proxy:
 
     async def ready(self) -> None:
         """Accept calls and begin to follow the server."""
-        await self._readiness.start(self._connectivity, self._models)
-        await self._connectivity.start()
+        await self._readiness.start(self._way, self._models)
+        await self._way.start()
         self._reach.start()
         await self._models.start()
         await self._edge.start()
@@ -258,10 +269,9 @@ class Proxy:
         hurrying.cancel()
         await asyncio.gather(ending, hurrying, return_exceptions=True)
         await self._models.stop()
-        await self._connectivity.stop()
         await self._reach.stop()
         await self._signatures.stop()
-        await self._channel.close()
+        await self._way.stop()
         await self._admin.stop()
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
@@ -269,55 +279,59 @@ class Proxy:
             await asyncio.to_thread(self._outputs.close)
         self._call_log.close()
 
-    def _bind_edge(self) -> Edge:
-        """The one place that decides which edge there is."""
+    def _open_way(self) -> tuple[Way, Callable[[Handlers, Limits], Edge]]:
+        """The one place that decides which edge there is: its way to the server, and how it is bound."""
         settings = self._settings
-        local = self._health.handlers() | (reflection_handlers() if settings.reflection else {})
-        limits = Limits(
-            default_deadline=settings.default_deadline,
-            allow_admin_methods=settings.allow_admin_methods,
-            max_message_bytes=settings.max_message_bytes,
-            max_inflight_bytes=settings.max_inflight_bytes,
-            max_concurrent_calls=settings.max_concurrent_calls,
-        )
         if settings.edge == "native":
-            return self._bind_native(local, limits)
-        return GrpcioEdge(
-            settings.listen,
-            gate=self._gate,
-            explainer=self._explainer,
-            channel=self._channel,
-            observer=self._observer,
-            version_seen=self._signatures.observe_version,
-            local=local,
-            limits=limits,
-            credentials=_listen_credentials(settings),
-        )
+            from proxy.edge.native.asking import PoolWay  # only one edge is paid for
+            from proxy.edge.native.pool import Pool
+            from proxy.edge.native.shell import Exchange
+            from proxy.edge.native.tls import client_context
 
-    def _bind_native(self, local: Handlers, limits: Limits) -> Edge:
-        from proxy.edge.native.server import NativeEdge  # only one edge is paid for
-        from proxy.edge.native.tls import client_context, server_context
+            tls = _tls(settings)
+            pool = Pool(
+                settings.upstream,
+                Exchange(),
+                tls=None if tls is None else client_context(tls),
+                server_name=settings.upstream_server_name,
+                http_proxy=settings.use_http_proxy,
+                on_change=self._upstream_changed,
+            )
+            return PoolWay(pool), partial(self._bind_native, pool)
+        channel = open_channel(settings.upstream, _tls(settings), http_proxy=settings.use_http_proxy)
+        return ChannelWay(channel, self._upstream_changed), partial(self._bind_grpcio, channel)
+
+    def _bind_native(self, pool: Any, local: Handlers, limits: Limits) -> Edge:
+        from proxy.edge.native.server import NativeEdge
+        from proxy.edge.native.tls import server_context
 
         settings = self._settings
-        tls = upstream_tls = None
+        tls = None
         if settings.listen_cert is not None and settings.listen_key is not None:
             tls = server_context(settings.listen_cert, settings.listen_key, settings.listen_client_ca)
-        upstream = _tls(settings)
-        if upstream is not None:
-            upstream_tls = client_context(upstream)
         return NativeEdge(
             settings.listen,
             gate=self._gate,
             explainer=self._explainer,
-            target=settings.upstream,
+            pool=pool,
             observer=self._observer,
             version_seen=self._signatures.observe_version,
             local=local,
             limits=limits,
             tls=tls,
-            upstream_tls=upstream_tls,
-            server_name=settings.upstream_server_name,
-            http_proxy=settings.use_http_proxy,
+        )
+
+    def _bind_grpcio(self, channel: grpc.aio.Channel, local: Handlers, limits: Limits) -> Edge:
+        return GrpcioEdge(
+            self._settings.listen,
+            gate=self._gate,
+            explainer=self._explainer,
+            channel=channel,
+            observer=self._observer,
+            version_seen=self._signatures.observe_version,
+            local=local,
+            limits=limits,
+            credentials=_listen_credentials(self._settings),
         )
 
     # === what one part needs to know of another ===
@@ -327,9 +341,10 @@ class Proxy:
             # Another server, or the same one after a restart: nothing it said before need hold, failures least.
             self._signatures.invalidate()
             self._models.wake()
-            self._edge.upstream_is_back()
-        self._reach.changed(up)
-        self._observer.upstream_changed(up)
+        if up is not self._up:
+            self._up = up
+            self._reach.changed(up)
+            self._observer.upstream_changed(up)
 
     def _reach_found(self, reach: Reach) -> None:
         why = diagnose_reach(reach)

@@ -121,6 +121,7 @@ class Tunnel:
     def __init__(self, target: str) -> None:
         self._host, _, self._port = target.rpartition(":")
         self._writers: list[asyncio.StreamWriter] = []
+        self.connections = 0
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
@@ -133,10 +134,16 @@ class Tunnel:
     def cut(self) -> None:
         """Close the port and every connection through it."""
         self._server.close()
+        self.drop()
+
+    def drop(self) -> None:
+        """Close every connection; the port stays open."""
         for writer in self._writers:
             writer.transport.abort()
+        self._writers.clear()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         there, back = await asyncio.open_connection(self._host, int(self._port))
         self._writers += [writer, back]
         await asyncio.gather(_pump(reader, back), _pump(there, writer))

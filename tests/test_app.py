@@ -14,9 +14,10 @@ from pathlib import Path
 import grpc
 import pytest
 
+from tests import odd_servers
 from tests.edge.conftest import PREDICT, ask, predict
-from tests.fake_serving import FakeServing
-from tests.proxy_process import ROOT, ProxyProcess, running_proxy
+from tests.fake_serving import DT_FLOAT, FakeServing, signature_def
+from tests.proxy_process import EDGES, ROOT, ProxyProcess, running_proxy
 
 
 @pytest.fixture
@@ -136,6 +137,41 @@ async def test_the_admin_port_shows_metrics_models_refusals_and_settings(serving
         (refusal,) = json.loads(refusals)["refusals"]
         assert refusal["peer"].startswith("ipv4:127.0.0.1:")
         assert json.loads(settings)["upstream"] == {"value": serving.target, "origin": "flag"}
+
+
+async def test_the_native_edge_asks_about_models_on_the_connection_that_carries_the_calls(serving):
+    async with odd_servers.Tunnel(serving.target) as tunnel:
+        flags = ("--upstream", tunnel.target, "--model", "m", "--poll-seconds", "0.05")
+        with await asyncio.to_thread(ProxyProcess, *flags) as proxy:
+            await until_ready(proxy)
+            async with grpc.aio.insecure_channel(proxy.target) as channel:
+                assert (await ask(channel, PREDICT, predict())).code is grpc.StatusCode.OK
+            assert serving.calls["GetModelStatus"]
+            assert serving.calls["GetModelMetadata"]
+            assert tunnel.connections == 1
+
+
+@pytest.mark.parametrize("edge", EDGES)
+async def test_after_a_restart_calls_are_judged_by_what_the_server_says_now(serving, edge):
+    other = {"serving_default": signature_def({"x": (DT_FLOAT, (-1, 4))})}
+    flags = ("--upstream", serving.target, "--model", "m", "--poll-seconds", "30", *EDGES[edge])
+    with await asyncio.to_thread(ProxyProcess, *flags) as proxy:
+        await until_ready(proxy)
+        async with grpc.aio.insecure_channel(proxy.target) as channel:
+            assert (await ask(channel, PREDICT, predict())).code is grpc.StatusCode.OK
+            for _ in range(3):
+                await serving.stop()
+                serving.models["m"][1].signatures = other
+                serving.requests.clear()
+                during = [asyncio.create_task(ask(channel, PREDICT, predict(shape=(3,)))) for _ in range(20)]
+                await serving.start()
+                await asyncio.gather(*during)
+                async with asyncio.timeout(20):
+                    while (await ask(channel, PREDICT, predict(shape=(3,)))).reason != "RANK_MISMATCH":
+                        pass
+                assert (await ask(channel, PREDICT, predict(shape=(2, 4)))).code is grpc.StatusCode.OK
+                reached = [data for method, data in serving.requests if method == "Predict"]
+                assert reached == [predict(shape=(2, 4))]
 
 
 # === what it says when it cannot start ===

@@ -13,6 +13,7 @@ from proxy.core.reasons import Reason, Severity
 from proxy.core.types import CLASSIFY_METHOD, REGRESS_METHOD
 from proxy.gate import JUDGED_METHODS, METADATA_PATIENCE, PREDICT, Admit, Gate, Refuse, Unjudged
 from proxy.upstream.channel import open_channel
+from proxy.upstream.control import ChannelControl
 from proxy.upstream.signatures import SignatureCache
 from proxy.wire.protos import classification_pb2, inference_pb2, regression_pb2
 from proxy.wire.request import parse_predict
@@ -34,7 +35,7 @@ async def serving() -> AsyncIterator[FakeServing]:
 @pytest.fixture
 async def signatures(serving) -> AsyncIterator[SignatureCache]:
     async with open_channel(serving.target) as channel:
-        cache = SignatureCache(channel)
+        cache = SignatureCache(ChannelControl(channel))
         yield cache
         await cache.stop()
 
@@ -192,7 +193,7 @@ async def test_what_fits_the_last_known_signature_flows_while_it_cannot_be_renew
 
 async def test_a_renewal_that_hangs_keeps_nobody_waiting_for_longer_than_the_first(serving):
     async with open_channel(serving.target) as channel:
-        cache = SignatureCache(channel, limits=Limits(patience=0.05))
+        cache = SignatureCache(ChannelControl(channel), limits=Limits(patience=0.05))
         gate = Gate(cache, Policies())
         await gate.judge(PREDICT, GOOD)
         cache.invalidate()

@@ -14,6 +14,7 @@ import grpc
 from proxy.config import Settings
 from proxy.upstream.channel import Tls, open_channel
 from proxy.upstream.client import NoAnswerError, ServingClient
+from proxy.upstream.control import ChannelControl
 from proxy.upstream.events import FetchResult
 
 UPSTREAM_SETTINGS = (
@@ -46,7 +47,7 @@ def ask(settings: Settings, question: Callable[[ServingClient], Awaitable[_Answe
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         async with channel:
-            return await question(ServingClient(channel, PATIENCE))
+            return await question(ServingClient(ChannelControl(channel), PATIENCE))
 
     try:
         return asyncio.run(run())

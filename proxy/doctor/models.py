@@ -19,6 +19,7 @@ from proxy.diagnosis import Call, diagnose, diagnose_load_error
 from proxy.doctor.line import Line, Mark, diagnosed, fault, note, well
 from proxy.doctor.server import PATIENCE, shown
 from proxy.upstream.client import NoAnswerError, ServingClient
+from proxy.upstream.control import ChannelControl
 from proxy.wire.protos import predict_pb2
 from proxy.wire.request import parse_predict
 from proxy.wire.status import sentence_of
@@ -39,7 +40,7 @@ async def check_model(
 ) -> AsyncIterator[Line]:
     """Everything about one model; `known` are the names for did-you-mean. `probe` sends a request of zeros."""
     topic = f"model {key.model}"
-    client = ServingClient(channel, PATIENCE)
+    client = ServingClient(ChannelControl(channel), PATIENCE)
     try:
         versions = await client.versions(key.model)
     except NoAnswerError as error:

@@ -13,9 +13,6 @@ class Edge(Protocol):
     async def start(self) -> None:
         """Begin to accept calls."""
 
-    def upstream_is_back(self) -> None:
-        """The server can be reached (again): connect now rather than when the backoff allows."""
-
     async def stop(self, grace: float) -> None:
         """Accept no more calls, give those under way `grace` seconds, then cancel what is left."""
 

@@ -12,12 +12,12 @@ from proxy.core.drift import Drift
 from proxy.core.types import ModelKey
 from proxy.edge.local import PREDICTION_SERVICE, Health, model_service
 from proxy.observe.admin.views import Check
-from proxy.upstream.channel import ConnectivityWatch
+from proxy.upstream.control import Way
 from proxy.upstream.models import ModelState, ModelWatch
 
 
 class Readiness:
-    """Judges readiness from both watches; a `Listener` that keeps `health` up to date.
+    """Judges readiness from the way to the server and its models; a `Listener` that keeps `health` up to date.
 
     `expected` are the models without which the proxy is not ready.
     """
@@ -26,7 +26,7 @@ class Readiness:
         self._health = health
         self._upstream = upstream
         self._expected = tuple(expected)
-        self._connectivity: ConnectivityWatch | None = None
+        self._way: Way | None = None
         self._models: ModelWatch | None = None
         self._draining = False
         self._why = ""
@@ -34,9 +34,9 @@ class Readiness:
         self._told: dict[str, bool] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self, connectivity: ConnectivityWatch, models: ModelWatch) -> None:
-        """Begin to follow what the watches say."""
-        self._connectivity, self._models = connectivity, models
+    async def start(self, way: Way, models: ModelWatch) -> None:
+        """Begin to follow what they say."""
+        self._way, self._models = way, models
         await self._tell()
         self._task = asyncio.create_task(self._follow(), name="health")
 
@@ -78,7 +78,7 @@ class Readiness:
         self._changed.set()
 
     def _up(self) -> bool | None:
-        return self._connectivity.up if self._connectivity is not None else None
+        return self._way.up if self._way is not None else None
 
     def _model(self, name: str) -> tuple[bool, str]:
         state = self._models.model(name) if self._models is not None else None

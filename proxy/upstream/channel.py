@@ -17,6 +17,7 @@ import grpc
 import grpc.aio
 
 from proxy.core.explain import without_credentials
+from proxy.upstream.control import ChannelControl
 
 _SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:")
 """Target schemes of gRPC (grpc/doc/naming.md) that lead to a server of one's own."""
@@ -152,8 +153,9 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
 class ConnectivityWatch:
     """Keeps a channel connected and says when the server came or went.
 
-    `on_change` is called on the event loop with True once a connection stands and with False once none can
-    be had; moments in between (idle, connecting) change nothing. `up` is None until the first is known.
+    `on_change` is called on the event loop with True each time a connection stands after there was none, and with
+    False once none can be had; other moments (idle, connecting) are told nobody. `up` is the last that was said,
+    None until then.
     """
 
     def __init__(self, channel: grpc.aio.Channel, on_change: Callable[[bool], None]) -> None:
@@ -178,12 +180,32 @@ class ConnectivityWatch:
             if state is grpc.ChannelConnectivity.READY:
                 self._tell(up=True)
             elif state in {grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN}:
-                self._tell(up=False)
+                if self.up is not False:
+                    self._tell(up=False)
                 if state is grpc.ChannelConnectivity.SHUTDOWN:
                     return
             await self._channel.wait_for_state_change(state)
 
     def _tell(self, *, up: bool) -> None:
-        if up is not self.up:
-            self.up = up
-            self._on_change(up)
+        self.up = up
+        self._on_change(up)
+
+
+class ChannelWay(ChannelControl):
+    """A channel as the one way to the server (see `control.Way`)."""
+
+    def __init__(self, channel: grpc.aio.Channel, on_change: Callable[[bool], None]) -> None:
+        super().__init__(channel)
+        self.channel = channel
+        self._watch = ConnectivityWatch(channel, on_change)
+
+    @property
+    def up(self) -> bool | None:
+        return self._watch.up
+
+    async def start(self) -> None:
+        await self._watch.start()
+
+    async def stop(self) -> None:
+        await self._watch.stop()
+        await self.channel.close()

@@ -7,11 +7,11 @@ server has no such model is an answer.
 from collections.abc import Sequence
 
 import grpc
-import grpc.aio
 
 from proxy.core.availability import Absence, Unanswered, VersionStatus, judge_absence
 from proxy.core.reasons import Code
 from proxy.core.types import ModelKey, Servable
+from proxy.upstream.control import ControlError, ControlPlane
 from proxy.upstream.events import FetchResult
 from proxy.wire.metadata import (
     UnreadableMetadataError,
@@ -42,7 +42,7 @@ _KEPT = frozenset(
 """Answers of a server, or of what stands before it, that does not give metadata away. Not among them is INTERNAL
 and the like: what fails today may succeed tomorrow."""
 
-_Method = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class NoAnswerError(Exception):
@@ -60,11 +60,10 @@ class NoAnswerError(Exception):
 
 
 class ServingClient:
-    """Asks the server behind `channel`; each call may take `timeout` seconds."""
+    """Asks the server behind `control`; each call may take `timeout` seconds."""
 
-    def __init__(self, channel: grpc.aio.Channel, timeout: float = 5.0) -> None:
-        self._get_metadata: _Method = channel.unary_unary(GET_MODEL_METADATA)
-        self._get_status: _Method = channel.unary_unary(GET_MODEL_STATUS)
+    def __init__(self, control: ControlPlane, timeout: float = 5.0) -> None:
+        self._control = control
         self._timeout = timeout
 
     async def lookup(self, key: ModelKey, known: Sequence[str] = ()) -> Servable | Absence:
@@ -84,13 +83,13 @@ class ServingClient:
     async def _lookup(self, key: ModelKey, known: Sequence[str]) -> Servable | Absence:
         try:
             try:
-                data = await self._get_metadata(metadata_request(key), timeout=self._timeout)
-            except grpc.aio.AioRpcError as error:
+                data = await self._control.ask(GET_MODEL_METADATA, metadata_request(key), self._timeout)
+            except ControlError as error:
                 if not _says_absent(error):
                     raise
             else:
                 return servable_of_response(data, key.model)
-        except (grpc.RpcError, grpc.aio.UsageError, UnreadableMetadataError) as error:
+        except (ControlError, UnreadableMetadataError) as error:
             raise _no_answer(error) from error
         # One NOT_FOUND has many causes; only the status tells them apart (measured).
         return Absence(key, await self.versions(key.model), tuple(known))
@@ -101,23 +100,25 @@ class ServingClient:
         Raises NoAnswerError.
         """
         try:
-            return versions_of_response(await self._get_status(status_request(model), timeout=self._timeout))
-        except (grpc.RpcError, grpc.aio.UsageError, UnreadableMetadataError) as error:
-            if isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.NOT_FOUND:
+            data = await self._control.ask(GET_MODEL_STATUS, status_request(model), self._timeout)
+            return versions_of_response(data)
+        except (ControlError, UnreadableMetadataError) as error:
+            if isinstance(error, ControlError) and _CODES.get(error.code) is grpc.StatusCode.NOT_FOUND:
                 return ()  # "Could not find any versions of model …"
             raise _no_answer(error) from error
 
 
-def _says_absent(error: grpc.aio.AioRpcError) -> bool:
-    if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
-        return (error.details() or "").startswith(_UNKNOWN_LABEL)
-    return error.code() is grpc.StatusCode.NOT_FOUND
+def _says_absent(error: ControlError) -> bool:
+    code = _CODES.get(error.code)
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        return error.text.startswith(_UNKNOWN_LABEL)
+    return code is grpc.StatusCode.NOT_FOUND
 
 
-def _no_answer(error: Exception) -> NoAnswerError:
-    if not isinstance(error, grpc.aio.AioRpcError):  # unreadable, or the channel is closed
-        return NoAnswerError(FetchResult.ERROR, str(error), kept=isinstance(error, UnreadableMetadataError))
-    code = error.code()
+def _no_answer(error: ControlError | UnreadableMetadataError) -> NoAnswerError:
+    if not isinstance(error, ControlError):
+        return NoAnswerError(FetchResult.ERROR, str(error), kept=True)
+    code = _CODES.get(error.code, grpc.StatusCode.UNKNOWN)
     result = FetchResult.UNAVAILABLE if code in _UNAVAILABLE else FetchResult.ERROR
-    text = f"{code.name}: {error.details() or 'no text'}"
+    text = f"{code.name}: {error.text or 'no text'}"
     return NoAnswerError(result, text, kept=code in _KEPT, code=code.value[0])

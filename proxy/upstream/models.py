@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-import grpc.aio
-
 from proxy.core.availability import AVAILABLE, VersionStatus
 from proxy.core.types import ModelKey
 from proxy.upstream.client import NoAnswerError, ServingClient
+from proxy.upstream.control import ControlPlane
 from proxy.upstream.events import Listener, Silence
 from proxy.upstream.signatures import SignatureCache
 
@@ -52,7 +51,7 @@ class ModelWatch:
 
     def __init__(
         self,
-        channel: grpc.aio.Channel,
+        control: ControlPlane,
         cache: SignatureCache,
         *,
         configured: Iterable[str] = (),
@@ -62,7 +61,7 @@ class ModelWatch:
         max_models: int = 256,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = ServingClient(channel, timeout)
+        self._client = ServingClient(control, timeout)
         self._cache = cache
         self._listener = listener or Silence()
         self._interval = interval
@@ -86,7 +85,7 @@ class ModelWatch:
         self._task = asyncio.create_task(self._watch(), name="model status")
 
     async def stop(self) -> None:
-        """Stop asking. Call it before closing the channel."""
+        """Stop asking. Call it before letting go of the way to the server."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

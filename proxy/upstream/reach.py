@@ -17,7 +17,7 @@ Probe = Callable[[], Awaitable[Reach]]
 class ReachWatch:
     """Probes the way to the server `patience` seconds after the connection is lost, and then every `interval`.
 
-    `changed` is to be told what the ConnectivityWatch says. `found` is called with each finding that differs
+    `changed` is to be told what the way to the server says of itself (see `control.Way`). `found` is called with each finding that differs
     from the one before.
     """
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TypeVar
 
-import grpc.aio
-
 from proxy.core.availability import Absence, Unanswered
 from proxy.core.drift import drift_of
 from proxy.core.freshness import (
@@ -32,6 +30,7 @@ from proxy.core.freshness import (
 )
 from proxy.core.types import ModelKey, Servable
 from proxy.upstream.client import NoAnswerError, ServingClient
+from proxy.upstream.control import ControlPlane
 from proxy.upstream.events import FetchResult, Listener, Silence
 from proxy.upstream.rounds import StatusRounds
 
@@ -61,7 +60,7 @@ class _Fetch:
 
 
 class SignatureCache:
-    """The servables behind one channel, by ModelKey.
+    """The servables of one server, by ModelKey.
 
     `configured` are names known to exist before the server was ever asked. `max_keys` bounds the servables
     and, separately, the keys without one, so that invented names never push out a model that is served.
@@ -72,7 +71,7 @@ class SignatureCache:
 
     def __init__(
         self,
-        channel: grpc.aio.Channel,
+        control: ControlPlane,
         *,
         configured: Iterable[str] = (),
         listener: Listener | None = None,
@@ -84,7 +83,7 @@ class SignatureCache:
         max_strangers_each: int = 256,
         fetch_timeout: float = 5.0,
     ) -> None:
-        self._client = ServingClient(channel, fetch_timeout)
+        self._client = ServingClient(control, fetch_timeout)
         self._rounds = StatusRounds(self._client.versions)
         self._listener = listener or Silence()
         self._limits = limits

@@ -63,6 +63,12 @@ class Relay:
     def on_settings(self):
         pass
 
+    def on_reset_waits(self):
+        pass
+
+    def on_drained(self):
+        pass
+
     def on_fault(self, fault):
         raise AssertionError(fault.text)
 

@@ -13,6 +13,7 @@ import uvloop
 from proxy.core.policy import Policies
 from proxy.gate import PREDICT, Gate, Refuse
 from proxy.upstream.channel import open_channel
+from proxy.upstream.control import ChannelControl
 from proxy.upstream.signatures import SignatureCache
 
 UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
@@ -23,7 +24,7 @@ async def main(listen, upstream, xds_protos):
     sys.path.append(xds_protos)
     from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
-    gate = Gate(SignatureCache(open_channel(upstream)), Policies())
+    gate = Gate(SignatureCache(ChannelControl(open_channel(upstream))), Policies())
     passes = ext_proc.ProcessingResponse(request_body=ext_proc.BodyResponse())
 
     def refused(status):

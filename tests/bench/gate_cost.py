@@ -15,6 +15,7 @@ import numpy as np
 from proxy.core.policy import Policies
 from proxy.gate import PREDICT, Admit, Gate
 from proxy.upstream.channel import open_channel
+from proxy.upstream.control import ChannelControl
 from proxy.upstream.signatures import SignatureCache
 from proxy.wire.protos import predict_pb2
 from proxy.wire.request import parse_predict
@@ -69,7 +70,7 @@ async def main() -> None:
         serving.load("cnn", 1, {"serving_default": signature_def({"images": (DT_FLOAT, (-1, 300, 300, 3))})})
         columns = {f"feature_{number:03}": (DT_FLOAT, (-1, 1)) for number in range(100)}
         serving.load("tabular", 1, {"serving_default": signature_def(columns)})
-        cache = SignatureCache(channel)
+        cache = SignatureCache(ChannelControl(channel))
         gate = Gate(cache, Policies())
         print(
             f"{'request':32} {'bytes':>9} {'scan':>8} {'protobuf':>9} {'unseen':>8} {'repeated':>9}   us, medians"

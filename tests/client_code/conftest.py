@@ -12,6 +12,7 @@ from proxy.client_code.request import Server, example_request
 from proxy.core.types import ModelKey
 from proxy.devserver.demo_models import MODELS
 from proxy.upstream.client import ServingClient
+from proxy.upstream.control import ChannelControl
 
 ROOT = Path(__file__).parents[2]
 SERVING = (
@@ -37,7 +38,7 @@ async def _requests(dev_server, demo_server):
     requests = {}
     for server, models in ((dev_server, SERVING), (demo_server, MODELS)):
         async with grpc.aio.insecure_channel(server.target) as channel:
-            client = ServingClient(channel)
+            client = ServingClient(ChannelControl(channel))
             for model in models:
                 servable = await client.lookup(ModelKey(model))
                 for name in servable.signatures:

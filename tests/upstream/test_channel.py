@@ -12,6 +12,7 @@ from proxy.core.types import ModelKey
 from proxy.upstream.channel import ConnectivityWatch, Tls, open_channel, parse_target
 from proxy.upstream.client import GET_MODEL_METADATA
 from proxy.wire.metadata import metadata_request, servable_of_response
+from tests import odd_servers
 from tests.fake_serving import FakeServing
 
 
@@ -245,6 +246,19 @@ async def test_the_watch_connects_and_tells_when_the_server_goes_and_comes_back(
             assert await changes.get() is False
             assert watch.up is False
             await serving.start()
+            assert await changes.get() is True
+        await watch.stop()
+
+
+async def test_a_server_that_is_back_before_it_was_missed_is_told_too(serving):
+    """It may be another one."""
+    changes: asyncio.Queue[bool] = asyncio.Queue()
+    async with odd_servers.Tunnel(serving.target) as tunnel, open_channel(tunnel.target) as channel:
+        watch = ConnectivityWatch(channel, changes.put_nowait)
+        await watch.start()
+        async with asyncio.timeout(10):
+            assert await changes.get() is True
+            tunnel.drop()
             assert await changes.get() is True
         await watch.stop()
 

@@ -7,6 +7,7 @@ from proxy.core.availability import Absence, VersionStatus
 from proxy.core.types import ModelKey
 from proxy.upstream.channel import open_channel
 from proxy.upstream.client import NoAnswerError, ServingClient
+from proxy.upstream.control import ChannelControl
 
 KEY = ModelKey("m")
 
@@ -14,7 +15,7 @@ KEY = ModelKey("m")
 @pytest.fixture
 async def client(serving, channel):
     serving.load("m", 1)
-    return ServingClient(channel)
+    return ServingClient(ChannelControl(channel))
 
 
 async def test_a_served_model_is_answered_with_its_servable(client):
@@ -49,14 +50,14 @@ async def test_an_answer_of_no_use_says_what_kind_and_why(serving, client, ask, 
 
 
 async def test_a_server_that_is_too_slow_gives_no_answer(serving, channel):
-    client = ServingClient(channel, timeout=0.05)
+    client = ServingClient(ChannelControl(channel), timeout=0.05)
     with serving.hold("GetModelStatus"), pytest.raises(NoAnswerError, match="DEADLINE_EXCEEDED"):
         await client.versions("m")
 
 
 async def test_a_closed_channel_gives_no_answer(serving):
     channel = open_channel(serving.target)
-    client = ServingClient(channel)
+    client = ServingClient(ChannelControl(channel))
     await channel.close()
     with pytest.raises(NoAnswerError):
         await client.versions("m")

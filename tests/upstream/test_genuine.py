@@ -7,6 +7,7 @@ import pytest
 from proxy.core.availability import Absence
 from proxy.core.types import ModelKey, TensorSpec
 from proxy.upstream.channel import open_channel
+from proxy.upstream.control import ChannelControl
 from proxy.upstream.models import ModelWatch
 from proxy.upstream.signatures import SignatureCache
 from proxy.wire.metadata import servable_of_saved_model
@@ -15,7 +16,7 @@ from proxy.wire.metadata import servable_of_saved_model
 @pytest.fixture
 async def cache(dev_server) -> AsyncIterator[SignatureCache]:
     async with open_channel(dev_server.target) as channel:
-        cache = SignatureCache(channel)
+        cache = SignatureCache(ChannelControl(channel))
         yield cache
         await cache.stop()
 
@@ -66,8 +67,8 @@ async def test_absences_are_told_apart_by_what_the_server_says(cache):
 
 async def test_the_watch_knows_which_versions_are_available(dev_server, heard):
     async with open_channel(dev_server.target) as channel:
-        cache = SignatureCache(channel, configured=["multi"], listener=heard)
-        watch = ModelWatch(channel, cache, configured=["multi"], listener=heard)
+        cache = SignatureCache(ChannelControl(channel), configured=["multi"], listener=heard)
+        watch = ModelWatch(ChannelControl(channel), cache, configured=["multi"], listener=heard)
         await watch.start()
         while not heard.fetches:
             await heard.something()

@@ -12,6 +12,7 @@ import pytest
 from proxy.core.availability import VersionStatus
 from proxy.core.drift import DriftKind
 from proxy.core.types import ModelKey
+from proxy.upstream.control import ChannelControl
 from proxy.upstream.models import ModelState, ModelWatch
 from proxy.upstream.signatures import SignatureCache
 from tests.fake_serving import DT_UINT8, signature_def
@@ -22,14 +23,16 @@ V2 = {"serving_default": signature_def({"x": (DT_UINT8, (-1, 3))})}
 
 @pytest.fixture
 async def cache(channel, heard, clock):
-    cache = SignatureCache(channel, configured=["m"], listener=heard, clock=clock)
+    cache = SignatureCache(ChannelControl(channel), configured=["m"], listener=heard, clock=clock)
     yield cache
     await cache.stop()
 
 
 @contextlib.asynccontextmanager
 async def watching(channel, cache, heard, **options):
-    watch = ModelWatch(channel, cache, listener=heard, **{"configured": ["m"], "interval": 0.001} | options)
+    watch = ModelWatch(
+        ChannelControl(channel), cache, listener=heard, **{"configured": ["m"], "interval": 0.001} | options
+    )
     await watch.start()
     try:
         yield watch
@@ -59,7 +62,7 @@ def test_before_the_first_answer_a_configured_model_is_listed_without_versions(c
 
 @pytest.fixture
 async def channel_free_watch(channel, cache):
-    return ModelWatch(channel, cache, configured=["m", "a"])
+    return ModelWatch(ChannelControl(channel), cache, configured=["m", "a"])
 
 
 async def test_a_configured_model_is_asked_from_the_start_and_its_signatures_fetched(
@@ -221,4 +224,4 @@ async def test_a_watch_stops_in_the_middle_of_a_question(serving, channel, cache
 
 
 async def test_a_watch_that_was_never_started_can_be_stopped(channel, cache):
-    await ModelWatch(channel, cache).stop()
+    await ModelWatch(ChannelControl(channel), cache).stop()

@@ -8,13 +8,14 @@ import pytest
 
 from proxy.core.availability import Unanswered
 from proxy.upstream.client import ServingClient
+from proxy.upstream.control import ChannelControl
 from proxy.upstream.rounds import StatusRounds
 
 
 @pytest.fixture
 async def rounds(serving, channel) -> AsyncIterator[StatusRounds]:
     serving.load("m", 1)
-    rounds = StatusRounds(ServingClient(channel).versions, spacing=0.001, max_strangers=2)
+    rounds = StatusRounds(ServingClient(ChannelControl(channel)).versions, spacing=0.001, max_strangers=2)
     yield rounds
     await rounds.stop()
 

@@ -10,6 +10,7 @@ from proxy.core.availability import Absence, Unanswered, VersionStatus
 from proxy.core.drift import DriftKind
 from proxy.core.types import ModelKey, Servable
 from proxy.upstream.channel import open_channel
+from proxy.upstream.control import ChannelControl
 from proxy.upstream.signatures import SignatureCache
 from tests.fake_serving import DT_FLOAT, DT_UINT8, signature_def
 
@@ -21,7 +22,7 @@ V2 = {"serving_default": signature_def({"x": (DT_UINT8, (-1, 3))})}
 @pytest.fixture
 async def cache(serving, channel, clock, heard) -> AsyncIterator[SignatureCache]:
     serving.load("m", 1, V1)
-    cache = SignatureCache(channel, configured=["m"], listener=heard, clock=clock)
+    cache = SignatureCache(ChannelControl(channel), configured=["m"], listener=heard, clock=clock)
     yield cache
     await cache.stop()
 
@@ -426,7 +427,7 @@ async def test_a_recheck_that_outlasts_its_time_confirms_nothing(serving, cache,
 async def test_a_server_that_swallows_questions_is_left_alone_as_long_as_it_swallowed(
     serving, channel, clock, heard
 ):
-    cache = SignatureCache(channel, listener=heard, clock=clock, fetch_timeout=0.05)
+    cache = SignatureCache(ChannelControl(channel), listener=heard, clock=clock, fetch_timeout=0.05)
     with serving.hold("GetModelMetadata") as hold:
         lookup = asyncio.create_task(cache.lookup(KEY, None))
         await hold.arrived()
@@ -443,7 +444,7 @@ async def test_a_server_that_swallows_questions_is_left_alone_as_long_as_it_swal
 
 async def test_invented_names_never_push_out_a_served_model(serving, channel, clock):
     serving.load("m", 1)
-    cache = SignatureCache(channel, clock=clock, max_keys=8)
+    cache = SignatureCache(ChannelControl(channel), clock=clock, max_keys=8)
     await cache.lookup(KEY, 5)
     for number in range(50):
         await cache.lookup(ModelKey(f"invented-{number}"), 5)
@@ -462,7 +463,7 @@ async def test_the_servable_unused_for_longest_makes_room(serving, channel, cloc
     serving.load("m", 1)
     for number in range(2, 5):
         serving.load("m", number)
-    cache = SignatureCache(channel, clock=clock, max_keys=3)
+    cache = SignatureCache(ChannelControl(channel), clock=clock, max_keys=3)
     for number in (1, 2, 3):
         await cache.lookup(ModelKey("m", number), 5)
     cache.peek(ModelKey("m", 1))
@@ -472,7 +473,7 @@ async def test_the_servable_unused_for_longest_makes_room(serving, channel, cloc
 
 
 async def test_questions_are_bounded_and_whoever_exceeds_them_is_not_kept_waiting(serving, channel, clock):
-    cache = SignatureCache(channel, clock=clock, max_fetches=2, max_strangers=5)
+    cache = SignatureCache(ChannelControl(channel), clock=clock, max_fetches=2, max_strangers=5)
     with serving.hold("GetModelMetadata") as hold:
         lookups = [asyncio.create_task(cache.lookup(ModelKey(f"m{n}"), None)) for n in range(5)]
         await hold.arrived(2)
@@ -528,7 +529,7 @@ async def test_files_replaced_under_the_same_version_number_drift_too(serving, c
 
 
 async def test_stop_ends_questions_and_leaves_nobody_waiting(serving, channel, clock):
-    cache = SignatureCache(channel, clock=clock, max_fetches=1)
+    cache = SignatureCache(ChannelControl(channel), clock=clock, max_fetches=1)
     with serving.hold("GetModelMetadata") as hold:
         lookups = [asyncio.create_task(cache.lookup(ModelKey(f"m{n}"), None)) for n in range(3)]
         await hold.arrived()
@@ -539,7 +540,7 @@ async def test_stop_ends_questions_and_leaves_nobody_waiting(serving, channel, c
 
 
 async def test_a_question_not_yet_begun_when_the_cache_stops_leaves_nobody_waiting(channel, clock):
-    cache = SignatureCache(channel, clock=clock)
+    cache = SignatureCache(ChannelControl(channel), clock=clock)
     lookup = asyncio.create_task(cache.lookup(KEY, None))
     await asyncio.sleep(0)  # the look-up has begun, its question has not
     await cache.stop()
@@ -548,7 +549,7 @@ async def test_a_question_not_yet_begun_when_the_cache_stops_leaves_nobody_waiti
 
 async def test_a_closed_channel_gives_nothing_instead_of_raising(serving, clock, heard):
     channel = open_channel(serving.target)
-    cache = SignatureCache(channel, listener=heard, clock=clock)
+    cache = SignatureCache(ChannelControl(channel), listener=heard, clock=clock)
     await channel.close()
     assert isinstance(await cache.lookup(KEY, 5), Unanswered)
     assert heard.fetches == [(KEY, "error")]

@@ -72,9 +72,6 @@ class GrpcioEdge:
     async def start(self) -> None:
         await self._server.start()
 
-    def upstream_is_back(self) -> None:
-        """Nothing: the edge shares the channel that found it out."""
-
     async def stop(self, grace: float) -> None:
         await self._server.stop(grace)
 

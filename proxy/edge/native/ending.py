@@ -53,6 +53,8 @@ class Ending:
     over = False
     # Who is in the pool's queue for a connection: the call itself, or nobody.
     waiting: Wanting | None = None
+    # Which arrival of a server (see `Pool.arrivals`) a call that had to wait was judged after.
+    judged_after = -1
     sent_at = 0.0
     trailing = b""
     # What the gate read of the request; None: it was not judged.
@@ -224,4 +226,4 @@ class Ending:
 
     def _drop_upstream(self) -> None:
         if self.up is not None and self.up_stream is not None:
-            self.up.reset(self.up_stream, frames.CANCEL)
+            self.up.reset(self.up_stream, frames.CANCEL, id(self.down))

@@ -6,6 +6,7 @@ flows on (`cut`) only the tail behind the last payload waits, for a second judge
 """
 
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from proxy.core.availability import Unanswered
@@ -82,6 +83,10 @@ class Judging(Sending):
             # Not a whole message: the server says so in its own words.
             self.open()
             return
+        self._decide(pieces)
+
+    def _decide(self, pieces: list[Buffer]) -> None:
+        """Have a whole message judged, and send it on where it is admitted."""
         message = _message_in(pieces, self.need - PREFIX)
         if pieces[0][0] & 1:
             limit = self.plane.limits.max_message_bytes
@@ -99,12 +104,49 @@ class Judging(Sending):
             self.open()
 
     async def _judge_later(self, message: bytes) -> None:
-        remaining = None if self.deadline is None else self.deadline - time.monotonic()
-        decision = await self.plane.gate.judge(self.head.method, message, remaining, self.down)
+        await self._open_if(
+            lambda seconds: self.plane.gate.judge(self.head.method, message, seconds, self.down)
+        )
+
+    async def _open_if(self, judge: Callable[[float | None], Awaitable[Decision]]) -> None:
+        decision = await self._settled(judge)
         self.task = None
         if not self.over and self._admitted(decision):
             self.open()
         self.plane.flush()
+
+    async def _settled(self, judge: Callable[[float | None], Awaitable[Decision]]) -> Decision:
+        """Wait for the gate, and once more where what it knew may be of a server that is no more."""
+        while True:
+            arrivals = self.pool.arrivals
+            decision = await judge(None if self.deadline is None else self.deadline - time.monotonic())
+            if arrivals == self.pool.arrivals:
+                return decision
+
+    def judge_again(self) -> bool:
+        pieces = self.replay
+        flow = self.cut
+        if not (self.head.judged and self.observed) or not self.need or pieces is None:
+            return False
+        if self.size < self.need and (flow is None or self.request_ended):
+            # Not a whole message: nobody has judged it.
+            return False
+        self.judged_after = self.pool.arrivals
+        if flow is None:
+            self._decide(pieces)
+            return True
+        decision = self.plane.gate.judge_view_now(flow.view)
+        if decision is not None:
+            if self._admitted(decision):
+                self.open()
+        elif flow.scanner is None:
+            self.task = self.plane.spawn(
+                self._open_if(lambda seconds: self.plane.gate.judge_view(flow.view, seconds, self.down))
+            )
+        else:
+            # Its tail is judged before it passes.
+            self.open()
+        return True
 
     def _look(self, scanner: PushScanner, arrived: list[Buffer]) -> None:
         """Read on in a message that arrives; let it flow once the gate admits what is known of it."""
@@ -123,7 +165,7 @@ class Judging(Sending):
             self.received.feed(pieces, self.size)
             self.cut = Cut(scanner, self.size)
             if self._admitted(decision):
-                self.connected(connection)
+                self.send(connection)
         elif connection is None or not scanner.tail:
             # It cannot flow; or all has been seen that there is, and the gate has to wait or needs the values.
             self.scanner = None
@@ -157,8 +199,9 @@ class Judging(Sending):
             self._tail_decided(decision)
 
     async def _judge_tail_later(self, scanner: PushScanner) -> None:
-        remaining = None if self.deadline is None else self.deadline - time.monotonic()
-        decision = await self.plane.gate.judge_view(scanner.view, remaining, self.down)
+        decision = await self._settled(
+            lambda seconds: self.plane.gate.judge_view(scanner.view, seconds, self.down)
+        )
         self.task = None
         if not self.over:
             self._tail_decided(decision)

@@ -2,7 +2,8 @@
 The connections to the server's addresses, and which of them takes the next call.
 
 Law: knows addresses, connections and their limits; a call is only "someone who wants a stream". One task keeps
-the pool as it should be: a connection to every address, one more where all are full, new ones after a loss.
+the pool as it should be: a connection to every address, one more where all are full, new ones after a loss or in
+the place of what is worn out.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import socket
 import ssl
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -26,7 +28,9 @@ from proxy.upstream.endpoints import Endpoint, endpoints
 from proxy.upstream.forward_proxy import tunnel_to
 
 _SHOWN_ADDRESSES: Final = 4
-_MANY_CLIENTS: Final = Limits(stream_window=1 << 17, share_connection_window=False)
+# Connections that take no more calls and still have some. With so many, worn ones stay in use.
+_MAX_LEAVING: Final = 8
+MANY_CLIENTS: Final = Limits(stream_window=1 << 17, share_connection_window=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class PoolOptions:
     """Silence on a connection with calls after which it is pinged: servers of gRPC's core answer pings more
     frequent than 5 minutes with GOAWAY (grpc/doc/keepalive.md)."""
     keepalive_timeout: float = 20.0
-    limits: Limits = _MANY_CLIENTS
+    limits: Limits = MANY_CLIENTS
     """A connection carries the calls of many clients: what one of them does not take is bounded by its streams'
     windows and leaves the others alone."""
 
@@ -67,6 +71,9 @@ class Pool:
     Connections to one target.
 
     `target` is as `parse_target` returns it. `http_proxy` obeys the `http_proxy` family of environment variables.
+    `on_change` is called with True when a connection stands to an address that had none or lost one, before it takes
+    a call: what answers there may be another server than before; and with False once no connection can be had. `up`
+    is the last that was said, None until then.
     Use: `start`, then `pick` for a connection, or `wait` when there is none at the moment; `stop` at the end.
     """
 
@@ -79,8 +86,13 @@ class Pool:
         tls: ssl.SSLContext | None = None,
         server_name: str | None = None,
         http_proxy: bool = False,
+        on_change: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self.exchange = exchange
+        self.up: bool | None = None
+        self.arrivals = 0
+        """How often `on_change` was told of a connection."""
+        self._on_change = on_change
         self.options = options or PoolOptions()
         self.target = target
         self._endpoints = endpoints(target)
@@ -91,6 +103,9 @@ class Pool:
         self.scheme = b"http" if tls is None else b"https"
         self.authority = b"localhost" if first.path else str(first).encode()
         self._shells: list[UpstreamShell] = []
+        self._leaving: set[UpstreamShell] = set()
+        # Addresses where a connection ended since the last one came to stand.
+        self._lost: set[Endpoint] = set()
         self._turns = itertools.count()
         self._waiting: OrderedDict[int, Wanting] = OrderedDict()
         self._addresses: list[Endpoint] = []
@@ -115,7 +130,7 @@ class Pool:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        for shell in list(self._shells):
+        for shell in (*self._shells, *self._leaving):
             shell.close("the proxy is stopping")
         self._give_up("the proxy is stopping")
 
@@ -135,14 +150,22 @@ class Pool:
                 return connection
         return None
 
-    def wait(self, call: Wanting) -> None:
-        """Tell the call when there is a connection, or why there is none."""
+    def pick_first(self) -> Connection | None:
+        """Return a connection for who need not queue, such as questions about the models that calls are for."""
+        return next((shell.connection for shell in self._shells if shell.connection.can_open()), None)
+
+    def wait(self, call: Wanting, *, first: bool = False) -> None:
+        """Tell the call when there is a connection, or why there is none; `first`: before all who wait already."""
         if self._failing and not self._shells:
             call.unreachable(self._failing)
             return
         self._waiting[id(call)] = call
+        if first:
+            self._waiting.move_to_end(id(call), last=False)
         if self._shells and len(self._shells) < len(self._addresses) * self.options.connections_per_address:
             self._more = True
+            self._changed.set()
+        elif any(shell.connection.worn for shell in self._shells):
             self._changed.set()
 
     def forget(self, call: Wanting) -> None:
@@ -153,7 +176,7 @@ class Pool:
         """Learn that a call on the connection is over."""
         if self._waiting:
             self.serve_waiting()
-        if connection.going_away is not None:
+        if not connection.handler.usable:  # type: ignore[attr-defined]
             connection.handler.close_when_idle()  # type: ignore[attr-defined]
 
     def serve_waiting(self) -> None:
@@ -166,13 +189,18 @@ class Pool:
             call.connected(connection)
 
     def retired(self, shell: UpstreamShell) -> None:
-        """Learn that a connection takes no more calls."""
+        """Learn that a connection takes no more calls, or is closed."""
         if shell in self._shells:
             self._shells.remove(shell)
+            self._lost.add(shell.address)
             self._changed.set()
+        if shell.transport is None:
+            self._leaving.discard(shell)
+        else:
+            self._leaving.add(shell)
 
-    def hurry(self) -> None:
-        """Try now what a backoff would try later: someone has reached the server."""
+    def look_again(self) -> None:
+        """Learn that a connection may be worn out."""
         self._changed.set()
 
     async def _keep(self) -> None:
@@ -193,6 +221,7 @@ class Pool:
                 await asyncio.sleep(first / 4)
             else:
                 self._failing = self._why()
+                self._tell(up=False)
                 self._give_up(self._failing)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(backoff * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter
@@ -213,17 +242,18 @@ class Pool:
             self._resolved_at = now
         addresses = self._addresses
         self._errors.clear()
+        for shell in list(self._shells):
+            if shell.address not in addresses:
+                shell.retire()
         connected = [shell.address for shell in self._shells]
-        missing = [address for address in addresses if address not in connected]
+        fresh = {shell.address for shell in self._shells if not shell.connection.worn}
+        if len(self._leaving) >= _MAX_LEAVING:
+            fresh.update(shell.address for shell in self._shells if shell.connection.can_open())
+        missing = [address for address in addresses if address not in fresh]
         if self._more and not missing:
             allowed = self.options.connections_per_address
             missing = [address for address in addresses if connected.count(address) < allowed][:1]
         self._more = False
-        for shell in list(self._shells):
-            if shell.address not in addresses:
-                shell.usable = False
-                self.retired(shell)
-                shell.close_when_idle()
         if missing:
             await asyncio.gather(*(self._connect(address) for address in missing))
         self.exchange.flush()
@@ -268,9 +298,23 @@ class Pool:
             shell.usable = False
             shell.close_when_idle()
             return False
+        others = [other for other in self._shells if other.address == shell.address]
+        is_arrival = not others or shell.address in self._lost
         self._shells.append(shell)
         self._failing = ""
+        for other in others:
+            if other.connection.worn:
+                other.retire()
+        self._lost.discard(shell.address)
+        if is_arrival:
+            self.arrivals += 1
+            self._tell(up=True)
         return True
+
+    def _tell(self, *, up: bool) -> None:
+        if up or self.up is not False:
+            self.up = up
+            self._on_change(up)
 
     def _why(self) -> str:
         told = [f"{address}: {text}" for address, text in self._errors.items()]

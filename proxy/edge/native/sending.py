@@ -30,13 +30,23 @@ class Sending(Ending):
         connection = self.pool.pick()
         if connection is None:
             self.waiting = self
-            self.pool.wait(self)
+            # Once judged anew it has waited for its turn already.
+            self.pool.wait(self, first=self.judged_after >= 0)
         else:
-            self.connected(connection)
+            self.send(connection)
 
     def connected(self, connection: Connection) -> None:
-        if self.waiting is not None:
-            self.waiting = None
+        self.waiting = None
+        # What it was judged by may be of a server that is no more.
+        if self.judged_after == self.pool.arrivals or not self.judge_again():
+            self.send(connection)
+
+    def judge_again(self) -> bool:
+        """Judge anew what was judged, and open it again if it is admitted; False: it was not judged."""
+        return False
+
+    def send(self, connection: Connection) -> None:
+        """Begin the request on a connection that takes it."""
         self.attempts += 1
         now = time.monotonic()
         head = self.head
@@ -98,5 +108,7 @@ class Sending(Ending):
         self.up = self.up_stream = None
         if self.cut is not None:
             self.cut.again()
-        self.open()
+        # A server that takes no more calls may be about to be another one.
+        if not self.judge_again():
+            self.open()
         return True

@@ -1,5 +1,5 @@
 """
-The native edge: binds, connects the pools, serves the local services, and stops in order.
+The native edge: binds, serves the local services, and stops in order.
 
 Law: puts together; every decision is in `call`, every octet in `shell` and `http2`. Health and reflection stay
 grpc.aio handlers behind a Unix socket, reached like any other server.
@@ -11,6 +11,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +24,21 @@ from proxy.edge.local import Handlers
 from proxy.edge.native.downstream import Clients
 from proxy.edge.native.http2.limits import Limits as Http2Limits
 from proxy.edge.native.plane import Plane
-from proxy.edge.native.pool import Pool, PoolOptions
-from proxy.edge.native.shell import Exchange
+from proxy.edge.native.pool import MANY_CLIENTS, Pool, PoolOptions
 from proxy.gate import Gate
 from proxy.observe.outcome import Observer
 
 _MAX_CONNECTIONS = 10_000
+_LOCAL = PoolOptions(limits=replace(MANY_CLIENTS, pace_resets=False))
 
 
 class NativeEdge:
     """
     Binds on construction, so that a port that is taken shows before anything is ready.
 
-    `address` is HOST:PORT (port 0: any free one) or unix:PATH. `target` is the server's, as `parse_target` returns
-    it. `tls` and `upstream_tls` are contexts with ALPN `h2`; `http_proxy` is as for `open_channel`. The rest is as
-    for the grpcio edge. Raises AddressInUseError.
+    `address` is HOST:PORT (port 0: any free one) or unix:PATH. `pool` holds the connections to the server, and is
+    started and stopped by whoever made it. `tls` is a context with ALPN `h2`. The rest is as for the grpcio edge.
+    Raises AddressInUseError.
     """
 
     def __init__(
@@ -45,33 +46,22 @@ class NativeEdge:
         address: str,
         *,
         gate: Gate,
-        target: str,
+        pool: Pool,
         observer: Observer,
         version_seen: Callable[[str, int, str | None], None],
         local: Handlers,
         limits: Limits,
         explainer: Explainer | None = None,
         tls: ssl.SSLContext | None = None,
-        upstream_tls: ssl.SSLContext | None = None,
-        server_name: str | None = None,
-        http_proxy: bool = False,
-        pool_options: PoolOptions | None = None,
         http2_limits: Http2Limits | None = None,
     ) -> None:
         self._socket, self._address = bind(address)
         self._path = path_of(address)
         self._tls = tls
-        exchange = Exchange()
-        self._pool = Pool(
-            target,
-            exchange,
-            options=pool_options,
-            tls=upstream_tls,
-            server_name=server_name,
-            http_proxy=http_proxy,
-        )
+        self._pool = pool
+        exchange = pool.exchange
         self._local = _Local(local) if local else None
-        self._local_pool = None if self._local is None else Pool(self._local.target, exchange)
+        self._local_pool = None if self._local is None else Pool(self._local.target, exchange, options=_LOCAL)
         self._plane = Plane(
             exchange,
             gate=gate,
@@ -92,7 +82,6 @@ class NativeEdge:
         return self._address
 
     async def start(self) -> None:
-        await self._pool.start()
         if self._local is not None and self._local_pool is not None:
             await self._local.start()
             await self._local_pool.start()
@@ -105,9 +94,6 @@ class NativeEdge:
             self._server = await loop.create_server(
                 self._clients, sock=self._socket, ssl=self._tls, backlog=BACKLOG
             )
-
-    def upstream_is_back(self) -> None:
-        self._pool.hurry()
 
     async def stop(self, grace: float) -> None:
         if self._path is not None:
@@ -122,7 +108,6 @@ class NativeEdge:
         if self._stopped:
             return
         self._stopped = True
-        await self._pool.stop()
         if self._local is not None and self._local_pool is not None:
             await self._local_pool.stop()
             await self._local.stop()

@@ -136,6 +136,12 @@ class Shell(asyncio.BufferedProtocol):
     def on_goaway(self, last_stream: int, code: int, debug: bytes) -> None:
         pass
 
+    def on_reset_waits(self) -> None:
+        """Learn that a reset waits; only those of a server's streams do."""
+
+    def on_drained(self) -> None:
+        """Learn that a stream ended before its reset; only a server's streams wait for one."""
+
     def on_fault(self, fault: PeerFault) -> None:
         self.close(f"{frames.error_name(fault.code)}: {fault.text}")
 

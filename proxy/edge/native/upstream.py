@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import PeerFault
+from proxy.edge.native.http2.pacing import AGE
 from proxy.edge.native.shell import Shell
 from proxy.upstream.endpoints import Endpoint
 
@@ -31,6 +32,7 @@ class UpstreamShell(Shell):
         self.settled: asyncio.Future[None] = self.loop.create_future()
         self._pinged = 0.0
         self._watch: asyncio.TimerHandle | None = None
+        self._resets: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
         return f"<UpstreamShell {self.address} {self.connection!r}>"
@@ -46,27 +48,49 @@ class UpstreamShell(Shell):
         if code != frames.NO_ERROR:
             text = debug[:_SHOWN_DEBUG].decode("utf-8", "replace")
             self.lost_because = f"the server ended the connection with {frames.error_name(code)}: {text!r}"
-        if self.usable:
-            self.usable = False
-            self.pool.retired(self)
-        self.close_when_idle()
+        self.retire()
+
+    def on_reset_waits(self) -> None:
+        if self._resets is None:
+            self._resets = self.loop.call_later(AGE, self._reset_due)
+        if self.usable and self.connection.worn:
+            self.pool.look_again()
+
+    def on_drained(self) -> None:
+        self.pool.freed(self.connection)
 
     def on_fault(self, fault: PeerFault) -> None:
         super().on_fault(fault)
         self._failed(fault.text)
 
     def on_closed(self, because: str) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
+        for timer in (self._watch, self._resets):
+            if timer is not None:
+                timer.cancel()
         self._failed(because)
         if self.usable:
             self.usable = False
         self.pool.retired(self)
 
+    def retire(self) -> None:
+        """Take no more calls, and close once the last one is over."""
+        if self.usable:
+            self.usable = False
+            self.pool.retired(self)
+        self.close_when_idle()
+
     def close_when_idle(self) -> None:
         """Close a connection that takes no more calls once its last one is over."""
-        if not self.usable and not self.connection.streams and self.settled.done():
-            self.close("the server asked to go")
+        if not self.usable and self.connection.idle and self.settled.done():
+            self.close("it takes no more calls")
+
+    def _reset_due(self) -> None:
+        self._resets = None
+        self.connection.reset_due(time.monotonic())
+        if self.connection.pacing:
+            self._resets = self.loop.call_later(AGE, self._reset_due)
+        self.pool.freed(self.connection)
+        self.exchange.flush()
 
     def _failed(self, because: str) -> None:
         if not self.settled.done():

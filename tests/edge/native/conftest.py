@@ -297,15 +297,24 @@ def start_frames(stack: AsyncExitStack) -> Callable[..., Any]:
 
 @pytest.fixture
 def start_edge(stack: AsyncExitStack, doorkeeper: Doorkeeper, witness: Witness) -> Callable[..., Any]:
-    """Start the edge before `target`; options go to NativeEdge."""
+    """Start the edge before `target`; options go to NativeEdge, or to its pool."""
 
     async def start(target: str, address: str = "127.0.0.1:0", **options: Any) -> NativeEdge:
         options.setdefault("limits", Limits())
-        options.setdefault("pool_options", PoolOptions(first_backoff=0.05, longest_backoff=0.1))
+        pool = Pool(
+            target,
+            Exchange(),
+            options=options.pop("pool_options", PoolOptions(first_backoff=0.05, longest_backoff=0.1)),
+            tls=options.pop("upstream_tls", None),
+            server_name=options.pop("server_name", None),
+            http_proxy=options.pop("http_proxy", False),
+        )
+        await pool.start()
+        stack.push_async_callback(pool.stop)
         edge = NativeEdge(
             address,
             gate=doorkeeper,
-            target=target,
+            pool=pool,
             observer=witness,
             version_seen=options.pop("version_seen", lambda *_: None),
             local=options.pop("local", {}),
@@ -313,6 +322,11 @@ def start_edge(stack: AsyncExitStack, doorkeeper: Doorkeeper, witness: Witness) 
         )
         await edge.start()
         stack.push_async_callback(edge.stop, 0)
+        # What comes before the connection is judged twice.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                while pool.up is None:  # noqa: ASYNC110 - what is awaited has no event of its own
+                    await asyncio.sleep(0.001)
         return edge
 
     return start

@@ -12,7 +12,9 @@ import pytest
 import uvloop
 
 from proxy.edge.admission import Limits
+from proxy.edge.native.pool import Pool
 from proxy.edge.native.server import NativeEdge
+from proxy.edge.native.shell import Exchange
 from proxy.edge.native.tls import client_context, server_context
 from proxy.gate import Admit
 from proxy.upstream.channel import Tls
@@ -78,10 +80,12 @@ def start(request):
     with Loop(request.param) as loop, contextlib.ExitStack() as stack:
 
         async def begin(target, address, options):
+            pool = Pool(target, Exchange(), tls=options.pop("upstream_tls", None))
+            await pool.start()
             edge = NativeEdge(
                 address,
                 gate=gate,
-                target=target,
+                pool=pool,
                 observer=Witness(),
                 version_seen=lambda *_: None,
                 local={},
@@ -89,10 +93,11 @@ def start(request):
                 **options,
             )
             await edge.start()
-            return edge
+            return pool, edge
 
         def begun(target, address="127.0.0.1:0", **options):
-            edge = loop.run(begin(target, address, options))
+            pool, edge = loop.run(begin(target, address, options))
+            stack.callback(lambda: loop.run(pool.stop()))
             stack.callback(lambda: loop.run(edge.stop(0)))
             return edge
 

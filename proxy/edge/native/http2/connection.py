@@ -15,6 +15,7 @@ from proxy.edge.native.http2.compression import PeerFault
 from proxy.edge.native.http2.faults import ConnectionHandler
 from proxy.edge.native.http2.inbound import Inbound
 from proxy.edge.native.http2.limits import Limits
+from proxy.edge.native.http2.pacing import WORN
 from proxy.edge.native.http2.stream import Stream, StreamSink
 
 _HTTP_1_METHODS: Final = (b"GET ", b"POST", b"PUT ", b"HEAD", b"DELE", b"OPTI", b"PATC", b"CONN")
@@ -23,6 +24,10 @@ _HTTP_1_ANSWER: Final = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(_HTTP_1_TEXT), _HTTP_1_TEXT)
 )
+
+
+_FRESH_STREAM_IDS: Final = frames.LARGEST_STREAM_ID - (1 << 24)
+"""From here on there are eight million calls left: minutes, at any rate that a proxy has seen."""
 
 
 class Connection(Inbound):
@@ -93,6 +98,19 @@ class Connection(Inbound):
             and self.going_away is None
             and self.next_stream <= frames.LARGEST_STREAM_ID
         )
+
+    @property
+    def worn(self) -> bool:
+        """Whether another connection should take its place: its stream numbers, or its resets, run out."""
+        waiting = len(self.pacing)
+        return self.next_stream > _FRESH_STREAM_IDS or (
+            waiting > 0 and waiting >= min(WORN, self.peer_concurrent_streams // 2)
+        )
+
+    @property
+    def idle(self) -> bool:
+        """Whether no stream is left that anybody wants."""
+        return len(self.streams) <= len(self.pacing) and all(each in self.pacing for each in self.streams)
 
     def open(self, sink: StreamSink, block: bytes, *, end: bool = False) -> Stream:
         """Begin a request (client role). The caller has asked `can_open`."""

@@ -25,6 +25,9 @@ class Control(Faults):
         """Priorities are deprecated and ignored (RFC 9113 §5.3.2), as far as they are well-formed."""
         if stream_id == 0:
             raise PeerFault(PROTOCOL_ERROR, "PRIORITY on stream 0")
+        stream = self.streams.get(stream_id)
+        if stream is None and not self.server and not self._is_idle(stream_id):
+            return
         self._charge_nuisance()
         if len(payload) != 5:
             code, text = FRAME_SIZE_ERROR, "PRIORITY is not 5 octets long"
@@ -32,7 +35,6 @@ class Control(Faults):
             code, text = PROTOCOL_ERROR, "a stream that depends on itself"
         else:
             return
-        stream = self.streams.get(stream_id)
         if stream is not None:
             self._stream_fault(stream, code, text)
         elif self._is_idle(stream_id):
@@ -147,9 +149,15 @@ class Control(Faults):
     def _read_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise PeerFault(FRAME_SIZE_ERROR, "WINDOW_UPDATE is not 4 octets long")
+        stream = self.streams.get(stream_id)
+        if stream is None and stream_id:
+            if self.server:
+                self._charge_nuisance()
+            self._absent(frames.WINDOW_UPDATE, stream_id)
+            return
         self._charge_nuisance()
         increment = int.from_bytes(payload, "big") & 0x7FFF_FFFF
-        if stream_id == 0:
+        if stream is None:
             if increment == 0:
                 raise PeerFault(PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
             self.send_window += increment
@@ -157,10 +165,7 @@ class Control(Faults):
                 raise PeerFault(FLOW_CONTROL_ERROR, "the connection's window exceeds 2^31-1")
             self.pump()
             return
-        stream = self.streams.get(stream_id)
-        if stream is None:
-            self._absent(frames.WINDOW_UPDATE, stream_id)
-        elif increment == 0:
+        if increment == 0:
             self._stream_fault(stream, PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
         elif stream.send_window + increment > frames.LARGEST_WINDOW:
             self._stream_fault(stream, FLOW_CONTROL_ERROR, "the stream's window exceeds 2^31-1")

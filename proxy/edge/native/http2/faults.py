@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import PeerFault
 from proxy.edge.native.http2.fields import HeaderBlock
-from proxy.edge.native.http2.frames import DATA, HEADERS, PROTOCOL_ERROR, STREAM_CLOSED
+from proxy.edge.native.http2.frames import DATA, HEADERS, PROTOCOL_ERROR, RST_STREAM, STREAM_CLOSED
 from proxy.edge.native.http2.limits import Budget, Limits
 from proxy.edge.native.http2.outbound import Outbound
 from proxy.edge.native.http2.stream import Stream
@@ -41,6 +41,12 @@ class ConnectionHandler(Protocol):
     def on_goaway(self, last_stream: int, code: int, debug: bytes) -> None:
         """Learn that the peer takes no stream beyond `last_stream`; our own beyond it are already reset."""
 
+    def on_reset_waits(self) -> None:
+        """Learn that a reset waits for its turn: `reset_due` is to be called after `pacing.AGE` seconds."""
+
+    def on_drained(self) -> None:
+        """Learn that a stream that was waiting to be reset has ended by itself."""
+
     def on_fault(self, fault: PeerFault) -> None:
         """Write what is in `out` and close: the connection is over for a fault of the peer."""
 
@@ -51,7 +57,6 @@ class Faults(Outbound):
     def __init__(self, handler: ConnectionHandler, limits: Limits, ready: list[Any], *, server: bool) -> None:
         super().__init__(limits, ready, server=server)
         self.handler = handler
-        self.now = 0.0
         self.next_stream = 1
         self._resets = Budget(limits.reset_burst, limits.reset_rate, 1)
         self._nuisances = Budget(limits.nuisance_burst, limits.nuisance_rate, _NUISANCE_CREDIT)
@@ -87,9 +92,15 @@ class Faults(Outbound):
         """RFC 9113 §5.4.2: reset the stream, tell its sink, charge the peer."""
         self._charge_reset()
         self._release(stream)
-        self._forget(stream)
-        self._remember_reset(stream.id, ours=True)
-        self._answer(frames.rst_stream(stream.id, code))
+        if self.server:
+            self._forget(stream)
+            self._remember_reset(stream.id, ours=True)
+            self._answer(frames.rst_stream(stream.id, code))
+        else:
+            nobody_listens = stream.id in self.pacing
+            self._abandon(stream, code)
+            if nobody_listens:
+                return
         if stream.sink is not None:
             stream.sink.on_reset(stream, code, text, False)
 
@@ -104,6 +115,12 @@ class Faults(Outbound):
             raise PeerFault(PROTOCOL_ERROR, "a frame that belongs to a stream names none")
         if self._is_idle(stream_id):
             raise PeerFault(PROTOCOL_ERROR, "a frame on a stream that was never opened")
+        if not self.server:
+            # Ours, and over: since we ended it, or the server has told us what we need. What is still on its way
+            # is what clients left behind, so it is no fault of the connection that all of them share.
+            if kind == RST_STREAM and stream_id in self.pacing:
+                self.pacing.drop(stream_id)
+            return
         ours = self._reset.get(stream_id)
         if ours or kind not in {DATA, HEADERS}:
             # Sent before the peer knew, or without consequence.

@@ -32,11 +32,16 @@ class Limits:
     control_backlog: int = 1000
     """Answers (acknowledgements, resets) queued for a peer that does not read them."""
     remembered_resets: int = 2048
-    """Reset streams remembered, so that frames already on their way are told from frames of a broken peer."""
+    """Reset streams of a client remembered, so that frames already on their way are told from frames of a broken
+    one."""
     reset_burst: float = 1000
-    """Streams that may be reset beyond those that run to their end (CVE-2023-44487, CVE-2025-8671)…"""
+    """Streams that a client may reset, or have reset, beyond those that run to their end (CVE-2023-44487,
+    CVE-2025-8671)…"""
     reset_rate: float = 100
     """…and how many more each second."""
+    pace_resets: bool = True
+    """Whether a server's streams are reset at a pace that no server takes for an attack (see `pacing`); not needed
+    where the server is our own."""
     nuisance_burst: float = 2000
     """Frames that carry nothing (PING, SETTINGS, empty DATA, …) beyond those that answer what we send…"""
     nuisance_rate: float = 200

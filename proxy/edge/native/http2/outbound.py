@@ -8,12 +8,16 @@ peer send more.
 """
 
 from collections import deque
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import EMPTY_TABLE
 from proxy.edge.native.http2.limits import Limits
+from proxy.edge.native.http2.pacing import Drain, Pacing
 from proxy.edge.native.http2.stream import Buffer, Stream, keep_all
+
+if TYPE_CHECKING:
+    from proxy.edge.native.http2.faults import ConnectionHandler
 
 # Given to the transport before it can say that it has enough.
 _ROOM: Final = 1 << 20
@@ -28,6 +32,8 @@ _pack_head = frames.pack_head
 
 class Outbound:
     """The sending side; see `connection` for the whole."""
+
+    handler: "ConnectionHandler"
 
     def __init__(self, limits: Limits, ready: list[Any], *, server: bool) -> None:
         self.limits = limits
@@ -56,9 +62,15 @@ class Outbound:
         # Useful work, which the budgets of `inbound` credit to the peer.
         self.sent_frames = 0
         self.completed = 0
-        # Ended streams on which frames may still be under way: True where we reset them, False where the
-        # peer did.
+        # When the last octets came, in seconds of whoever calls `receive`.
+        self.now = 0.0
+        # Ended streams of a client on which frames may still be under way: True where we reset them, False
+        # where it did.
         self._reset: dict[int, bool] = {}
+        # The resets of a server's streams that wait for their turn.
+        self.pacing = Pacing()
+        self._resets_at_once = server or not limits.pace_resets
+        self._drain = Drain(self)
 
     def take(self) -> list[Buffer]:
         """Hand out what is to be written now; the caller then calls `pump` for what was held back."""
@@ -133,11 +145,43 @@ class Outbound:
         else:
             stream.tail = block
 
-    def reset(self, stream: Stream, code: int) -> None:
-        """End a stream at once; its sink hears nothing more, what it still holds counts as consumed."""
-        self._release(stream)
-        if self.streams.get(stream.id) is stream and not self.closed:
-            self._abandon(stream, code)
+    def reset(self, stream: Stream, code: int, owner: int = 0) -> None:
+        """
+        End a stream at once; its sink hears nothing more, what it still holds counts as consumed.
+
+        In the client role the server learns of it in its turn (see `pacing`); `owner` is a number for the client
+        on whose behalf.
+        """
+        if self.streams.get(stream.id) is not stream or self.closed:
+            self._release(stream)
+        elif self._resets_at_once or self.pacing.may_go(owner, self.now, self.completed):
+            self._release(stream)
+            self._forget(stream)
+            self._remember_reset(stream.id, ours=True)
+            self._put(frames.rst_stream(stream.id, code))
+        else:
+            stream.sink = self._drain
+            stream.queue = stream.arrived = None
+            # Whether our half is open, which only the reset can end.
+            stream.tail = None if stream.local_ended else b""
+            self.waiting.pop(stream.id, None)
+            self.consume(stream, stream.held)
+            self._wait_to_reset(stream.id, code, owner)
+
+    def reset_due(self, now: float) -> None:
+        """Reset the streams whose turn has come."""
+        self.now = now
+        for stream_id, code in self.pacing.due(now, self.completed):
+            stream = self.streams.get(stream_id)
+            if stream is not None:
+                self._forget(stream)
+            self._put(frames.rst_stream(stream_id, code))
+
+    def drained(self, stream: Stream, *, is_reset: bool) -> None:
+        """Learn that the server has ended its half of a stream that nobody wants, or reset it."""
+        if is_reset or stream.tail is None:
+            self.pacing.drop(stream.id)
+            self.handler.on_drained()
 
     def consume(self, stream: Stream, count: int) -> None:
         """Let the peer send as many octets again: the application has passed them on."""
@@ -318,7 +362,15 @@ class Outbound:
     def _abandon(self, stream: Stream, code: int) -> None:
         self._forget(stream)
         self._remember_reset(stream.id, ours=True)
-        self._put(frames.rst_stream(stream.id, code))
+        if self._resets_at_once or self.pacing.may_go(0, self.now, self.completed):
+            self.pacing.drop(stream.id)
+            self._put(frames.rst_stream(stream.id, code))
+        else:
+            self._wait_to_reset(stream.id, code, 0)
+
+    def _wait_to_reset(self, stream_id: int, code: int, owner: int) -> None:
+        self.pacing.wait(stream_id, code, owner, self.now)
+        self.handler.on_reset_waits()
 
     def _forget(self, stream: Stream) -> None:
         self.streams.pop(stream.id, None)
@@ -327,6 +379,9 @@ class Outbound:
         stream.queue = stream.arrived = None
 
     def _remember_reset(self, stream_id: int, *, ours: bool) -> None:
+        if not self.server:
+            # Told by their numbers alone, whatever becomes of memory (see `faults`).
+            return
         self._reset[stream_id] = ours
         if len(self._reset) > self.limits.remembered_resets:
             del self._reset[next(iter(self._reset))]

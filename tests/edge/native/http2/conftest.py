@@ -178,6 +178,12 @@ class Conversation:
     def on_goaway(self, last_stream, code, debug):
         self.events.append(("goaway", last_stream, code))
 
+    def on_reset_waits(self):
+        pass
+
+    def on_drained(self):
+        self.events.append(("drained",))
+
     def on_fault(self, fault):
         self.events.append(("fault", fault.code))
 

@@ -109,6 +109,12 @@ class Ours:
     def on_goaway(self, last_stream, code, debug):
         raise AssertionError(code)
 
+    def on_reset_waits(self):
+        pass
+
+    def on_drained(self):
+        pass
+
     def on_fault(self, fault):
         raise AssertionError(fault.text)
 
@@ -302,6 +308,12 @@ class Anything:
 
     def on_goaway(self, last_stream, code, debug):
         self.log.append(("goaway", last_stream, code))
+
+    def on_reset_waits(self):
+        pass
+
+    def on_drained(self):
+        pass
 
     def on_fault(self, fault):
         self.log.append(("fault", fault.code, fault.text))
