@@ -91,6 +91,7 @@ DTYPES: Mapping[int, DType] = MappingProxyType(
 """Every dtype that a request can carry, by its number. Reference types (101 and up) are not among them."""
 
 DT_STRING = 7
+DT_BOOL = 10
 DT_RESOURCE = 20
 DT_VARIANT = 21
 

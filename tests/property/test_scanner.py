@@ -4,8 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.types import RequestView
-from proxy.wire.request import MalformedRequestError, parse_predict, parse_predict_fully
+from proxy.wire.fields import MalformedRequestError
+from proxy.wire.request import parse_predict
+from proxy.wire.unusual import read_predict
 from tests.property import wire
+from tests.property.reference import parse_fully
 
 
 def outcome(parse, data: bytes):
@@ -19,7 +22,9 @@ def outcome(parse, data: bytes):
 
 
 def assert_one_reader(data: bytes) -> None:
-    assert outcome(parse_predict, data) == outcome(parse_predict_fully, data)
+    expected = outcome(parse_fully, data)
+    assert outcome(read_predict, data) == expected
+    assert outcome(parse_predict, data) == expected
 
 
 @given(wire.requests)
