@@ -29,6 +29,9 @@ MAX_NAMES = 4 << 20
 are not as serialisers write them.
 """
 
+MAX_SPEC = 16_384
+"""Bytes of a model_spec; TF Serving names models after what a configuration file holds."""
+
 MAX_METADATA = 128
 """Fields in the metadata of a call, those of HTTP/2 and gRPC included (Envoy takes 100)."""
 

@@ -22,7 +22,7 @@ DEPTH: Final = 100
 """How deep groups and messages may lie in one another, the message itself not counted, for protobuf."""
 
 _GROUP_END: Final = 4
-_HOP: Final = 1 << 20
+_HOP: Final = 256 << 10
 
 Field = tuple[int, int, int, int]
 """Number, wire type, and where its value starts and stops."""
@@ -66,6 +66,7 @@ class Parts:
         self.room = room
 
     def look_at(self, octets: int) -> None:
+        """Take time for so many octets, or leave them to a reader that has it."""
         self.room -= octets
         if self.room < 0:
             raise UnusualError
@@ -121,7 +122,7 @@ def fields(
     """
     Go from field to field of a message that lies `depth` deep in others.
 
-    `runs` are for first octets of a tag: what matches there is told as one RUN, of 1 MiB at most. Raises
+    `runs` are for first octets of a tag: what matches there is told as one RUN, of 256 KiB at most. Raises
     MalformedRequestError where protobuf cannot read on, TooComplexError, and IndexError where `data` ends early.
     """
     while pos < end:
@@ -231,6 +232,8 @@ def hop_strings(data: Octets, pos: int, end: int, tag: int, parts: Parts) -> tup
         length = data[pos + 1]
         if length < 0x80:
             pos += 2 + length
+        elif data[pos + 2] < 0x80:
+            pos += 3 + (length & 0x7F | data[pos + 2] << 7)
         else:
             length, pos = varint(data, pos + 1)
             pos += length

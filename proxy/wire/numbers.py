@@ -60,13 +60,23 @@ def varints_fit(kind: DType, data: bytes, start: int, stop: int) -> bool:
             beyond &= marks >> 8 * place
         if beyond:
             # A negative value, one outside, or an encoding longer than it need be.
-            return _within(kind, b"").fullmatch(data, start, stop) is not None
+            return _matches(_within(kind, b""), data, start, stop)
     return True
 
 
 def run_fits(kind: DType, tag: int, data: bytes, start: int, stop: int) -> bool:
     """The same for single values, each with its tag before it."""
-    return _within(kind, bytes((tag,))).fullmatch(data, start, stop) is not None
+    return _matches(_within(kind, bytes((tag,))), data, start, stop)
+
+
+def _matches(pattern: re.Pattern[bytes], data: bytes, start: int, stop: int) -> bool:
+    """Whether all of it matches a repetition, in steps between which other threads may run."""
+    while start < stop:
+        match = pattern.match(data, start, min(start + _CHUNK, stop))
+        if match is None or match.end() == start:
+            return False
+        start = match.end()
+    return True
 
 
 @lru_cache(maxsize=len(DTYPES))
@@ -90,10 +100,9 @@ def _within(kind: DType, tag: bytes) -> re.Pattern[bytes]:
     ways: dict[tuple[int, int], bytes] = {}
     for length in range(1, _LONGEST + 1):
         for sign, limit in ((0, kind.high), (1, ~kind.low)):
-            free = limit.bit_length()
-            groups = [_allowed(7 * place, free, sign) for place in range(length)]
-            if (sign and not limit) or (sign and 7 * length < _WIDTH):
+            if sign and (kind.low == 0 or 7 * length < _WIDTH):
                 continue
+            groups = [_allowed(7 * place, limit.bit_length(), sign) for place in range(length)]
             continued = b"".join(_class(each, 0x80) for each in groups[:-1])
             ways[length, sign] = continued + _class(groups[-1], 0)
     # Most negative values have ten bytes; and many of a kind follow each other.

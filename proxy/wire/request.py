@@ -39,11 +39,17 @@ from proxy.wire.fields import (
 from proxy.wire.protos import classification_pb2, inference_pb2, model_pb2, regression_pb2, tensor_shape_pb2
 from proxy.wire.unusual import HEAD, SHORT, key_of, look_into_content, read_predict, spec_from
 
-AT_ONCE: Final = 256 << 10
+AT_ONCE: Final = 64 << 10
 """Bytes of an unusual message that are read while other calls wait; a longer one is read beside them."""
 
 _VALUES_AT_ONCE: Final = 4 << 20
-"""The same for values that are looked at: varints, bools and lengths of strings."""
+"""The same for values that are looked at: varints, bools and lengths of strings. An input counts as some."""
+_INPUT_COSTS: Final = 1024
+
+_PARSED_IN_FULL: Final = 256 << 10
+"""Bytes of a request with Examples that are parsed, to see whether they are readable."""
+
+_ANY: Final = 2**63
 
 _USUAL_FIELDS: Final = 18
 """As many as a TensorProto has; strings count as one."""
@@ -87,7 +93,7 @@ def parse_predict_at_once(data: bytes) -> RequestView:
 def scan_predict(data: Octets, *, at_once: bool = False) -> RequestView:
     """Read like parse_predict, but only in place; raises UnusualError for what is left to others."""
     try:
-        return _scan_predict(data, Parts(_VALUES_AT_ONCE if at_once else len(data)))
+        return _scan_predict(data, Parts(_VALUES_AT_ONCE if at_once else _ANY))
     except (IndexError, UnicodeDecodeError):
         raise UnusualError from None
 
@@ -114,6 +120,8 @@ def parse_multi_inference(data: bytes) -> Sequence[tuple[RequestView, str]]:
         raise TooComplexError("tasks", bounds.MAX_TASKS)
     found = {}
     for each in tasks:
+        if len(each) > bounds.MAX_SPEC:
+            raise TooComplexError("bytes of a task", bounds.MAX_SPEC)
         task = _parsed(inference_pb2.InferenceTask, each)
         if task.method_name in (CLASSIFY_METHOD, REGRESS_METHOD):
             key, signature = key_of(task.model_spec) if task.HasField("model_spec") else (None, "")
@@ -130,7 +138,7 @@ def _spec_only(kind: Any, data: bytes) -> RequestView:
 
 def _submessages(kind: Any, data: bytes, name: str) -> list[bytes]:
     """The messages in field `name`; all else of a long request is opaque, and not looked at."""
-    if len(data) <= AT_ONCE:
+    if len(data) <= _PARSED_IN_FULL:
         _parsed(kind, data)
     wanted = kind.DESCRIPTOR.fields_by_name[name].number
     parts, found = Parts(), []
@@ -174,6 +182,7 @@ def _scan_predict(data: Octets, parts: Parts) -> RequestView:
             entries += 1
             if entries > bounds.MAX_INPUTS:
                 raise TooComplexError("inputs", bounds.MAX_INPUTS)
+            parts.look_at(_INPUT_COSTS)
             view = _scan_entry(data, start, pos, parts)
             inputs[view.alias] = view
         elif tag == 0x0A and spec is None:
@@ -273,7 +282,7 @@ def _scan_tensor(alias: str, data: Octets, pos: int, end: int, parts: Parts) -> 
                 counts = {}
             if "string_val" in counts:
                 raise UnusualError
-            view.head = data[start : min(pos, start + HEAD)]
+            view.head, view.string_length = data[start : min(pos, start + HEAD)], length
             pos, number = hop_strings(data, at, end, tag, parts)
             counts["string_val"] = number
         else:

@@ -107,9 +107,11 @@ def _predict(data: bytes) -> RequestView:
 
 
 def spec_from(specs: list[bytes]) -> tuple[ModelKey | None, str]:
-    """The model_spec that these make together; raises DecodeError."""
+    """The model_spec that these make together; raises DecodeError and TooComplexError."""
     if not specs:
         return None, ""
+    if sum(map(len, specs)) > bounds.MAX_SPEC:
+        raise TooComplexError("bytes of model_spec", bounds.MAX_SPEC)
     return key_of(model_pb2.ModelSpec.FromString(b"".join(specs)))
 
 
@@ -139,7 +141,7 @@ def _entry(data: bytes, pos: int, end: int, parts: Parts) -> TensorView:
 class _Tensor:
     """One TensorProto, which may come in several messages that are merged."""
 
-    __slots__ = ("content", "counts", "data", "dtype", "head", "narrow", "parts", "shapes")
+    __slots__ = ("content", "counts", "data", "dtype", "head", "narrow", "parts", "shapes", "string_length")
 
     def __init__(self, data: bytes, parts: Parts) -> None:
         self.data = data
@@ -149,6 +151,7 @@ class _Tensor:
         self.content = (0, 0)
         self.counts: dict[str, int] = {}
         self.head = b""
+        self.string_length = 0
         # Where the values lie whose range may matter, by the field they are of.
         self.narrow: dict[int, list[Field]] = {_INT: [], _HALF: []}
 
@@ -186,9 +189,12 @@ class _Tensor:
     def _first_string(self, pos: int, end: int) -> tuple[int, int]:
         for _, _, start, stop in fields(self.data, pos, end, self.parts, 2):
             self.parts.take_strings(1)
-            self.head = self.data[start : min(stop, start + HEAD)]
+            self._begin(start, stop)
             return stop, 1
         raise MalformedRequestError
+
+    def _begin(self, start: int, stop: int) -> None:
+        self.head, self.string_length = self.data[start : min(stop, start + HEAD)], stop - start
 
     def _submessage(self, number: int, start: int, stop: int) -> None:
         data, parts = self.data, self.parts
@@ -202,7 +208,7 @@ class _Tensor:
             # Its tag was padded.
             parts.take_strings(1)
             if "string_val" not in self.counts:
-                self.head = data[start : min(stop, start + HEAD)]
+                self._begin(start, stop)
             self.counts["string_val"] = self.counts.get("string_val", 0) + 1
         elif number == _FLOAT8:
             self.counts["float8_val"] = stop - start
@@ -229,11 +235,9 @@ class _Tensor:
 
     def _run(self, number: int, start: int, stop: int) -> None:
         name, _, width = _VALUES[number]
-        if width:
-            count = (stop - start) // (1 + width)
-        else:
-            # Of every value two bytes do not continue: the last one of its tag, and its own last one.
-            count = numbers.count_ends(self.data, start, stop) // 2
+        # Of every varint two bytes do not continue: the last one of its tag, and its own last one.
+        ends = 0 if width else numbers.count_ends(self.data, start, stop)
+        count = (stop - start) // (1 + width) if width else ends // 2
         self.counts[name] = self.counts.get(name, 0) + count
         if number in self.narrow:
             self.narrow[number].append((number, RUN, start, stop))
@@ -247,6 +251,7 @@ class _Tensor:
         start, stop = self.content
         counts = {name: count for name, count in sorted(self.counts.items()) if count}
         view = TensorView(alias, self.dtype, dims, unknown_rank, stop - start, counts, self.head)
+        view.string_length = self.string_length
         kind = DTYPES.get(self.dtype)
         if stop > start:
             look_into_content(view, self.data, start, stop, self.parts)

@@ -57,6 +57,7 @@ def _view(alias: str, tensor) -> TensorView:
         len(content),
         {name: count for name in _COUNTED if (count := len(getattr(tensor, name)))},
         tensor.string_val[0][:16] if tensor.string_val else b"",
+        len(tensor.string_val[0]) if tensor.string_val else 0,
     )
     kind = DTYPES.get(view.dtype)
     if content and view.dtype == DT_STRING:
