@@ -51,9 +51,6 @@ _PARSED_IN_FULL: Final = 256 << 10
 
 _ANY: Final = 2**63
 
-_USUAL_FIELDS: Final = 18
-"""As many as a TensorProto has; strings count as one."""
-
 _NO_COUNTS: Final[dict[str, int]] = {}
 
 # Tag byte → (field, bytes per value) of packed fields; 0: varints.
@@ -93,7 +90,9 @@ def parse_predict_at_once(data: bytes) -> RequestView:
 def scan_predict(data: Octets, *, at_once: bool = False) -> RequestView:
     """Read like parse_predict, but only in place; raises UnusualError for what is left to others."""
     try:
-        return _scan_predict(data, Parts(_VALUES_AT_ONCE if at_once else _ANY))
+        # In a short message only the inputs can be too many.
+        parts = None if len(data) <= AT_ONCE else Parts(_VALUES_AT_ONCE if at_once else _ANY)
+        return _scan_predict(data, parts)
     except (IndexError, UnicodeDecodeError):
         raise UnusualError from None
 
@@ -166,11 +165,11 @@ def _malformed(kind: Any) -> MalformedRequestError:
 # === the scanner ===
 
 
-def _scan_predict(data: Octets, parts: Parts) -> RequestView:
+def _scan_predict(data: Octets, parts: Parts | None) -> RequestView:
     spec: tuple[ModelKey, str] | None = None
     inputs: dict[str, TensorView] = {}
     outputs: list[str] = []
-    entries = 0
+    room = bounds.MAX_INPUTS
     pos, end = 0, len(data)
     while pos < end:
         tag = data[pos]
@@ -179,10 +178,11 @@ def _scan_predict(data: Octets, parts: Parts) -> RequestView:
         if pos > end:
             raise UnusualError
         if tag == 0x12:
-            entries += 1
-            if entries > bounds.MAX_INPUTS:
+            room -= 1
+            if room < 0:
                 raise TooComplexError("inputs", bounds.MAX_INPUTS)
-            parts.look_at(_INPUT_COSTS)
+            if parts is not None:
+                parts.look_at(_INPUT_COSTS)
             view = _scan_entry(data, start, pos, parts)
             inputs[view.alias] = view
         elif tag == 0x0A and spec is None:
@@ -192,7 +192,8 @@ def _scan_predict(data: Octets, parts: Parts) -> RequestView:
         elif tag == 0x1A:
             if len(outputs) == bounds.MAX_INPUTS:
                 raise TooComplexError("outputs in output_filter", bounds.MAX_INPUTS)
-            parts.take_name(length)
+            if parts is not None:
+                parts.take_name(length)
             outputs.append(data[start:pos].decode())
         else:
             raise UnusualError
@@ -219,7 +220,7 @@ def _shape_from_bytes(data: bytes) -> tuple[Shape, bool] | None:
     return tuple(dim.size for dim in shape.dim), shape.unknown_rank
 
 
-def _scan_entry(data: Octets, pos: int, end: int, parts: Parts) -> TensorView:
+def _scan_entry(data: Octets, pos: int, end: int, parts: Parts | None) -> TensorView:
     """Scan one map entry of `inputs`: the alias (1), then the tensor (2), each at most once."""
     alias = ""
     if pos < end and data[pos] == 0x0A:
@@ -227,7 +228,8 @@ def _scan_entry(data: Octets, pos: int, end: int, parts: Parts) -> TensorView:
         pos = start + length
         if pos > end:
             raise UnusualError
-        parts.take_name(length)
+        if parts is not None:
+            parts.take_name(length)
         alias = data[start:pos].decode()
     if pos == end:
         return TensorView(alias, 0)
@@ -239,26 +241,25 @@ def _scan_entry(data: Octets, pos: int, end: int, parts: Parts) -> TensorView:
     return _scan_tensor(alias, data, start, end, parts)
 
 
-def _scan_tensor(alias: str, data: Octets, pos: int, end: int, parts: Parts) -> TensorView:
+def _scan_tensor(alias: str, data: Octets, pos: int, end: int, parts: Parts | None) -> TensorView:
     view = TensorView(alias, 0, counts=_NO_COUNTS)
     counts = _NO_COUNTS
-    shaped = False
+    shaped = versioned = False
     content = ints = halves = slice(0, 0)
-    left = _USUAL_FIELDS
     while pos < end:
-        left -= 1
-        if left < 0:
-            raise UnusualError
         at = pos
         tag = data[pos]
         length, start = varint(data, pos + 1)
         if tag == 0x08:  # dtype
-            if length > 0x7FFFFFFF:
+            if view.dtype or not 0 < length <= 0x7FFFFFFF:
                 raise UnusualError
             view.dtype = length
             pos = start
             continue
         if tag == 0x18:  # version_number
+            if versioned:
+                raise UnusualError
+            versioned = True
             pos = start
             continue
         if tag > 0x7F:  # fields 16 and up: what was read as the length is the second byte of the tag
@@ -273,9 +274,12 @@ def _scan_tensor(alias: str, data: Octets, pos: int, end: int, parts: Parts) -> 
             if shape is None:
                 raise UnusualError
             view.dims, view.unknown_rank = shape
-            parts.take_dims(len(view.dims))
+            if parts is not None:
+                parts.take_dims(len(view.dims))
             shaped = True
-        elif tag == 0x22:  # tensor_content: the last one wins
+        elif tag == 0x22:  # tensor_content
+            if content.stop:
+                raise UnusualError
             content = slice(start, pos)
         elif tag == 0x42:  # string_val
             if counts is _NO_COUNTS:
@@ -283,20 +287,19 @@ def _scan_tensor(alias: str, data: Octets, pos: int, end: int, parts: Parts) -> 
             if "string_val" in counts:
                 raise UnusualError
             view.head, view.string_length = data[start : min(pos, start + HEAD)], length
-            pos, number = hop_strings(data, at, end, tag, parts)
+            pos, number = hop_strings(data, at, end, tag, parts or Parts())
             counts["string_val"] = number
         else:
             name, width = (_PACKED if tag < 0x80 else _PACKED_HIGH).get(tag) or _unusual()
-            if name in counts:
+            if name in counts or length == 0:
                 raise UnusualError
-            if length == 0:
-                continue
             if counts is _NO_COUNTS:
                 counts = {}
             if width:
                 number, rest = divmod(length, width)
             else:
-                parts.look_at(length)
+                if parts is not None:
+                    parts.look_at(length)
                 values, rest = numbers.count_varints(*_in_bytes(data, start, pos)), 0
                 if values is None:
                     raise UnusualError
@@ -315,7 +318,10 @@ def _scan_tensor(alias: str, data: Octets, pos: int, end: int, parts: Parts) -> 
     view.content_length = content.stop - content.start
     if view.content_length:
         if view.dtype in (DT_STRING, DT_BOOL):
-            parts.look_at(view.content_length)
+            if parts is None:
+                parts = Parts()
+            else:
+                parts.look_at(view.content_length)
             look_into_content(view, *_in_bytes(data, content.start, content.stop), parts)
     elif kind is not None and kind.low is not None and kind.field in counts:
         place = ints if kind.field == "int_val" else halves
