@@ -133,7 +133,9 @@ def filled_bytes(view: TensorView, count: int) -> int:
     if view.dtype != DT_STRING:
         return count * kind.size
     length = view.string_length
-    return count * (_STRING_BYTES if length < _STRING_BYTES - 1 else _STRING_BYTES + _ALLOCATION_BYTES + length)
+    return count * (
+        _STRING_BYTES if length < _STRING_BYTES - 1 else _STRING_BYTES + _ALLOCATION_BYTES + length
+    )
 
 
 def payload(view: TensorView, count: int, room: int = MAX_FILLED_BYTES) -> Violation | None:
@@ -157,7 +159,11 @@ def payload(view: TensorView, count: int, room: int = MAX_FILLED_BYTES) -> Viola
         return _wraps(view, kind) if view.wraps else None
     if values == kind.per_element or view.dtype in _OPAQUE_BYTES:
         got = f"{values or 'few'} for {explain.tensor_text(view)}"
-        most = "any message can hold" if filled_bytes(view, count) > MAX_FILLED_BYTES else "--max-fill-bytes allows"
+        most = (
+            "any message can hold"
+            if filled_bytes(view, count) > MAX_FILLED_BYTES
+            else "--max-fill-bytes allows"
+        )
         hint = f"the values or the shape are lost: TensorFlow would try to fill more memory than {most}"
         return _of_input(Reason.PAYLOAD_MISSING, view.alias, "", f"{wanted} values", got, hint)
     expected = f"{wanted} values in {kind.field} for {explain.tensor_text(view)}"

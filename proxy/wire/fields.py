@@ -21,6 +21,10 @@ RUN: Final = 8
 DEPTH: Final = 100
 """How deep groups and messages may lie in one another, the message itself not counted, for protobuf."""
 
+ANY: Final = 2**63
+"""Octets that a reader may look at which can take its time."""
+
+_STRING_COSTS: Final = 64
 _GROUP_END: Final = 4
 _HOP: Final = 256 << 10
 
@@ -60,7 +64,7 @@ class Parts:
 
     __slots__ = ("dims", "fields", "names", "room", "strings")
 
-    def __init__(self, room: int = 0) -> None:
+    def __init__(self, room: int = ANY) -> None:
         self.dims = self.fields = self.names = self.strings = 0
         # Octets of values that may still be looked at, for a reader that must not take long.
         self.room = room
@@ -79,7 +83,7 @@ class Parts:
     def take_name(self, octets: int) -> None:
         self.names += octets
         if self.names > bounds.MAX_NAMES:
-            raise TooComplexError("bytes of names", bounds.MAX_NAMES)
+            raise TooComplexError("bytes of names and shapes", bounds.MAX_NAMES)
 
     def take_strings(self, count: int) -> None:
         self.strings += count
@@ -221,12 +225,13 @@ def hop_strings(data: Octets, pos: int, end: int, tag: int, parts: Parts) -> tup
     Step over one string after another while they have this one-octet tag.
 
     Returns where the last one ended and how many there were. Raises TooComplexError, and UnusualError for a length
-    of more than five bytes or an end beyond `end`.
+    of more than five bytes, an end beyond `end` or when there is no time for so many.
     """
-    room = bounds.MAX_STRINGS - parts.strings
+    room = min(bounds.MAX_STRINGS - parts.strings, parts.room // _STRING_COSTS)
     count = 0
     while pos < end and data[pos] == tag:
         if count == room:
+            parts.look_at((count + 1) * _STRING_COSTS)
             raise TooComplexError("strings", bounds.MAX_STRINGS)
         count += 1
         length = data[pos + 1]
@@ -239,5 +244,6 @@ def hop_strings(data: Octets, pos: int, end: int, tag: int, parts: Parts) -> tup
             pos += length
     if pos > end:
         raise UnusualError
+    parts.look_at(count * _STRING_COSTS)
     parts.strings += count
     return pos, count

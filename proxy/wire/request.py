@@ -26,6 +26,7 @@ from proxy.core.types import (
 )
 from proxy.wire import numbers
 from proxy.wire.fields import (
+    ANY,
     LENGTH,
     MalformedRequestError,
     Octets,
@@ -48,8 +49,6 @@ _INPUT_COSTS: Final = 1024
 
 _PARSED_IN_FULL: Final = 256 << 10
 """Bytes of a request with Examples that are parsed, to see whether they are readable."""
-
-_ANY: Final = 2**63
 
 _NO_COUNTS: Final[dict[str, int]] = {}
 
@@ -91,7 +90,7 @@ def scan_predict(data: Octets, *, at_once: bool = False) -> RequestView:
     """Read like parse_predict, but only in place; raises UnusualError for what is left to others."""
     try:
         # In a short message only the inputs can be too many.
-        parts = None if len(data) <= AT_ONCE else Parts(_VALUES_AT_ONCE if at_once else _ANY)
+        parts = None if len(data) <= AT_ONCE else Parts(_VALUES_AT_ONCE if at_once else ANY)
         return _scan_predict(data, parts)
     except (IndexError, UnicodeDecodeError):
         raise UnusualError from None
