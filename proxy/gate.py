@@ -73,6 +73,16 @@ _PARSERS: Final[MappingProxyType[str, Callable[[bytes], _Parts]]] = MappingProxy
     }
 )
 
+
+def _read_at_once(method: str, message: bytes) -> _Parts:
+    """Read what takes no longer than a glance; raises UnusualError for the rest."""
+    if method == PREDICT:
+        return ((parse_predict_at_once(message), None),)
+    if len(message) > AT_ONCE:
+        raise UnusualError
+    return _PARSERS[method](message)
+
+
 JUDGED_METHODS: Final = frozenset(_PARSERS)
 """Full paths of the methods that the gate judges; every other one is only relayed."""
 
@@ -282,21 +292,33 @@ class Gate:
         `client` is whoever sent it: what one client asks for in vain does not keep others from asking.
         """
         asker = _Asker(timeout, client)
-        return await self._judge_read(lambda: _PARSERS[method](message), message, asker)
+        return await self._judge_read(
+            lambda: _read_at_once(method, message), lambda: _PARSERS[method](message), message, asker
+        )
 
     async def judge_view(
         self, read: Callable[[], RequestView], timeout: float | None = None, client: Hashable = None
     ) -> Decision:
         """Decide like `judge` on a PredictRequest whose payloads were not kept: values are not looked at."""
-        return await self._judge_read(lambda: ((read(), None),), None, _Asker(timeout, client))
 
-    async def _judge_read(self, read: Callable[[], _Parts], message: bytes | None, asker: _Asker) -> Decision:
+        def parts() -> _Parts:
+            return ((read(), None),)
+
+        return await self._judge_read(parts, parts, None, _Asker(timeout, client))
+
+    async def _judge_read(
+        self,
+        at_once: Callable[[], _Parts],
+        read: Callable[[], _Parts],
+        message: bytes | None,
+        asker: _Asker,
+    ) -> Decision:
         try:
-            if message is None or len(message) <= AT_ONCE:
-                parts = read()
-            else:
+            try:
+                parts = at_once()
+            except UnusualError:
                 async with self._reading:
-                    parts = await asyncio.to_thread(read)
+                    parts = await _beside(read)
         except MalformedRequestError as error:
             return self._unreadable(_malformed(str(error)), self._policies.default)
         except TooComplexError as error:
@@ -377,6 +399,14 @@ class Gate:
         if policy.mode is Mode.OFF:
             return Admit(unjudged=Unjudged.BY_POLICY)
         return _decided(None, _weighed(verdict, policy), policy)
+
+
+async def _beside(read: Callable[[], _Parts]) -> _Parts:
+    """Read in a thread, or, where the system gives none, while everybody waits."""
+    try:
+        return await asyncio.to_thread(read)
+    except RuntimeError:
+        return read()
 
 
 def _malformed(text: str) -> Verdict:

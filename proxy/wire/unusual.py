@@ -213,7 +213,7 @@ class _Tensor:
         elif number == _FLOAT8:
             self.counts["float8_val"] = stop - start
         elif number in _OPAQUE:
-            parts.take_name(_OPAQUE_COSTS * (stop - start))
+            parts.take_name(_OPAQUE_COSTS * (stop - start + 2))
             tensor_pb2.TensorProto.FromString(_field(number, data[start:stop]))
 
     def _values(self, number: int, kind: int, start: int, stop: int) -> None:
