@@ -62,10 +62,10 @@ class Octets(Protocol):
 class Parts:
     """What a request was found to have so far, of what `core.bounds` counts over all of it."""
 
-    __slots__ = ("dims", "fields", "names", "room", "strings")
+    __slots__ = ("dims", "fields", "names", "room", "specs", "strings")
 
     def __init__(self, room: int = ANY) -> None:
-        self.dims = self.fields = self.names = self.strings = 0
+        self.dims = self.fields = self.names = self.specs = self.strings = 0
         # Octets of values that may still be looked at, for a reader that must not take long.
         self.room = room
 
@@ -84,6 +84,11 @@ class Parts:
         self.names += octets
         if self.names > bounds.MAX_NAMES:
             raise TooComplexError("bytes of names and shapes", bounds.MAX_NAMES)
+
+    def take_spec(self, octets: int) -> None:
+        self.specs += octets
+        if self.specs > bounds.MAX_SPEC:
+            raise TooComplexError("bytes of model_spec", bounds.MAX_SPEC)
 
     def take_strings(self, count: int) -> None:
         self.strings += count

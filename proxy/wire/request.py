@@ -6,7 +6,7 @@ PredictRequest is scanned in place, in time that does not grow with its tensors;
 (unknown fields, merged submessages, unpacked values) is left to `wire.unusual`, with which the scanner must agree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -113,11 +113,10 @@ def parse_multi_inference(data: bytes) -> Sequence[tuple[RequestView, str]]:
     repetitions.
     """
     kind = inference_pb2.MultiInferenceRequest
-    tasks = _submessages(kind, data, "tasks")
-    if len(tasks) > bounds.MAX_TASKS:
-        raise TooComplexError("tasks", bounds.MAX_TASKS)
     found = {}
-    for each in tasks:
+    for number, each in enumerate(_submessages(kind, data, "tasks", Parts())):
+        if number == bounds.MAX_TASKS:
+            raise TooComplexError("tasks", bounds.MAX_TASKS)
         if len(each) > bounds.MAX_SPEC:
             raise TooComplexError("bytes of a task", bounds.MAX_SPEC)
         task = _parsed(inference_pb2.InferenceTask, each)
@@ -128,26 +127,27 @@ def parse_multi_inference(data: bytes) -> Sequence[tuple[RequestView, str]]:
 
 
 def _spec_only(kind: Any, data: bytes) -> RequestView:
+    parts, specs = Parts(), []
+    for each in _submessages(kind, data, "model_spec", parts):
+        parts.take_spec(len(each))
+        specs.append(each)
     try:
-        return RequestView(*spec_from(_submessages(kind, data, "model_spec")))
+        return RequestView(*spec_from(specs))
     except DecodeError as error:
         raise _malformed(kind) from error
 
 
-def _submessages(kind: Any, data: bytes, name: str) -> list[bytes]:
+def _submessages(kind: Any, data: bytes, name: str, parts: Parts) -> Iterator[bytes]:
     """The messages in field `name`; all else of a long request is opaque, and not looked at."""
     if len(data) <= _PARSED_IN_FULL:
         _parsed(kind, data)
     wanted = kind.DESCRIPTOR.fields_by_name[name].number
-    parts, found = Parts(), []
     try:
         for number, form, start, stop in fields(data, 0, len(data), parts, 0):
             if number == wanted and form == LENGTH:
-                parts.take_name(stop - start)
-                found.append(data[start:stop])
+                yield data[start:stop]
     except (MalformedRequestError, IndexError) as error:
         raise _malformed(kind) from error
-    return found
 
 
 def _parsed(kind: Any, data: bytes) -> Any:

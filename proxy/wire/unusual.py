@@ -29,7 +29,7 @@ from proxy.wire.fields import (
     hop_strings,
     long_varint,
 )
-from proxy.wire.protos import model_pb2, tensor_pb2, tensor_shape_pb2
+from proxy.wire.protos import model_pb2, predict_pb2, tensor_pb2, tensor_shape_pb2
 
 HEAD: Final = 16
 SHORT: Final = 256
@@ -43,6 +43,12 @@ _DTYPE, _SHAPE, _CONTENT, _STRING, _FLOAT8 = 1, 2, 4, 8, 18
 _INT, _HALF = 7, 13
 _OPAQUE: Final = (14, 15)
 """Handles of resources and variants: of no interest, but they can be malformed."""
+_CHECKED: Final = frozenset(
+    field.number
+    for field in predict_pb2.PredictRequest.DESCRIPTOR.fields
+    if field.message_type is not None and field.name not in {"model_spec", "inputs"}
+)
+"""Further messages in a request: options of no interest, but they can be malformed too."""
 
 # Field → (name, wire type of one value, bytes per value); 0: varints.
 _VALUES: Final = {
@@ -95,24 +101,28 @@ def _predict(data: bytes) -> RequestView:
             view = _entry(data, start, stop, parts)
             inputs[view.alias] = view
         elif number == 1:
-            parts.take_name(stop - start)
+            parts.take_spec(stop - start)
             specs.append(data[start:stop])
         elif number == 3:
             if len(outputs) == bounds.MAX_INPUTS:
                 raise TooComplexError("outputs in output_filter", bounds.MAX_INPUTS)
             parts.take_name(stop - start)
             outputs.append(data[start:stop].decode())
+        elif number in _CHECKED:
+            parts.take_name(_OPAQUE_COSTS * (stop - start + 2))
+            predict_pb2.PredictRequest.FromString(_field(number, data[start:stop]))
     key, signature = spec_from(specs)
     return RequestView(key, signature, tuple(inputs.values()), tuple(outputs))
 
 
 def spec_from(specs: list[bytes]) -> tuple[ModelKey | None, str]:
-    """The model_spec that these make together; raises DecodeError and TooComplexError."""
+    """The model_spec that these make together; raises DecodeError."""
     if not specs:
         return None, ""
-    if sum(map(len, specs)) > bounds.MAX_SPEC:
-        raise TooComplexError("bytes of model_spec", bounds.MAX_SPEC)
-    return key_of(model_pb2.ModelSpec.FromString(b"".join(specs)))
+    merged = model_pb2.ModelSpec()
+    for each in specs:
+        merged.MergeFromString(each)
+    return key_of(merged)
 
 
 def key_of(spec: Any) -> tuple[ModelKey, str]:
@@ -245,7 +255,9 @@ class _Tensor:
     def view(self, alias: str) -> TensorView:
         dims, unknown_rank = (), False
         if self.shapes:
-            shape = tensor_shape_pb2.TensorShapeProto.FromString(b"".join(self.shapes))
+            shape = tensor_shape_pb2.TensorShapeProto()
+            for each in self.shapes:
+                shape.MergeFromString(each)
             self.parts.take_dims(len(shape.dim))
             dims, unknown_rank = tuple(dim.size for dim in shape.dim), shape.unknown_rank
         start, stop = self.content
