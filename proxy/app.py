@@ -6,6 +6,7 @@ Law: puts the floors together and starts and stops them; knows no rule, no messa
 import asyncio
 import signal
 import ssl
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -63,6 +64,10 @@ class Addresses(NamedTuple):
     admin: str
 
 
+_SWITCH_SECONDS: Final = 0.0005
+"""How long a thread that reads a long message keeps the interpreter from the event loop, each time that it wants it."""
+
+
 def run(
     settings: Settings,
     origins: Mapping[str, str],
@@ -74,6 +79,7 @@ def run(
     `origins` tells where each setting came from. `announce` is called once the ports are open. `sink` takes
     the recorded requests, instead of the folder in the settings. Raises StartError.
     """
+    sys.setswitchinterval(_SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_live(settings, origins, announce, sink))
 

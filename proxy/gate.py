@@ -6,6 +6,7 @@ known signature, or has none, and cannot be confirmed is refused for the moment 
 good is never based on stale metadata: it is confirmed once first.
 """
 
+import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -25,13 +26,14 @@ from proxy.core.validate import batch_size, judge, judge_method, judge_spec, wit
 from proxy.core.values import judge_values
 from proxy.core.verdict import Verdict, Violation
 from proxy.upstream.signatures import Answer, Lookup
+from proxy.wire.fields import MalformedRequestError, TooComplexError, UnusualError
 from proxy.wire.pieces import Pieces
 from proxy.wire.request import (
-    MalformedRequestError,
-    UnusualError,
+    AT_ONCE,
     parse_classify,
     parse_multi_inference,
     parse_predict,
+    parse_predict_at_once,
     parse_regress,
 )
 from proxy.wire.skeleton import Key as SkeletonKey
@@ -70,6 +72,16 @@ _PARSERS: Final[MappingProxyType[str, Callable[[bytes], _Parts]]] = MappingProxy
         "/tensorflow.serving.PredictionService/MultiInference": parse_multi_inference,
     }
 )
+
+
+def _read_at_once(method: str, message: bytes) -> _Parts:
+    """Read what takes no longer than a glance; raises UnusualError for the rest."""
+    if method == PREDICT:
+        return ((parse_predict_at_once(message), None),)
+    if len(message) > AT_ONCE:
+        raise UnusualError
+    return _PARSERS[method](message)
+
 
 JUDGED_METHODS: Final = frozenset(_PARSERS)
 """Full paths of the methods that the gate judges; every other one is only relayed."""
@@ -188,6 +200,8 @@ class Gate:
         self._once: set[SkeletonKey] = set()
         self._known: dict[SkeletonKey, _Known | None] = {}
         self._seen = 0
+        # What takes long to read is read in a thread, one message at a time: they would only share one interpreter.
+        self._reading = asyncio.Semaphore()
         if any(each.looks_at_values for each in (policies.default, *policies.models.values())):
             require_numpy()
 
@@ -208,7 +222,7 @@ class Gate:
             ):
                 return known.decision
             message = bytes(message)
-            view = parse_predict(message)
+            view = parse_predict_at_once(message)
             key = view.key
             if key is None or not key.model:
                 return None
@@ -221,7 +235,7 @@ class Gate:
             verdict = judge(view, servable, policy)
             if policy.looks_at_values and not verdict.violations:
                 return self._decided_with_values(view, verdict, message, policy)
-        except (MalformedRequestError, *_EXHAUSTED):
+        except (MalformedRequestError, TooComplexError, UnusualError, *_EXHAUSTED):
             return None
         except Exception:  # noqa: BLE001  a fault of ours must not break traffic
             return Admit(unjudged=Unjudged.FAULT)
@@ -247,7 +261,7 @@ class Gate:
             if servable is None or policy.mode is Mode.OFF or policy.looks_at_values:
                 return None
             verdict = judge(view, servable, policy)
-        except (MalformedRequestError, UnusualError, *_EXHAUSTED):
+        except (MalformedRequestError, TooComplexError, UnusualError, *_EXHAUSTED):
             return None
         except Exception:  # noqa: BLE001  a fault of ours must not break traffic
             return Admit(unjudged=Unjudged.FAULT)
@@ -278,21 +292,39 @@ class Gate:
         `client` is whoever sent it: what one client asks for in vain does not keep others from asking.
         """
         asker = _Asker(timeout, client)
-        return await self._judge_read(lambda: _PARSERS[method](message), message, asker)
+        return await self._judge_read(
+            lambda: _read_at_once(method, message), lambda: _PARSERS[method](message), message, asker
+        )
 
     async def judge_view(
         self, read: Callable[[], RequestView], timeout: float | None = None, client: Hashable = None
     ) -> Decision:
         """Decide like `judge` on a PredictRequest whose payloads were not kept: values are not looked at."""
-        return await self._judge_read(lambda: ((read(), None),), None, _Asker(timeout, client))
 
-    async def _judge_read(self, read: Callable[[], _Parts], message: bytes | None, asker: _Asker) -> Decision:
+        def parts() -> _Parts:
+            return ((read(), None),)
+
+        return await self._judge_read(parts, parts, None, _Asker(timeout, client))
+
+    async def _judge_read(
+        self,
+        at_once: Callable[[], _Parts],
+        read: Callable[[], _Parts],
+        message: bytes | None,
+        asker: _Asker,
+    ) -> Decision:
         try:
-            parts = read()
+            try:
+                parts = at_once()
+            except UnusualError:
+                async with self._reading:
+                    parts = await _beside(read)
         except MalformedRequestError as error:
-            return self._unreadable(_malformed(str(error)))
+            return self._unreadable(_malformed(str(error)), self._policies.default)
+        except TooComplexError as error:
+            return self.unread(too_complex(error.what, error.limit))
         except _EXHAUSTED:
-            return self._unreadable(too_complex("fields", MAX_FIELDS))
+            return self.unread(too_complex("fields", MAX_FIELDS))
         except Exception:  # noqa: BLE001  a fault of ours must not break traffic
             return Admit(unjudged=Unjudged.FAULT)
         admitted = Admit()
@@ -358,12 +390,23 @@ class Gate:
         decision.value_seconds = seconds
         return decision
 
-    def _unreadable(self, verdict: Verdict) -> Decision:
-        """What is decided on a request that does not even show its model: by the policy for all of them."""
-        policy = self._policies.default
+    def unread(self, verdict: Verdict) -> Decision:
+        """Decide on a request that the server can read and nobody here will: it may be for any model."""
+        return self._unreadable(verdict, self._policies.strictest)
+
+    def _unreadable(self, verdict: Verdict, policy: Policy) -> Decision:
+        """What is decided on a request that does not show its model."""
         if policy.mode is Mode.OFF:
             return Admit(unjudged=Unjudged.BY_POLICY)
         return _decided(None, _weighed(verdict, policy), policy)
+
+
+async def _beside(read: Callable[[], _Parts]) -> _Parts:
+    """Read in a thread, or, where the system gives none, while everybody waits."""
+    try:
+        return await asyncio.to_thread(read)
+    except RuntimeError:
+        return read()
 
 
 def _malformed(text: str) -> Verdict:

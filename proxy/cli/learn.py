@@ -14,7 +14,7 @@ from proxy.capture.learning import Learner
 from proxy.cli.asking import CannotAskError
 from proxy.gate import PREDICT
 from proxy.replay.records import UnreadableCaptureError, recorded_requests
-from proxy.wire.request import MalformedRequestError
+from proxy.wire.fields import MalformedRequestError, TooComplexError
 from proxy.wire.values import require_numpy
 
 _HEAD = """\
@@ -65,7 +65,7 @@ def learn(files: tuple[Path, ...], out: Path | None) -> None:
         ):
             if each.method == PREDICT:
                 learner.add(each.request)
-    except (UnreadableCaptureError, MalformedRequestError) as error:
+    except (UnreadableCaptureError, MalformedRequestError, TooComplexError) as error:
         raise CannotAskError(str(error)) from error
     if not len(learner):
         raise CannotAskError(f"no Predict requests in {', '.join(map(str, files))}")

@@ -331,9 +331,9 @@ class Settings:
     @property
     def policies(self) -> Policies:
         """The policy of every model; what the file says of one adds to what holds for all."""
-        everyone = _optional_limit(self.max_batch)
+        everyone, most = _optional_limit(self.max_batch), _optional_limit(self.max_fill_bytes)
         return Policies(
-            Policy.of(self.mode, self.severities, everyone),
+            Policy.of(self.mode, self.severities, everyone, max_fill_bytes=most),
             {
                 name: Policy.of(
                     own.mode or self.mode,
@@ -341,6 +341,7 @@ class Settings:
                     everyone if own.max_batch is None else _optional_limit(own.max_batch),
                     own.inputs,
                     own.sample,
+                    most,
                 )
                 for name, own in self.models.items()
             },

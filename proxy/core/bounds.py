@@ -4,27 +4,35 @@ Law: numbers, and the one verdict for going beyond them. Each is far above what 
 that looking at so many in Python stays well under a quarter of a second.
 """
 
-from typing import Final
-
 from proxy.core.reasons import Reason
 from proxy.core.verdict import Verdict, Violation
 
-MAX_INPUTS: Final = 16_384
+MAX_INPUTS = 16_384
 """Entries of `inputs` in a PredictRequest, and entries of its `output_filter`."""
 
-MAX_STRINGS: Final = 262_144
+MAX_STRINGS = 262_144
 """Strings in all tensors of a request together."""
 
-MAX_DIMS: Final = 65_536
+MAX_DIMS = 65_536
 """Dimensions in all tensors of a request together; TensorFlow takes at most 254 in one."""
 
-MAX_TASKS: Final = 1024
+MAX_TASKS = 1024
 """Tasks of a MultiInferenceRequest; TF Serving runs two (`multi_inference.cc`)."""
 
-MAX_FIELDS: Final = 262_144
-"""Fields outside the values of tensors, whatever they are, that a request may be written with."""
+MAX_FIELDS = 262_144
+"""Fields that a request may be written with where it is not as serialisers write it; strings, and single values of one
+field in a row, are not counted.
+"""
 
-MAX_METADATA: Final = 128
+MAX_NAMES = 4 << 20
+"""Bytes of all names in a request together: of its model, its inputs and outputs; and of shapes and handles that
+are not as serialisers write them.
+"""
+
+MAX_SPEC = 16_384
+"""Bytes of a model_spec; TF Serving names models after what a configuration file holds."""
+
+MAX_METADATA = 128
 """Fields in the metadata of a call, those of HTTP/2 and gRPC included (Envoy takes 100)."""
 
 

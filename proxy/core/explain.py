@@ -25,6 +25,9 @@ from proxy.core.types import (
 
 _NAMES_SHOWN = 6
 _CLOSE_ENOUGH = 0.6
+_LONGEST_NAME = 1024
+"""Characters of a name that may still be a known one in another case."""
+_MOST_SWAPPED = 64
 
 _STRING_KINDS = (
     (re.compile(rb"\xff\xd8\xff"), "a JPEG image"),
@@ -103,6 +106,8 @@ def _pairs(name: str) -> set[str]:
 
 
 def _other_case(name: str, known: Iterable[str]) -> str | None:
+    if len(name) > _LONGEST_NAME:
+        return None
     folded = name.casefold()
     return next((each for each in known if each.casefold() == folded), None)
 
@@ -289,10 +294,12 @@ def swap_hint(
 ) -> dict[str, str]:
     """For inputs whose tensors were sent under each other's aliases: alias → where its tensor belongs.
 
-    `wrong` are the aliases that violate their specs. Empty unless every tensor involved fits exactly one
+    `wrong` are the aliases that violate their specs. Empty for a great many, and unless every tensor involved fits exactly one
     other wrong alias and the moves form a permutation.
     """
     moves: dict[str, str] = {}
+    if len(wrong) > _MOST_SWAPPED:
+        return moves
     for alias in wrong:
         view = views[alias]
         homes = [

@@ -25,9 +25,15 @@ DEFAULT_SEVERITIES: Mapping[Reason, Severity] = MappingProxyType(
 )
 
 
+DEFAULT_FILL_BYTES = 256 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How one model's requests are treated. `severities` holds every reason. `max_batch` None: unlimited.
+
+    `max_fill_bytes` is what single values may fill in all tensors of a request together; None: as much as in any
+    one of them.
 
     `inputs` says by alias what values must be; they are looked at in every `sample`-th request, and only
     where the severity of one of the reasons in MEANING is not off.
@@ -38,6 +44,7 @@ class Policy:
     max_batch: int | None = None
     inputs: Mapping[str, InputPolicy] = field(default_factory=dict)
     sample: int = 1
+    max_fill_bytes: int | None = DEFAULT_FILL_BYTES
     looks_at_values: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,10 +59,11 @@ class Policy:
         max_batch: int | None = None,
         inputs: Mapping[str, InputPolicy] = MappingProxyType({}),
         sample: int = 1,
+        max_fill_bytes: int | None = DEFAULT_FILL_BYTES,
     ) -> "Policy":
         """A policy whose `severities` depart from the defaults only where given."""
         merged = MappingProxyType({**DEFAULT_SEVERITIES, **severities})
-        return cls(mode, merged, max_batch, inputs, sample)
+        return cls(mode, merged, max_batch, inputs, sample, max_fill_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +75,11 @@ class Policies:
 
     def of(self, model: str) -> Policy:
         return self.models.get(model, self.default)
+
+    @property
+    def strictest(self) -> Policy:
+        """The policy for a request that may be for any model: the default one, unless a model has a stricter mode."""
+        return max((self.default, *self.models.values()), key=lambda each: _STRICTNESS[each.mode])
+
+
+_STRICTNESS = {Mode.ENFORCE: 2, Mode.OBSERVE: 1, Mode.OFF: 0}

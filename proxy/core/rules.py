@@ -34,6 +34,12 @@ MAX_FILLED_BYTES = 2**31 - 1
 (measured: TF Serving tries to allocate 4 TiB for a request of 50 bytes).
 """
 
+_STRING_BYTES = 24
+"""A `tstring`, which holds strings of up to 22 bytes in itself and allocates longer ones (`ctstring_internal.h`)."""
+_ALLOCATION_BYTES = 16
+_OPAQUE_BYTES = {DT_RESOURCE: 256, DT_VARIANT: 64}
+"""About what a handle takes in a tensor."""
+
 
 def _of_input(reason: Reason, alias: str, path: str, expected: str, got: str, hint: str = "") -> Violation:
     field = f'inputs["{explain.escape(alias)}"]{path}'
@@ -114,26 +120,51 @@ def shape(view: TensorView, spec: TensorSpec) -> Violation | None:
     return _of_input(Reason.SHAPE_MISMATCH, view.alias, path, shape_text(wanted), sent_shape(dims), hint)
 
 
-def payload(view: TensorView, count: int) -> Violation | None:
+def filled_bytes(view: TensorView, count: int) -> int:
+    """What TensorFlow allocates to fill `count` elements with one value that was sent; 0 where nothing is filled."""
+    kind = DTYPES.get(view.dtype)
+    if kind is None or view.content_length or count < 2:
+        return 0
+    if view.dtype in _OPAQUE_BYTES:
+        # How many values there are is not looked at.
+        return count * _OPAQUE_BYTES[view.dtype]
+    if view.counts.get(kind.field, 0) != kind.per_element:
+        return 0
+    if view.dtype != DT_STRING:
+        return count * kind.size
+    length = view.string_length
+    return count * (
+        _STRING_BYTES if length < _STRING_BYTES - 1 else _STRING_BYTES + _ALLOCATION_BYTES + length
+    )
+
+
+def payload(view: TensorView, count: int, room: int = MAX_FILLED_BYTES) -> Violation | None:
     """What TensorFlow would refuse without saying why, or fill, cut and wrap without saying anything.
 
     `count` is the number of elements of the shape. Follows `Tensor::FromProto` (`tensor.cc`): nothing is read
     when there are no elements; `tensor_content` wins over every `*_val` field and must have the exact length;
-    one value fills the tensor.
+    one value fills the tensor, of `room` bytes at most.
     """
     kind = DTYPES.get(view.dtype)
-    if kind is None or not count or view.dtype in (DT_RESOURCE, DT_VARIANT):
+    if kind is None or not count:
+        return None
+    if view.dtype in _OPAQUE_BYTES and filled_bytes(view, count) <= room:
         return None
     if view.content_length:
         return _content(view, kind, count)
     values = view.counts.get(kind.field, 0)
     wanted = count * kind.per_element
-    filled = values == kind.per_element and count * kind.size <= MAX_FILLED_BYTES
+    filled = values == kind.per_element and filled_bytes(view, count) <= room
     if filled or values == wanted:
         return _wraps(view, kind) if view.wraps else None
-    if values == kind.per_element:
-        got = f"{values} for {explain.tensor_text(view)}"
-        hint = "the values or the shape are lost: TensorFlow would try to fill more memory than any message can hold"
+    if values == kind.per_element or view.dtype in _OPAQUE_BYTES:
+        got = f"{values or 'few'} for {explain.tensor_text(view)}"
+        most = (
+            "any message can hold"
+            if filled_bytes(view, count) > MAX_FILLED_BYTES
+            else "--max-fill-bytes allows"
+        )
+        hint = f"the values or the shape are lost: TensorFlow would try to fill more memory than {most}"
         return _of_input(Reason.PAYLOAD_MISSING, view.alias, "", f"{wanted} values", got, hint)
     expected = f"{wanted} values in {kind.field} for {explain.tensor_text(view)}"
     if values:

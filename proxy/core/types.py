@@ -91,6 +91,7 @@ DTYPES: Mapping[int, DType] = MappingProxyType(
 """Every dtype that a request can carry, by its number. Reference types (101 and up) are not among them."""
 
 DT_STRING = 7
+DT_BOOL = 10
 DT_RESOURCE = 20
 DT_VARIANT = 21
 
@@ -200,7 +201,7 @@ class TensorView:
     """What one TensorProto of a request shows without its payload.
 
     `counts` holds the number of values in each non-empty `*_val` field. `head` is at most 16 leading bytes
-    of the first string, for hints only. `wraps` says that a value does not fit the dtype it claims.
+    of the first string, for hints only, which has `string_length`. `wraps` says that a value does not fit the dtype it claims.
     `string_content_fits` says whether `tensor_content` of a string tensor holds exactly the elements of its
     shape in TensorFlow's own encoding (None: not a string tensor, or no content).
     """
@@ -212,6 +213,7 @@ class TensorView:
     content_length: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
     head: bytes = b""
+    string_length: int = 0
     wraps: bool = False
     string_content_fits: bool | None = None
 

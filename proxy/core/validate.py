@@ -5,17 +5,20 @@ modes, caches or wires. A request that fits costs one pass over its inputs.
 """
 
 from dataclasses import replace
+from heapq import nsmallest
 from itertools import islice
 
 from proxy.core import explain, rules
 from proxy.core.explain import quote
 from proxy.core.policy import Policy
 from proxy.core.reasons import Code, Reason, Severity
-from proxy.core.types import DEFAULT_SIGNATURE, RequestView, Servable, Signature, TensorView, element_count
+from proxy.core.types import DEFAULT_SIGNATURE, RequestView, Servable, Signature, element_count
 from proxy.core.verdict import Verdict, Violation
 
 MAX_UNKNOWN = 10
 """So many unknown inputs, and as many unknown outputs, are told: a client can send any number of them."""
+
+_ANY = 2**127
 
 _TENSOR_REASONS = frozenset({Reason.DTYPE_MISMATCH, Reason.RANK_MISMATCH, Reason.SHAPE_MISMATCH})
 
@@ -95,23 +98,25 @@ def _inputs(
     specs = signature.inputs
     unknown: list[str] = []
     pairs = []
+    room = _ANY if policy.max_fill_bytes is None else policy.max_fill_bytes
     for view in request.inputs:
         spec = specs.get(view.alias)
         if spec is None:
             unknown.append(view.alias)
             continue
         pairs.append((view, spec))
-        found += filter(None, (rules.dtype(view, spec), rules.shape(view, spec), _elements(view)))
+        count = element_count(view.dims)
+        if count is None:
+            elements: Violation | None = rules.shape_invalid(view)
+        else:
+            elements = rules.payload(view, count, min(room, rules.MAX_FILLED_BYTES))
+            room -= rules.filled_bytes(view, count)
+        found += filter(None, (rules.dtype(view, spec), rules.shape(view, spec), elements))
     if len(found) > 1:
         found = _with_swaps(found, request, signature)
     if unknown or len(pairs) != len(specs):
         found = _aliases(request, unknown, signature, servable) + found
     return found + rules.batch(pairs, policy.max_batch)
-
-
-def _elements(view: TensorView) -> Violation | None:
-    count = element_count(view.dims)
-    return rules.shape_invalid(view) if count is None else rules.payload(view, count)
 
 
 def _aliases(
@@ -120,7 +125,7 @@ def _aliases(
     absent = sorted(signature.inputs.keys() - {view.alias for view in request.inputs})
     missing = [alias for alias in absent if alias not in signature.defaults]
     found = [
-        rules.input_unknown(alias, signature, servable, absent) for alias in sorted(unknown)[:MAX_UNKNOWN]
+        rules.input_unknown(alias, signature, servable, absent) for alias in nsmallest(MAX_UNKNOWN, unknown)
     ]
     return found + [rules.input_missing(signature.inputs[alias]) for alias in missing]
 
@@ -131,10 +136,12 @@ def _with_swaps(found: list[Violation], request: RequestView, signature: Signatu
     views = {view.alias: view for view in request.inputs}
     moves = explain.swap_hint(views, signature.inputs, wrong)
     told: list[Violation] = []
+    moved: set[str] = set()
     for each in sorted(found, key=lambda each: each.alias):
         if each.alias in moves and each.reason in _TENSOR_REASONS:
             # Once for each tensor; what would mend the tensor where it is would mislead.
-            first = each.alias not in {before.alias for before in told}
+            first = each.alias not in moved
+            moved.add(each.alias)
             hint = f"tensors are swapped: this one belongs under {quote(moves[each.alias])}" if first else ""
             told.append(replace(each, hint=hint))
         else:

@@ -63,6 +63,20 @@ def too_large(size: int, limit: int) -> Verdict:
     )
 
 
+def too_much_inside(limit: int, compressed: int) -> Verdict:
+    """The refusal of a message that holds more than `limit` bytes of plain text in `compressed` ones."""
+    return _verdict(
+        Violation(
+            Reason.MESSAGE_TOO_LARGE,
+            "",
+            "message",
+            f"at most {limit} bytes when decompressed",
+            f"more in {compressed} compressed bytes",
+            "send it uncompressed, or split the batch",
+        )
+    )
+
+
 def too_many_bytes(size: int, held: int, limit: int) -> Verdict:
     """The refusal of `size` bytes while `held` of `limit` are in flight."""
     return _verdict(

@@ -12,9 +12,10 @@ from proxy.core.policy import Policy
 from proxy.core.types import Servable
 from proxy.core.validate import judge
 from proxy.lint.finding import Finding, finding
+from proxy.wire.fields import MalformedRequestError, TooComplexError
 from proxy.wire.metadata import UnreadableMetadataError, servable_of_saved_model
 from proxy.wire.prediction_log import PREDICT_LOG, NotAPredictionLogError, logged_request
-from proxy.wire.request import MalformedRequestError, parse_predict
+from proxy.wire.request import parse_predict
 from proxy.wire.status import sentence_of
 from proxy.wire.tfrecord import CorruptRecordError, read_records
 
@@ -67,5 +68,5 @@ def _record(path: Path, record: bytes, number: int, servable: Servable | None) -
             verdict = judge(parse_predict(logged.request), servable, Policy())
             for violation in verdict.violations:
                 yield finding("warmup-request", path, f"record {number}: {sentence_of(violation)}")
-    except (NotAPredictionLogError, MalformedRequestError) as error:
+    except (NotAPredictionLogError, MalformedRequestError, TooComplexError) as error:
         yield finding("warmup-not-a-log", path, f"record {number}: {error}")

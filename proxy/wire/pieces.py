@@ -11,23 +11,28 @@ Buffer = bytes | bytearray | memoryview
 class Pieces:
     """`size` octets of `pieces`, from `start` of the first one, which holds at least that many."""
 
-    __slots__ = ("_pieces", "_size", "_start")
+    __slots__ = ("_pieces", "_size", "_start", "joined")
 
     def __init__(self, pieces: Sequence[Buffer], start: int, size: int) -> None:
         self._pieces = pieces
         self._start = start
         self._size = size
+        self.joined: bytes | None = None
 
     def __len__(self) -> int:
         return self._size
 
     def __bytes__(self) -> bytes:
-        """Put the message together: the one copy."""
-        start, stop = self._start, self._start + self._size
-        if len(self._pieces) == 1:
-            return bytes(self._pieces[0][start:stop])
-        whole = b"".join((memoryview(self._pieces[0])[start:], *self._pieces[1:]))
-        return whole if len(whole) == self._size else whole[: self._size]
+        """Put the message together: the one copy, once, in the place of the pieces."""
+        if self.joined is None:
+            start, pieces = self._start, self._pieces
+            if len(pieces) == 1:
+                whole = bytes(pieces[0][start : start + self._size])
+            else:
+                whole = b"".join((memoryview(pieces[0])[start:], *pieces[1:]))
+            self.joined = whole if len(whole) == self._size else whole[: self._size]
+            self._pieces, self._start = (self.joined,), 0
+        return self.joined
 
     def between(self, first: int, last: int) -> bytes:
         """The octets from `first` to before `last`; fewer where the message ends."""

@@ -9,14 +9,17 @@ from bisect import bisect_right
 from typing import Any, Final
 
 from proxy.core.types import DT_STRING, RequestView
+from proxy.wire.fields import UnusualError, varint
 from proxy.wire.pieces import Buffer
-from proxy.wire.request import UnusualError, parse_predict_fully, scan_predict, varint
+from proxy.wire.request import scan_predict
+from proxy.wire.unusual import read_predict
 
 MAX_BONES: Final = 16 << 10
 """Octets outside the skipped payloads that are kept at most."""
 
 _LEAST_SKIPPED: Final = 2048
 _STEP: Final = 512
+_USUAL_FIELDS: Final = 8
 
 _INPUT: Final = 0x12
 _ALIAS: Final = 0x0A
@@ -139,7 +142,7 @@ class PushScanner:
         try:
             return scan_predict(bones)
         except UnusualError:
-            return parse_predict_fully(bones.blank())
+            return read_predict(bones.blank())
 
     def _walk(self) -> None:
         """Go from field to field of the request, as far as they have come."""
@@ -180,7 +183,10 @@ def _payload_in(part: bytearray, pos: int, stop: int, least: int) -> int:
     if pos + length != stop:
         return 0
     dtype = 0
-    while pos < stop:
+    # A few fields: this is looked at again whenever more of the message has come.
+    for _ in range(_USUAL_FIELDS):
+        if pos >= stop:
+            return 0
         tag = part[pos]
         value, pos = varint(part, pos + 1)
         if tag == _DTYPE:

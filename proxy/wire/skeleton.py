@@ -99,6 +99,8 @@ def _fields(data: bytes, pos: int, end: int) -> list[tuple[int, int, int]]:
             found.append((tag, start, pos))
         else:
             raise _NoSkeletonError
+        if len(found) > _MAX_BONES:
+            raise _NoSkeletonError
     if pos != end:
         raise _NoSkeletonError
     return found

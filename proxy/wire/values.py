@@ -22,6 +22,7 @@ from tensorflow.core.example import example_pb2
 
 _HEAD: Final = 48
 _BASE64_LOOKED_AT: Final = 4096
+_STRINGS_LOOKED_AT: Final = 8192
 _VARINT32_SHIFT: Final = 28
 _BASE64 = re.compile(rb"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9+/=_-])[A-Za-z0-9+/_-]{16,}={0,2}", re.DOTALL)
 
@@ -99,6 +100,7 @@ def flat_values(tensor: Any, kind: DType) -> Any:
 
 def _strings(alias: str, tensor: Any) -> ValueFacts:
     strings = _encoded_strings(tensor) if tensor.tensor_content else tensor.string_val
+    strings = strings[:_STRINGS_LOOKED_AT]
     return ValueFacts(
         alias,
         len(strings),

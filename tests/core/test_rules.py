@@ -368,3 +368,26 @@ def test_a_signature_of_another_method_is_told_what_to_call(method_name, hint):
     found = rules.method(signature({"x": ("float32", None)}, method=method_name), CLASSIFY_METHOD)
     assert (found.reason, found.hint) == ("METHOD_MISMATCH", hint)
     assert found.expected == "one that Classify can run (tensorflow/serving/classify)"
+
+
+def test_a_filled_string_counts_with_what_it_takes_in_memory():
+    strings = TensorView("x", 7, (1000,), counts={"string_val": 1}, string_length=3)
+    assert rules.filled_bytes(strings, 1000) == 24_000
+    strings.string_length = 100
+    assert rules.filled_bytes(strings, 1000) == 140_000
+    strings.counts = {"string_val": 1000}
+    assert rules.filled_bytes(strings, 1000) == 0
+
+
+def test_a_handle_counts_however_many_were_sent():
+    for dtype in (20, 21):
+        assert payload(TensorView("x", dtype, (1000,))) is None
+        assert payload(TensorView("x", dtype, (2**27,))).reason == "PAYLOAD_MISSING"
+
+
+def test_one_value_fills_as_much_as_there_is_room_for():
+    for kind in DTYPES.values():
+        if kind.size:
+            view = counted(kind, kind.per_element, (1000,))
+            assert rules.payload(view, 1000, 1000 * kind.size) is None
+            assert rules.payload(view, 1000, 1000 * kind.size - 1).reason == "PAYLOAD_MISSING"

@@ -207,3 +207,25 @@ def test_the_batch_size_is_the_leading_dimension_of_the_first_input_that_has_one
     assert batch_size(RequestView(ModelKey("m"), inputs=views)) == 5
     assert batch_size(RequestView(ModelKey("m"), inputs=views[:1])) is None
     assert batch_size(RequestView(ModelKey("m"))) is None
+
+
+def test_what_single_values_fill_is_bounded_over_all_tensors_of_a_request():
+    wide = servable(signature({"a": ("float32", (-1,)), "b": ("float32", (-1,)), "s": ("string", (-1,))}))
+
+    def reasons(policy, **sizes):
+        views = tuple(
+            TensorView(alias, 7, (size,), counts={"string_val": 1})
+            if alias == "s"
+            else TensorView(alias, 1, (size,), counts={"float_val": 1})
+            for alias, size in sizes.items()
+        )
+        return [each.reason for each in judge(RequestView(ModelKey("m"), "", views), wide, policy).violations]
+
+    fits = {"a": 2**25, "b": 2**24, "s": 2**21}
+    assert reasons(Policy(), **fits) == []
+    assert reasons(Policy(), **(fits | {"b": 2**25})) == [Reason.PAYLOAD_MISSING]
+    assert reasons(Policy(), **(fits | {"s": 2**27})) == [Reason.PAYLOAD_MISSING]
+    assert reasons(Policy.of(max_fill_bytes=2**32), **(fits | {"b": 2**25})) == []
+    assert reasons(Policy.of(max_fill_bytes=None), **(fits | {"b": 2**28})) == []
+    assert reasons(Policy.of(max_fill_bytes=None), **(fits | {"b": 2**30})) == [Reason.PAYLOAD_MISSING]
+    assert reasons(Policy.of(max_fill_bytes=0), a=1, b=1, s=1) == []

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from proxy.core.policy import Policies
 from proxy.core.types import RequestView
 from proxy.gate import Decision, Gate, Refuse
+from proxy.wire.fields import MalformedRequestError, UnusualError
 from proxy.wire.push import PushScanner
-from proxy.wire.request import MalformedRequestError, UnusualError, parse_predict_fully
 from tests.judging import Held, decide
 from tests.property import wire
+from tests.property.reference import parse_fully
 from tests.property.tensors import valid_requests
 from tests.property.test_scanner import outcome
 
@@ -33,7 +34,7 @@ def assert_alike(data: bytes, cuts: list[int], least: int) -> None:
                 early = None
     assert not scanner.gave_up
     assert scanner.seen == len(data)
-    expected = outcome(parse_predict_fully, data)
+    expected = outcome(parse_fully, data)
     assert outcome(lambda _: scanner.view(), data) == expected
     if early is not None:
         assert expected is not MalformedRequestError

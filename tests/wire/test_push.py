@@ -4,8 +4,9 @@ import tracemalloc
 
 import pytest
 
+from proxy.wire.fields import MalformedRequestError, UnusualError
 from proxy.wire.push import MAX_BONES, PushScanner
-from proxy.wire.request import MalformedRequestError, UnusualError, parse_predict
+from proxy.wire.request import parse_predict
 from tests.judging import predict, tensor
 
 IMAGE = ("float32", (1, 300, 300, 3))

@@ -8,19 +8,18 @@ import pytest
 
 from proxy.core.types import CLASSIFY_METHOD, DTYPES, REGRESS_METHOD, ModelKey
 from proxy.wire import request as reader
+from proxy.wire.fields import MalformedRequestError
 from proxy.wire.protos import classification_pb2, inference_pb2, predict_pb2, regression_pb2, tensor_pb2
 from proxy.wire.request import (
-    MAX_SCANNED_STRINGS,
-    MalformedRequestError,
     parse_classify,
     parse_multi_inference,
     parse_predict,
-    parse_predict_fully,
     parse_regress,
 )
+from proxy.wire.unusual import read_predict
 from tests.judging import predict, tensor
 
-both = pytest.mark.parametrize("parse", [parse_predict, parse_predict_fully], ids=["scanner", "parser"])
+both = pytest.mark.parametrize("parse", [parse_predict, read_predict], ids=["scanner", "reader"])
 
 
 def view(parse, proto):
@@ -136,7 +135,7 @@ def test_varints_of_any_length_are_counted(parse, field, values):
 
 
 @both
-@pytest.mark.parametrize("count", [1, MAX_SCANNED_STRINGS, MAX_SCANNED_STRINGS + 1, 1000])
+@pytest.mark.parametrize("count", [1, 2, 1000])
 def test_strings_are_counted_and_the_first_one_shows_its_head(parse, count):
     found = view(
         parse,
@@ -228,7 +227,7 @@ def test_what_clients_can_put_into_the_caches_is_small():
     for cached in (reader._spec_from_bytes, reader._shape_from_bytes):
         cached.cache_clear()
     long_name = predict("m" * 5000, x=tensor("float32", (1,) * 200, float_val=[1]))
-    assert parse_predict(long_name.SerializeToString()) == parse_predict_fully(long_name.SerializeToString())
+    assert parse_predict(long_name.SerializeToString()) == read_predict(long_name.SerializeToString())
     assert reader._spec_from_bytes.cache_info().currsize == 0
     assert reader._shape_from_bytes.cache_info().currsize == 0
 

@@ -77,6 +77,9 @@ class GrpcioEdge:
 
 
 def _options(limits: Limits) -> tuple[tuple[str, int], ...]:
+    # gRPC's core holds a message to this before it decompresses it, and to nothing afterwards: on this edge a megabyte of
+    # gzip becomes a gigabyte before anyone can look (measured: 3.3 GiB, 12 s). What the native edge does cannot be
+    # done here; the core's only other choice is to refuse all that is compressed.
     # Above our own limit, whose refusal says what to do, the core still cuts off what must not even be read.
     ceiling = UNLIMITED if limits.max_message_bytes == UNLIMITED else 2 * limits.max_message_bytes
     return (

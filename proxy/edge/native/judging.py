@@ -5,24 +5,23 @@ Law: what waits takes room as it arrives and is bounded by the load; the decisio
 flows on (`cut`) only the tail behind the last payload waits, for a second judgement of the whole.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from proxy.core.availability import Unanswered
-from proxy.edge.admission import LEAST_SECONDS, UNLIMITED, expired
+from proxy.edge.admission import LEAST_SECONDS, expired
 from proxy.edge.judged import note
 from proxy.edge.metadata import warnings
 from proxy.edge.native import rpc
 from proxy.edge.native.cut import LEAST, Cut, divide
 from proxy.edge.native.http2.stream import Buffer, Stream, keep_all
+from proxy.edge.native.inflating import AT_ONCE, LONG_STEP, SHORT_STEP, Inflation, UnreadError
 from proxy.edge.native.rpc import PREFIX
 from proxy.edge.native.sending import Sending
 from proxy.gate import PREDICT, Decision, Refuse
 from proxy.wire.pieces import Pieces
 from proxy.wire.push import PushScanner
-
-_LARGEST_JUDGED: Final = 2**31 - 1
 
 
 class Judging(Sending):
@@ -50,7 +49,7 @@ class Judging(Sending):
                 if not self._hold(self.need - PREFIX):
                     return
                 self.release()
-                if self.need >= LEAST and self.head.method == PREDICT and not start[0] & 1:
+                if self.need >= LEAST and self.head.method == PREDICT and not start[0]:
                     self.scanner = PushScanner(self.need - PREFIX)
                     _, pieces = divide(collected, PREFIX)
         if self.need and not self._hold(min(self.size, self.need) - PREFIX - self.held):
@@ -88,25 +87,24 @@ class Judging(Sending):
     def _decide(self, pieces: list[Buffer]) -> None:
         """Have a whole message judged, and send it on where it is admitted."""
         message = _message_in(pieces, self.need - PREFIX)
-        if pieces[0][0] & 1:
-            limit = self.plane.limits.max_message_bytes
-            limit = _LARGEST_JUDGED if limit == UNLIMITED else limit
-            plain = rpc.inflate(bytes(message), self.head.encoding, limit)
-            if plain is None:
-                self.outcome.judge_failed = True
-                self.open()
-                return
-            message = plain
+        flag = pieces[0][0]
+        if flag:
+            self._inflate(pieces, flag)
+            return
         decision = self.plane.gate.judge_now(self.head.method, message)
+        if isinstance(message, Pieces) and message.joined is not None and self.size == self.need:
+            # It was put together: what it came in is not needed any more.
+            pieces[:] = [bytes(pieces[0][:PREFIX]), message.joined]
+        self._judged(bytes(message) if decision is None else b"", decision)
+
+    def _judged(self, message: bytes, decision: Decision | None) -> None:
         if decision is None:
-            self.task = self.plane.spawn(self._judge_later(bytes(message)))
+            self.task = self.plane.spawn(self._open_if(lambda seconds: self._judgement(message, seconds)))
         elif self._admitted(decision):
             self.open()
 
-    async def _judge_later(self, message: bytes) -> None:
-        await self._open_if(
-            lambda seconds: self.plane.gate.judge(self.head.method, message, seconds, self.down)
-        )
+    async def _judgement(self, message: bytes, seconds: float | None) -> Decision:
+        return await self.plane.gate.judge(self.head.method, message, seconds, self.down)
 
     async def _open_if(self, judge: Callable[[float | None], Awaitable[Decision]]) -> None:
         decision = await self._settled(judge)
@@ -122,6 +120,76 @@ class Judging(Sending):
             decision = await judge(None if self.deadline is None else self.deadline - time.monotonic())
             if arrivals == self.pool.arrivals:
                 return decision
+
+    def _inflate(self, pieces: list[Buffer], flag: int) -> None:
+        """Judge a compressed message by its plain text."""
+        size = self.need - PREFIX
+        # What is looked at beside other calls must not be what may grow.
+        still: list[Buffer] = [bytes(each) if type(each) is bytearray else each for each in pieces]
+        compressed, _ = divide(divide(still, PREFIX)[1], size)
+        limit = self.plane.limits.max_message_bytes
+        try:
+            inflation = Inflation(compressed, size, flag, self.head.encodings, limit)
+            done = size <= AT_ONCE and inflation.step(SHORT_STEP)
+        except UnreadError as error:
+            self._unread(error)
+            return
+        if done:
+            message = inflation.plain()
+            self._judged(message, self.plane.gate.judge_now(self.head.method, message))
+        else:
+            self.task = self.plane.spawn(self._inflate_later(inflation))
+
+    async def _inflate_later(self, inflation: Inflation) -> None:
+        """Inflate the rest beside other calls; the plain text counts as held until it is judged."""
+        held = 0
+        try:
+            async with self.plane.inflating:
+                done = False
+                while not done:
+                    done = await asyncio.to_thread(inflation.step, LONG_STEP)
+                    grown, held = inflation.size - held, inflation.size
+                    if not self._hold_on(grown):
+                        return
+                message = await asyncio.to_thread(inflation.plain)
+            decision = self.plane.gate.judge_now(self.head.method, message)
+            if decision is None:
+                decision = await self._settled(lambda seconds: self._judgement(message, seconds))
+        except UnreadError as error:
+            self.task = None
+            self._give_back(held)
+            self._unread(error)
+        except (MemoryError, RuntimeError):
+            self.task = None
+            self.give_up(rpc.RESOURCE_EXHAUSTED, "there is no room to decompress the message")
+        else:
+            self.task = None
+            self._give_back(held)
+            if not self.over and self._admitted(decision):
+                self.open()
+        finally:
+            self.plane.flush()
+
+    def _hold_on(self, count: int) -> bool:
+        """Take room from within the call's task, which a refusal must not cancel."""
+        task, self.task = self.task, None
+        if self.over or not self._hold(count):
+            return False
+        self.task = task
+        return True
+
+    def _give_back(self, count: int) -> None:
+        """Give back a part of the room that the call has taken, unless it is over and has none."""
+        if not self.over:
+            self.plane.load.give_back(count)
+            self.held -= count
+
+    def _unread(self, error: UnreadError) -> None:
+        """Answer for a message that nobody reads, unless the policy lets it pass."""
+        if error.hard:
+            self.refuse(error.verdict)
+        elif self._admitted(self.plane.gate.unread(error.verdict)):
+            self.open()
 
     def judge_again(self) -> bool:
         pieces = self.replay

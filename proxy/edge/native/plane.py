@@ -45,6 +45,8 @@ class Plane:
         self.explainer = explainer
         self.pool = pool
         self.deadlines = Deadlines(self.flush)
+        # So many messages are inflated at a time; the others wait for their turn.
+        self.inflating = asyncio.Semaphore(2)
         self._local_pool = local_pool
         self._local_methods = local_methods
         self._tasks: set[asyncio.Task[None]] = set()

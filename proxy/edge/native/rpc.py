@@ -8,7 +8,6 @@ block is kept in the block's `memo`, since blocks repeat.
 import base64
 import binascii
 import re
-import zlib
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
@@ -68,7 +67,7 @@ _OF_HTTP: Final = {
 class RequestHead:
     """What the proxy needs to know of a request's head, and the block that the next hop gets."""
 
-    __slots__ = ("block", "encoding", "is_grpc", "judged", "method", "timed_block", "timeout", "unary")
+    __slots__ = ("block", "encodings", "is_grpc", "judged", "method", "timed_block", "timeout", "unary")
 
     def __init__(self, block: HeaderBlock, scheme: bytes, authority: bytes) -> None:
         own = {b":scheme": scheme, b":authority": authority}
@@ -85,7 +84,8 @@ class RequestHead:
         self.is_grpc = block.get(b":method") == b"POST" and (block.get(b"content-type") or b"").startswith(
             _GRPC_TYPE
         )
-        self.encoding = block.get(b"grpc-encoding")
+        # gRPC's core reads the last one, others the first.
+        self.encodings = tuple(value for name, value in block.fields if name == b"grpc-encoding")
         timeout = block.get(b"grpc-timeout")
         self.timeout = parse_timeout(timeout)
         self.block = encode_fields(tuple(fields))
@@ -261,16 +261,3 @@ class Messages:
                 self.octets += self._rest
                 largest = max(largest, self._rest)
         return largest
-
-
-def inflate(message: bytes, encoding: bytes | None, limit: int) -> bytes | None:
-    """Decompress a message for judging; None when it cannot be or is longer than `limit`."""
-    wbits = {b"gzip": 31, b"deflate": 15}.get(encoding or b"")
-    if wbits is None:
-        return None
-    inflater = zlib.decompressobj(wbits)
-    try:
-        plain = inflater.decompress(message, limit)
-    except zlib.error:
-        return None
-    return plain if inflater.eof else None

@@ -58,10 +58,14 @@ class Doorkeeper:
         self.slow: asyncio.Event | None = None
         self.decide_view: Callable[[Any], Any] | None = None
         self.late: Callable[[Any], Any] = lambda _: Admit()
+        self.lets_pass = False
 
     def judge_now(self, method: str, message: bytes) -> Any:
         self.messages.append(message)
         return None if self.slow is not None else self.decide(message)
+
+    def unread(self, verdict: Any) -> Any:
+        return Admit() if self.lets_pass else Refuse(None, verdict, status_of(verdict))
 
     def judge_view_now(self, read: Callable[[], Any]) -> Any:
         """Of a view nothing is decided but what `decide_view` says."""

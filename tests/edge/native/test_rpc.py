@@ -1,7 +1,5 @@
 """gRPC over HTTP/2, the pure part."""
 
-import gzip
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,15 +69,6 @@ def test_messages_are_counted_however_they_are_cut(sizes, cuts):
 )
 def test_resets_become_the_status_that_grpc_maps_them_to(reset, status):
     assert rpc.status_of_reset(reset) == status
-
-
-def test_a_compressed_message_is_read_within_a_limit():
-    message = bytes(100_000)
-    assert rpc.inflate(gzip.compress(message), b"gzip", 100_000) == message
-    assert rpc.inflate(gzip.compress(message), b"gzip", 50_000) is None
-    assert rpc.inflate(b"not gzip", b"gzip", 50_000) is None
-    assert rpc.inflate(message, b"snappy", 50_000) is None
-    assert rpc.inflate(message, None, 50_000) is None
 
 
 def test_a_request_head_names_the_next_hop_and_keeps_the_rest():
