@@ -19,6 +19,7 @@ import grpc
 from proxy.core.availability import Unanswered
 from proxy.edge.admission import LEAST_SECONDS, Limits, Load, expired, forbidden, is_late, time_allowed
 from proxy.edge.explainer import Answer, Explainer
+from proxy.edge.grpcio.accounts import Accounts
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_code
 from proxy.edge.judged import note
 from proxy.edge.metadata import diagnosed, warnings
@@ -141,8 +142,9 @@ class Admission(grpc.aio.ServerInterceptor):
     The messages of a stream are counted where they are relayed, one at a time.
     """
 
-    def __init__(self, load: Load, local: Collection[str]) -> None:
+    def __init__(self, load: Load, accounts: Accounts, local: Collection[str]) -> None:
         self._load = load
+        self._accounts = accounts
         self._local = local
 
     async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
@@ -151,19 +153,21 @@ class Admission(grpc.aio.ServerInterceptor):
 
     async def _hold(self, proceed: Behaviour, request: Any, context: Context) -> bytes | None:
         load = self._load
-        full = load.enter()
-        if full is not None:
-            await refuse(context, full)
-        size = len(request) if isinstance(request, bytes) else 0
-        try:
-            full = load.take(size)
+        with self._accounts.of(context) as account:
+            full = load.enter(account)
             if full is not None:
-                size = 0
                 await refuse(context, full)
-            return await proceed(request, context)
-        finally:
-            load.give_back(size)
-            load.leave()
+            current_call.get().account = account
+            size = len(request) if isinstance(request, bytes) else 0
+            try:
+                full = load.take(account, size)
+                if full is not None:
+                    size = 0
+                    await refuse(context, full)
+                return await proceed(request, context)
+            finally:
+                load.give_back(account, size)
+                load.leave(account)
 
 
 class SignatureCheck(grpc.aio.ServerInterceptor):

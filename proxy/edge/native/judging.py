@@ -61,7 +61,8 @@ class Judging(Sending):
 
     def _hold(self, count: int) -> bool:
         """Take room for so many more octets, or refuse the call."""
-        full = self.plane.load.take(count)
+        assert self.entered is not None
+        full = self.plane.load.take(self.entered, count, self.held)
         if full is not None:
             self.pieces = self.cut = None
             self.refuse(full)
