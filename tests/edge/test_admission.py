@@ -25,7 +25,6 @@ from proxy.edge.admission import (
 )
 from proxy.wire.status import status_of
 
-
 MANY = 2**40
 
 

@@ -348,9 +348,7 @@ def cases() -> dict[Reason, dict[str, Case]]:
             ),
             "too slow for a full proxy": TurnedAway(admission.turned_away(512.0)),
             "too many watches": TurnedAway(
-                admission.too_many_local_calls(
-                    admission.MOST_LOCAL_CALLS_OF_A_CONNECTION, "on a connection"
-                )
+                admission.too_many_local_calls(admission.MOST_LOCAL_CALLS_OF_A_CONNECTION, "on a connection")
             ),
             "too many calls": TurnedAway(admission.too_many_calls(MOST_CALLS)),
         },

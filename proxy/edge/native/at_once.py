@@ -1,21 +1,20 @@
 """
 Calls that are answered here, without asking anyone: a health check must not wait for whoever else is asking.
 
-Law: one small message in, one status out. What is unusual (compressed, more than one message) goes the way of the
-other local services instead, which know all of gRPC.
+Law: one message that comes at once, one status out. What is unusual (cut, compressed, more than one message) goes the
+way of the other local services instead, which know all of gRPC, are counted and have a time.
 """
 
 from collections.abc import Callable
 from typing import Final
 
-from proxy.edge.admission import MOST_LOCAL_BYTES
 from proxy.edge.local import Answering
 from proxy.edge.native import rpc
 from proxy.edge.native.call import Call
 from proxy.edge.native.http2.compression import encode_fields
 from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.http2.fields import HeaderBlock
-from proxy.edge.native.http2.stream import Buffer, Stream, keep_all
+from proxy.edge.native.http2.stream import Buffer, Stream
 from proxy.edge.native.rpc import PREFIX
 
 _HEAD: Final = encode_fields(((b":status", b"200"), (b"content-type", b"application/grpc")))
@@ -35,12 +34,11 @@ class AtOnce:
         self._size = 0
 
     def on_data(self, stream: Stream, pieces: list[Buffer], size: int, ended: bool) -> None:
-        self._size += size
-        keep_all(self._pieces, pieces, size)
-        if self._size > PREFIX + MOST_LOCAL_BYTES:
-            self._relay(stream, ended=ended)
-        elif ended:
+        self._size, self._pieces = size, pieces
+        if ended:
             self._settle(stream)
+        else:
+            self.relay(stream)
 
     def on_trailers(self, stream: Stream, _block: HeaderBlock) -> None:
         self._settle(stream)
@@ -60,7 +58,7 @@ class AtOnce:
     def _settle(self, stream: Stream) -> None:
         body = b"".join(self._pieces)
         if len(body) < PREFIX or body[0] or int.from_bytes(body[1:PREFIX], "big") != len(body) - PREFIX:
-            self._relay(stream, ended=True)
+            self.relay(stream, ended=True)
             return
         code, answer = self._answer(body[PREFIX:])
         if isinstance(answer, str):
@@ -71,8 +69,8 @@ class AtOnce:
         self._connection.send_data(stream, [message], len(message))
         self._connection.send_trailers(stream, _OK)
 
-    def _relay(self, stream: Stream, *, ended: bool) -> None:
-        pieces, self._pieces = self._pieces, []
+    def relay(self, stream: Stream, *, ended: bool = False) -> None:
+        """Have the call answered like those of the other local services."""
         stream.sink = call = self._relayed()
-        if not call.over:
-            call.on_data(stream, pieces, self._size, ended)
+        if self._size or ended:
+            call.on_data(stream, self._pieces, self._size, ended)

@@ -28,6 +28,7 @@ from proxy.edge.admission import (
 )
 from proxy.edge.methods import changes_state
 from proxy.edge.native import rpc
+from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.stream import Buffer, Stream
 from proxy.edge.native.judging import Judging
@@ -138,6 +139,14 @@ class Call(Judging):
         """Answer for a request of which only so much came in so many seconds."""
         self.plane.load.hit(STALLED)
         self.refuse(stalled(octets, seconds, LEAST_RATE))
+
+    def leave_unread(self) -> None:
+        """End an answer that the client does not read."""
+        if self.over:
+            self.down.reset(self.down_stream, frames.CANCEL)
+            self.keep_unread(-self.unread)
+        else:
+            self.give_up(rpc.CANCELLED, "the client did not read the answer")
 
     def on_head(self, stream: Stream, block: HeaderBlock, ended: bool) -> None:
         """Never called: clients send requests."""

@@ -176,7 +176,7 @@ class DownstreamShell(Shell):
             pool = plane.pool_for((block.get(b":path") or b"").decode("latin-1"))
             head = block.memo = rpc.RequestHead(block, pool.scheme, pool.authority)
         if not head.is_grpc:
-            sink = NotGrpc(self.connection)
+            sink = NotGrpc(self.connection, stream)
             stream.sink = sink
             sink.begin(stream, ended=ended)
             return

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from proxy.edge.admission import LEAST_RATE, UNFINISHED_HEAD, UNREAD, Account, Limits, turned_away
+from proxy.edge.native.at_once import AtOnce
 from proxy.edge.native.call import Call
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import PeerFault
 from proxy.edge.native.http2.stream import Stream
+from proxy.edge.native.not_grpc import NotGrpc
 
 if TYPE_CHECKING:
     from proxy.edge.native.downstream import Clients, DownstreamShell
@@ -38,7 +40,7 @@ class _Progress:
 
     __slots__ = ("call", "due", "expected", "octets", "pace", "seen", "since")
 
-    def __init__(self, call: Call, expected: int, now: float, due: float) -> None:
+    def __init__(self, call: Call | NotGrpc, expected: int, now: float, due: float) -> None:
         self.call = call
         self.expected = expected
         self.seen = self.since = now
@@ -46,6 +48,25 @@ class _Progress:
         self.octets = 0
         # Octets a second between the last two looks; None before there were two.
         self.pace: float | None = None
+
+
+class _Seen:
+    """What a look at all connections has found."""
+
+    __slots__ = ("_slowest", "progress", "unread")
+
+    def __init__(self) -> None:
+        self.progress: dict[Stream, _Progress] = {}
+        # What of an answer was not read, and since when it is as much.
+        self.unread: dict[Stream, tuple[int, float]] = {}
+        self._slowest: list[_Progress] | None = None
+
+    def slowest(self) -> list[_Progress]:
+        """Unfinished requests, the slowest last; whoever is taken out is not found again."""
+        if self._slowest is None:
+            known = [each for each in self.progress.values() if each.pace is not None]
+            self._slowest = sorted(known, key=_pace, reverse=True)
+        return self._slowest
 
 
 class Patience:
@@ -57,8 +78,7 @@ class Patience:
         self._idle = limits.idle_seconds
         self._step = min(_STEP, self._stall / _PART_OF_A_TIME, self._idle / _PART_OF_A_TIME)
         self._timer: asyncio.TimerHandle | None = None
-        self._progress: dict[Stream, _Progress] = {}
-        self._slowest: list[_Progress] | None = None
+        self._seen = _Seen()
 
     def start(self) -> None:
         """Begin to look."""
@@ -71,14 +91,13 @@ class Patience:
 
     def make_room(self, account: Account, size: int) -> bool:
         """Turn a slow request of another connection away; whether there was one."""
-        slowest = self._slowest
-        if slowest is None:
-            known = [each for each in self._progress.values() if each.pace is not None]
-            slowest = self._slowest = sorted(known, key=_pace, reverse=True)
+        slowest = self._seen.slowest()
         wanted = account.held + size
         while slowest:
             progress = slowest.pop()
             call = progress.call
+            if type(call) is not Call:
+                continue
             holder = call.entered
             if call.over or holder is None or holder is account or (size and not call.held):
                 continue
@@ -104,25 +123,42 @@ class Patience:
         self._later(self._step, self._begin)
 
     def _look(self, now: float, shells: "list[DownstreamShell]") -> Iterator[None]:
-        before, progress = self._progress, {}
+        seen = _Seen()
         for shell in shells:
             if shell.transport is None:
                 continue
             self._look_at(shell, now)
             connection = shell.connection
             if connection.streams and not connection.closed:
+                may_send = connection.recv_window > 0
                 for stream in list(connection.streams.values()):
-                    call = stream.sink
-                    if type(call) is Call and call.is_timed() and call.is_unfinished():
-                        known = before.get(stream)
-                        if known is None:
-                            known = _Progress(call, stream.expected, now, now + self._stall)
-                        else:
-                            self._judge(known, stream, now, may_send=connection.recv_window > 0)
-                        progress[stream] = known
+                    self._look_at_stream(stream, now, seen, may_send=may_send)
             yield
-        self._progress = progress
-        self._slowest = None
+        self._seen = seen
+
+    def _look_at_stream(self, stream: Stream, now: float, seen: "_Seen", *, may_send: bool) -> None:
+        call = stream.sink
+        if type(call) is AtOnce:
+            # Its request should have been here: from now on it is one of the calls that are counted and timed.
+            call.relay(stream)
+            return
+        if type(call) is not Call and type(call) is not NotGrpc:
+            return
+        if call.is_timed() and call.is_unfinished():
+            known = self._seen.progress.get(stream)
+            if known is None:
+                known = _Progress(call, stream.expected, now, now + self._stall)
+            else:
+                self._judge(known, stream, now, may_send=may_send)
+            seen.progress[stream] = known
+        if call.unread and call.is_timed():
+            unread, since = self._seen.unread.get(stream, (0, now))
+            if unread != call.unread:
+                since = now
+            seen.unread[stream] = (call.unread, since)
+            if now - since >= self._stall * _UNREAD_STALLS:
+                self._clients.plane.load.hit(UNREAD)
+                call.leave_unread()
 
     def _judge(self, known: _Progress, stream: Stream, now: float, *, may_send: bool) -> None:
         came = known.expected - stream.expected
