@@ -25,9 +25,7 @@ class ProxyProcess:
     `before` is a command that starts it, such as `prlimit`.
     """
 
-    def __init__(
-        self, *flags: str, env: dict[str, str] | None = None, before: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, *flags: str, env: dict[str, str] | None = None, before: tuple[str, ...] = ()) -> None:
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             [

@@ -73,18 +73,23 @@ class Door:
             sock.setblocking(False)
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            shell.opening = self._loop.create_task(self._open(shell, sock))
+            self._opening(shell, sock)
+
+    def _opening(self, shell: "DownstreamShell", sock: socket.socket) -> None:
+        task = self._loop.create_task(self._open(shell, sock))
+        # A task that is cancelled before it runs would leave the socket to the garbage collector.
+        self._loop.call_soon(shell.opens, task)
 
     async def _open(self, shell: "DownstreamShell", sock: socket.socket) -> None:
         try:
+            if shell.unwanted:
+                raise ConnectionAbortedError
             await self._loop.connect_accepted_socket(lambda: shell, sock, **self._secure)
         except (OSError, asyncio.CancelledError):
             # A client that left, did not finish in time, or had to make room; ssl.SSLError is an OSError.
             if shell.transport is None:
                 sock.close()
                 shell.never_opened()
-        finally:
-            shell.opening = None
 
     def _pause(self) -> None:
         self._loop.remove_reader(self._socket)

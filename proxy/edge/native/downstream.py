@@ -124,8 +124,9 @@ class DownstreamShell(Shell):
     def __init__(self, clients: Clients, account: Account) -> None:
         super().__init__(clients.plane.exchange, clients.limits, server=True)
         self.account = account
-        # The task that opens the connection, through its TLS handshake.
-        self.opening: asyncio.Task[None] | None = None
+        self.unwanted = False
+        # The task that opens the connection, through its TLS handshake; None before it runs, and afterwards.
+        self._opening: asyncio.Task[None] | None = None
         self._clients = clients
         self._plane = clients.plane
         self._greeting: asyncio.TimerHandle | None = None
@@ -141,10 +142,16 @@ class DownstreamShell(Shell):
         self._booked = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._opening = None
         self._greeting = self.loop.call_later(PREFACE_SECONDS, self._too_slow)
         super().connection_made(transport)
-        if self._clients.draining:
+        if self.unwanted or self._clients.draining:
             self.abort()
+
+    def opens(self, task: asyncio.Task[None]) -> None:
+        """Learn which task opens the connection, now that it runs."""
+        if not task.done() and self.transport is None:
+            self._opening = task
 
     def never_opened(self) -> None:
         """Learn that the connection ended before it was open."""
@@ -294,8 +301,10 @@ class DownstreamShell(Shell):
 
     def abort(self) -> None:
         """Close without a word."""
-        if self.opening is not None:
-            self.opening.cancel()
+        self.unwanted = True
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
         self._abort()
 
     def _close_when_idle(self) -> None:

@@ -183,7 +183,9 @@ async def test_answers_that_nobody_reads_are_bounded_and_cut_off_in_time(start_p
     def on_event(peer, event):
         if isinstance(event, h2.events.StreamEnded):
             with contextlib.suppress(h2.exceptions.ProtocolError):
-                peer.h2.send_headers(event.stream_id, [(":status", "200"), ("content-type", "application/grpc")])
+                peer.h2.send_headers(
+                    event.stream_id, [(":status", "200"), ("content-type", "application/grpc")]
+                )
                 peer.h2.send_data(event.stream_id, beginning(len(big)))
                 for start in range(0, 60_000, 10_000):
                     peer.h2.send_data(event.stream_id, big[start : start + 10_000])
@@ -316,7 +318,7 @@ async def test_a_compressed_health_check_is_answered_too(start_proxy, connect):
 
 
 @pytest.mark.parametrize("method", [PREDICT, STATUS])
-@pytest.mark.parametrize("came", [None, beginning(50_000), beginning(50_000) + bytes(40_000)])
+@pytest.mark.parametrize("came", [None, beginning(50_000), beginning(50_000) + bytes(10_000)])
 async def test_a_request_that_falls_silent_is_told_so(start_proxy, join, method, came):
     proxy = await start_proxy("--stall-seconds", "0.4")
     peer = await join(proxy)
@@ -347,9 +349,11 @@ async def test_a_request_that_comes_slowly_but_comes_is_answered(start_proxy, jo
 async def test_a_method_that_is_only_relayed_may_be_silent(start_proxy, join, start_frames):
     got = asyncio.Event()
     _, target = await start_frames(
-        lambda peer, event: got.set()
-        if isinstance(event, h2.events.RequestReceived) and dict(event.headers)[":path"] == REQUEST[2][1]
-        else None
+        lambda peer, event: (
+            got.set()
+            if isinstance(event, h2.events.RequestReceived) and dict(event.headers)[":path"] == REQUEST[2][1]
+            else None
+        )
     )
     proxy = await asyncio.to_thread(
         ProxyProcess, "--upstream", target, *EDGES["native"], "--stall-seconds", "0.2"
@@ -368,6 +372,8 @@ async def test_a_method_that_is_only_relayed_may_be_silent(start_proxy, join, st
 async def test_a_header_block_without_end_ends_its_connection(start_proxy, join):
     proxy = await start_proxy("--stall-seconds", "0.4")
     cut_frame, cut_block = await join(proxy), await join(proxy)
+    for peer in (cut_frame, cut_block):
+        await peer.next(h2.events.SettingsAcknowledged)
     cut_frame.transport.write(b"\x00\x00\x64\x01\x04\x00\x00\x00\x01half")
     cut_block.transport.write(b"\x00\x00\x01\x01\x00\x00\x00\x00\x01\x83")
     for peer in (cut_frame, cut_block):
@@ -447,15 +453,11 @@ async def test_busy_connections_at_the_bound_turn_new_ones_away(start_proxy, joi
 
 async def test_handshakes_count_and_make_room(start_proxy, certificate, stack):
     key, cert = certificate / "key.pem", certificate / "cert.pem"
-    proxy = await start_proxy(
-        "--max-connections", "8", "--listen-cert", str(cert), "--listen-key", str(key)
-    )
+    proxy = await start_proxy("--max-connections", "8", "--listen-cert", str(cert), "--listen-key", str(key))
     host, _, port = proxy.target.rpartition(":")
-    silent = []
     for _ in range(30):
-        _, writer = await asyncio.open_connection(host, int(port))
-        stack.callback(writer.transport.abort)
-        silent.append(writer)
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, host, int(port))
+        stack.callback(transport.abort)
     assert await number(proxy, "tfs_proxy_connections") <= 8
     credentials = grpc.ssl_channel_credentials(cert.read_bytes())
     channel = grpc.aio.secure_channel(f"localhost:{port}", credentials)
@@ -487,15 +489,11 @@ async def test_heads_of_fourteen_hundred_fields_end_their_connection(start_proxy
 async def test_large_heads_again_and_again_use_up_a_budget(start_proxy, join):
     proxy = await start_proxy()
     peer = await join(proxy)
-    for round_ in range(500):
-        if peer.closed.is_set():
-            break
-        with contextlib.suppress(h2.exceptions.ProtocolError):
-            stream = peer.request(
-                [*PREDICT_HEAD, *((f"x{number}-{round_}", "y") for number in range(300))], WELL
-            )
-            await peer.next(h2.events.StreamEnded, stream_id=stream)
-    assert peer.closed.is_set()
+    with contextlib.suppress(h2.exceptions.ProtocolError):
+        for round_ in range(100):
+            peer.request([*PREDICT_HEAD, *((f"x{number}-{round_}", "y") for number in range(300))], WELL)
+            await asyncio.sleep(0)
+    await asyncio.wait_for(peer.closed.wait(), PATIENCE)
 
 
 async def test_ever_changing_metadata_of_calls_that_are_answered_is_no_flood(start_proxy, connect):
