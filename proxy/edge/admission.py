@@ -4,7 +4,7 @@ Law: rules and their wording, without grpc, clocks or sockets, so that every edg
 become statuses the same way as those of the gate.
 """
 
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -278,6 +278,7 @@ class Load:
         "_local",
         "_most_bytes",
         "_most_calls",
+        "_most_message",
         "_open_bytes",
         "_open_calls",
         "_peers",
@@ -293,12 +294,13 @@ class Load:
         self._calls = 0
         self._local = 0
         self._connections = 0
+        self._most_message = _unbounded(limits.max_message_bytes)
         self._most_bytes = _unbounded(limits.max_inflight_bytes)
         self._most_calls = _unbounded(limits.max_concurrent_calls)
         if limits.max_concurrent_calls == UNLIMITED and limits.max_inflight_bytes != UNLIMITED:
             self._most_calls = max(_LEAST_CALLS, limits.max_inflight_bytes // _MEMORY_OF_A_CALL)
-        self._open_bytes = self._most_bytes * _OPEN
-        self._open_calls = self._most_calls * _OPEN
+        self._open_bytes = int(self._most_bytes * _OPEN)
+        self._open_calls = int(self._most_calls * _OPEN)
         self._peers: dict[str, Account] = {}
 
     @property
@@ -344,7 +346,7 @@ class Load:
             while not self._may_enter(account):
                 if not self.make_room(account, 0):
                     self.hit(CALLS)
-                    return too_many_calls(int(self._most_calls))
+                    return too_many_calls(self._most_calls)
         self._calls += 1
         account.calls += 1
         return None
@@ -374,15 +376,10 @@ class Load:
 
     def take(self, account: Account, size: int, own: int = 0) -> Verdict | None:
         """Take in `size` octets for a call that holds `own`, or say why not. What was taken must be given back."""
-        limits = self._limits
-        if limits.max_message_bytes != UNLIMITED and size > limits.max_message_bytes:
-            return too_large(size, limits.max_message_bytes)
-        if self._bytes + size > self._open_bytes and not self._fits(account, size, own):
-            self.hit(BYTES)
-            limit = limits.max_inflight_bytes
-            if self._bytes + size > limit:
-                return too_many_bytes(size, self._bytes, limit)
-            return too_large_a_share(size, account.held, self._bytes, limit)
+        if size > self._most_message or (
+            self._bytes + size > self._open_bytes and not self._fits(account, size, own)
+        ):
+            return self._turn_away(account, size)
         self._bytes += size
         account.held += size
         account.peer.held += size
@@ -394,10 +391,19 @@ class Load:
         account.held -= size
         account.peer.held -= size
 
+    def _turn_away(self, account: Account, size: int) -> Verdict:
+        if size > self._most_message:
+            return too_large(size, self._most_message)
+        self.hit(BYTES)
+        limit = self._most_bytes
+        if self._bytes + size > limit:
+            return too_many_bytes(size, self._bytes, limit)
+        return too_large_a_share(size, account.held, self._bytes, limit)
+
     def _may_enter(self, account: Account) -> bool:
         free = self._most_calls - self._calls
         # Nobody else is there, or it has few.
-        return free > 0 and (self._calls == account.calls or account.calls < max(1.0, free / 2))
+        return free > 0 and (self._calls == account.calls or account.calls <= free / 2)
 
     def _fits(self, account: Account, size: int, own: int) -> bool:
         while not self._has_room(account, size, own):
@@ -418,8 +424,8 @@ class Load:
         return account.peer.held + size <= free or (wanted <= limit * _SMALL and free - size >= limit * _KEPT)
 
 
-def _unbounded(limit: int) -> float:
-    return math.inf if limit == UNLIMITED else limit
+def _unbounded(limit: int) -> int:
+    return sys.maxsize if limit == UNLIMITED else limit
 
 
 def _overloaded(expected: str, got: str, remedy: str) -> Verdict:

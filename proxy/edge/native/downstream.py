@@ -192,15 +192,16 @@ class DownstreamShell(Shell):
             stream.sink = AtOnce(
                 self.connection,
                 plane.answers[head.method],
-                lambda: self._begin(stream, head, pool, ended=False),
+                lambda: self._begin(stream, head, pool),
             )
             return
-        self._begin(stream, head, pool, ended=ended)
-
-    def _begin(self, stream: Stream, head: rpc.RequestHead, pool: Pool, *, ended: bool) -> Call:
-        call = Call(self._plane, pool, self.connection, stream, head)
+        call = Call(plane, pool, self.connection, stream, head)
         stream.sink = call
         call.begin(self.account, ended=ended)
+
+    def _begin(self, stream: Stream, head: rpc.RequestHead, pool: Pool) -> Call:
+        call = Call(self._plane, pool, self.connection, stream, head)
+        call.begin(self.account, ended=False)
         return call
 
     def _refuse_head(self, stream: Stream, block: HeaderBlock) -> None:

@@ -61,13 +61,13 @@ class Judging(Sending):
 
     def _hold(self, count: int) -> bool:
         """Take room for so many more octets, or refuse the call."""
-        assert self.entered is not None
-        full = self.plane.load.take(self.entered, count, self.held)
+        held = self.held
+        full = self.plane.load.take(self.entered, count, held)  # type: ignore[arg-type]  # it was taken in
         if full is not None:
             self.pieces = self.cut = None
             self.refuse(full)
             return False
-        self.held += count
+        self.held = held + count
         return True
 
     def _judge(self) -> None:
