@@ -20,9 +20,7 @@ async def metrics(proxy):
     return dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
 
 
-async def test_a_client_that_holds_much_leaves_room_for_one_that_holds_nothing(
-    start_proxy, connect, serving
-):
+async def test_a_client_that_holds_much_leaves_room_for_one_that_holds_nothing(start_proxy, connect, serving):
     proxy = await start_proxy("--max-inflight-bytes", "1MiB")
     greedy, modest = connect(proxy), connect(proxy)
     await judged(proxy, greedy)

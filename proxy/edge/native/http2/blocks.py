@@ -27,6 +27,8 @@ from proxy.edge.native.http2.stream import Stream
 # What a call that was answered entitles its client to: no good client's metadata cost as much.
 _HEAD_CREDIT: Final = 1024
 _OCTETS_OF_A_FIELD: Final = 16
+# So much of each is not charged, however many calls a client begins at once.
+_FREE: Final = 256
 
 
 class Blocks(Control):
@@ -134,8 +136,8 @@ class Blocks(Control):
         if self.server:
             if block.oversized and kind == REQUEST:
                 self._vain += 1
-            cost = len(block.fields) + len(encoded) / _OCTETS_OF_A_FIELD
-            if not self._heads.spend(self.now, self.completed - self._vain, cost):
+            cost = len(block.fields) + len(encoded) / _OCTETS_OF_A_FIELD - _FREE
+            if cost > 0 and not self._heads.spend(self.now, self.completed - self._vain, cost):
                 raise PeerFault(frames.ENHANCE_YOUR_CALM, "too many and too large header sections")
         return block
 

@@ -46,10 +46,10 @@ class Limits:
     pace_resets: bool = True
     """Whether a server's streams are reset at a pace that no server takes for an attack (see `pacing`); not needed
     where the server is our own."""
-    head_burst: float = 16_384
-    """What reading a client's header sections may cost beyond those of calls that are answered: one for each field
-    and for each 16 octets, unless the same section came before…"""
-    head_rate: float = 2000
+    head_burst: float = 65_536
+    """What reading a client's large header sections may cost beyond those of calls that are answered: one for each
+    field and for each 16 octets beyond 256, unless the same section came before…"""
+    head_rate: float = 4000
     """…and how much more each second."""
     nuisance_burst: float = 2000
     """Frames that carry nothing (PING, SETTINGS, empty DATA, …) beyond those that answer what we send…"""
