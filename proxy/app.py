@@ -235,9 +235,9 @@ class Proxy:
                 max_message_bytes=settings.max_message_bytes,
                 max_inflight_bytes=settings.max_inflight_bytes,
                 max_concurrent_calls=settings.max_concurrent_calls,
-            max_connections=settings.max_connections,
-            idle_seconds=settings.idle_seconds,
-            stall_seconds=settings.stall_seconds,
+                max_connections=settings.max_connections,
+                idle_seconds=settings.idle_seconds,
+                stall_seconds=settings.stall_seconds,
             ),
         )
         host, _, port = self._settings.admin_listen.rpartition(":")
