@@ -87,3 +87,13 @@ async def test_watches_are_so_many_for_each_connection_and_checks_go_on(start_pr
             again = health_pb2_grpc.HealthStub(greedy).Watch(health_pb2.HealthCheckRequest(), timeout=20)
             if await again.read() is not grpc.aio.EOF:
                 break
+
+
+async def test_more_metadata_than_anyone_needs_is_refused_in_words(start_proxy, connect, serving):
+    channel = connect(await start_proxy())
+    answer = await ask(channel, PREDICT, SMALL, metadata=tuple((f"x{number}", "y") for number in range(150)))
+    assert (answer.code, answer.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX")
+    assert "128 metadata fields" in answer.details
+    assert serving.calls["Predict"] == 0
+    answer = await ask(channel, PREDICT, SMALL, metadata=tuple((f"x{number}", "y") for number in range(100)))
+    assert answer.code is grpc.StatusCode.OK, answer.details

@@ -4,8 +4,8 @@ Law: puts together and binds; every decision is in steps.py, every byte in relay
 the native edge: simple and complete.
 
 What the core offers against clients that take too much is set here. What it does not: a time for an unfinished
-message or header block, a bound on connections, on octets that have not become a message, and on fields of
-metadata (it bounds their octets).
+message or header block, a bound on connections, and on octets that have not become a message. Fields of metadata
+are counted once the core has read them.
 """
 
 from collections.abc import Callable
