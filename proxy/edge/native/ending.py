@@ -245,8 +245,11 @@ class Ending:
             if full is not None:
                 self.refuse(full)
                 return
-        elif more:
+        elif self.replay is None:
             self.plane.load.give_back(entered, -more)
+        else:
+            # What is kept does not become less; the rest of what is held is its plain text, for as long as it takes.
+            return
         self.held += more
 
     def keep_unread(self, more: int) -> None:

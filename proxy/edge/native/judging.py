@@ -181,8 +181,8 @@ class Judging(Sending):
 
     def _give_back(self, count: int) -> None:
         """Give back a part of the room that the call has taken, unless it is over and has none."""
-        if not self.over:
-            self.plane.load.give_back(count)
+        if not self.over and self.entered is not None:
+            self.plane.load.give_back(self.entered, count)
             self.held -= count
 
     def _unread(self, error: UnreadError) -> None:
