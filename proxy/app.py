@@ -23,10 +23,11 @@ from proxy.config import Settings, plain
 from proxy.core import freshness
 from proxy.diagnosis.reach import Reach
 from proxy.diagnosis.transport import diagnose_reach
-from proxy.edge.admission import Limits
+from proxy.edge.admission import BOUNDS, Limits
+from proxy.edge.descriptors import raise_limit
 from proxy.edge.explainer import Explainer
 from proxy.edge.grpcio.server import GrpcioEdge
-from proxy.edge.interface import Edge
+from proxy.edge.interface import Edge, Usage
 from proxy.edge.local import Handlers, Health, reflection_handlers
 from proxy.edge.readiness import Readiness
 from proxy.gate import Gate
@@ -80,6 +81,7 @@ def run(
     the recorded requests, instead of the folder in the settings. Raises StartError.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
+    raise_limit()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_live(settings, origins, announce, sink))
 
@@ -165,6 +167,8 @@ class Proxy:
             captured=lambda: self._recorder.counts if self._recorder is not None else {},
             outputs_checked=lambda: self._outputs.counts if self._outputs is not None else {},
             output_findings=lambda: self._outputs.findings if self._outputs is not None else {},
+            bounds=BOUNDS,
+            usage=self._usage,
         )
         self._refusals = RecentRefusals(settings.refusals)
         self._health = Health()
@@ -231,6 +235,9 @@ class Proxy:
                 max_message_bytes=settings.max_message_bytes,
                 max_inflight_bytes=settings.max_inflight_bytes,
                 max_concurrent_calls=settings.max_concurrent_calls,
+                max_connections=settings.max_connections,
+                idle_seconds=settings.idle_seconds,
+                stall_seconds=settings.stall_seconds,
             ),
         )
         host, _, port = self._settings.admin_listen.rpartition(":")
@@ -325,6 +332,8 @@ class Proxy:
             local=local,
             limits=limits,
             tls=tls,
+            answers=self._health.answers(),
+            bound_hit=self._bound_hit,
         )
 
     def _bind_grpcio(self, channel: grpc.aio.Channel, local: Handlers, limits: Limits) -> Edge:
@@ -338,6 +347,7 @@ class Proxy:
             local=local,
             limits=limits,
             credentials=_listen_credentials(self._settings),
+            bound_hit=self._bound_hit,
         )
 
     # === what one part needs to know of another ===
@@ -357,6 +367,14 @@ class Proxy:
         if why is not None:
             self._readiness.out_of_reach(why.sentence)
             self._call_log.upstream_out_of_reach(why.reason.value, f"{why.sentence}. {why.remedy}")
+
+    def _bound_hit(self, bound: str) -> None:
+        self._metrics.bound_hit(bound)
+        self._call_log.bound_hit(bound)
+
+    def _usage(self) -> Usage | None:
+        edge = getattr(self, "_edge", None)
+        return None if edge is None else edge.usage()
 
     def _recording_failed(self, error: Exception) -> None:
         _log.error("capture_ended", error=str(error))

@@ -20,13 +20,16 @@ EDGES: dict[str, tuple[str, ...]] = {"grpcio": ("--edge", "grpcio"), "native": (
 
 
 class ProxyProcess:
-    """A running `tfs-proxy serve`. `target` is where clients call, `admin` where HTTP is."""
+    """A running `tfs-proxy serve`. `target` is where clients call, `admin` where HTTP is.
 
-    def __init__(self, *flags: str, env: dict[str, str] | None = None) -> None:
+    `before` is a command that starts it, such as `prlimit`.
+    """
+
+    def __init__(self, *flags: str, env: dict[str, str] | None = None, before: tuple[str, ...] = ()) -> None:
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "proxy", "serve"),
+                *(*before, sys.executable, "-m", "proxy", "serve"),
                 *("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"),
                 *("--drain-seconds", "0", "--log-format", "json", *flags),
             ],

@@ -215,7 +215,7 @@ class Settings:
         LIMITS,
         reading.size,
         "SIZE",
-        "Request bytes held at a time, beyond which calls are turned away.",
+        "Bytes of requests and answers that wait at a time, beyond which calls are turned away.",
         shown="1GiB",
     )
     max_concurrent_calls: int = _setting(-1, LIMITS, reading.limit, "N", "Calls at a time; -1: any number.")

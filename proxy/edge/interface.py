@@ -1,6 +1,16 @@
 """What the composition root knows of an edge, whichever it is."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+
+class Usage(NamedTuple):
+    """How much of what clients share is in use; a limit below zero is none."""
+
+    connections: int
+    connections_limit: int
+    inflight_bytes: int
+    inflight_bytes_limit: int
+    calls: int
 
 
 class Edge(Protocol):
@@ -12,6 +22,9 @@ class Edge(Protocol):
 
     async def start(self) -> None:
         """Begin to accept calls."""
+
+    def usage(self) -> Usage:
+        """Tell how near the bounds are."""
 
     async def stop(self, grace: float) -> None:
         """Accept no more calls, give those under way `grace` seconds, then cancel what is left."""

@@ -5,22 +5,35 @@ any edge can put them behind its port.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2  # noqa: F401  lets reflection clients print the details of refusals
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 Handlers = dict[str, Any]
 """Full method path → grpc.RpcMethodHandler."""
+
+Answering = Callable[[bytes], tuple[int, bytes | str]]
+"""Answers a unary method at once: request message → status code with the response message, or with a text."""
 
 OVERALL: Final = ""
 """The process is alive and not draining."""
 PREDICTION_SERVICE: Final = "tensorflow.serving.PredictionService"
 """The upstream is reachable."""
 MODEL_SERVICE: Final = "tensorflow.serving.ModelService"
+
+_SERVING, _NOT_SERVING, _SERVICE_UNKNOWN = (
+    health_pb2.HealthCheckResponse(status=status).SerializeToString()
+    for status in (
+        health_pb2.HealthCheckResponse.SERVING,
+        health_pb2.HealthCheckResponse.NOT_SERVING,
+        health_pb2.HealthCheckResponse.SERVICE_UNKNOWN,
+    )
+)
 
 
 def model_service(model: str) -> str:
@@ -29,48 +42,80 @@ def model_service(model: str) -> str:
 
 
 class Health:
-    """`grpc.health.v1.Health`, following what it is told until the proxy drains."""
+    """`grpc.health.v1.Health`, following what it is told until the proxy drains.
+
+    Not grpcio-health-checking's servicer: there a watcher that does not read keeps everyone's status from changing,
+    since it writes under the lock that a change needs.
+    """
 
     def __init__(self) -> None:
-        self._servicer = health.aio.HealthServicer()
-        self._closed = asyncio.Event()
+        self._statuses = {OVERALL: _SERVING}
+        self._draining = False
+        self._closed = False
+        # Done when something changes, and replaced by the next.
+        self._change: asyncio.Future[None] | None = None
 
     async def tell(self, service: str, serving: bool) -> None:
         """Say from now on that `service` is SERVING or NOT_SERVING; watchers hear of it."""
-        status = health_pb2.HealthCheckResponse
-        await self._servicer.set(service, status.SERVING if serving else status.NOT_SERVING)
+        if not self._draining:
+            self._statuses[service] = _SERVING if serving else _NOT_SERVING
+            self._changed()
 
     async def drain(self) -> None:
         """Say NOT_SERVING of everything, for good."""
-        await self._servicer.enter_graceful_shutdown()
+        self._draining = True
+        self._statuses = dict.fromkeys(self._statuses, _NOT_SERVING)
+        self._changed()
 
     def close(self) -> None:
         """End every Watch: by itself it would never end, and stopping would wait for it."""
-        self._closed.set()
+        self._closed = True
+        self._changed()
+
+    def answers(self) -> dict[str, Answering]:
+        """Check again, for an edge that can answer without waiting for anyone."""
+        return {f"/{health.SERVICE_NAME}/Check": self._answer}
 
     def handlers(self) -> Handlers:
-        """Check and Watch; List is not in the kept implementation."""
-        found = _Handlers()
-        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, found)
-        check, watch = (found.by_path[f"/{health.SERVICE_NAME}/{name}"] for name in ("Check", "Watch"))
+        """Check and Watch."""
+        read = health_pb2.HealthCheckRequest.FromString
         return {
-            f"/{health.SERVICE_NAME}/Check": check,
-            f"/{health.SERVICE_NAME}/Watch": grpc.unary_stream_rpc_method_handler(
-                self._watch, watch.request_deserializer, watch.response_serializer
-            ),
+            f"/{health.SERVICE_NAME}/Check": grpc.unary_unary_rpc_method_handler(self._check, read),
+            f"/{health.SERVICE_NAME}/Watch": grpc.unary_stream_rpc_method_handler(self._watch, read),
         }
 
-    async def _watch(self, request: Any, context: Any) -> None:
-        watching = asyncio.ensure_future(self._servicer.Watch(request, context))
-        closed = asyncio.ensure_future(self._closed.wait())
+    def _answer(self, message: bytes) -> tuple[int, bytes | str]:
         try:
-            await asyncio.wait({watching, closed}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            watching.cancel()
-            closed.cancel()
-            await asyncio.gather(watching, closed, return_exceptions=True)
+            service = health_pb2.HealthCheckRequest.FromString(message).service
+        except DecodeError:
+            return grpc.StatusCode.INTERNAL.value[0], "the request is not a HealthCheckRequest"
+        status = self._statuses.get(service)
+        return (grpc.StatusCode.NOT_FOUND.value[0], "") if status is None else (0, status)
+
+    async def _check(self, request: Any, context: Any) -> bytes | None:
+        status = self._statuses.get(request.service)
+        if status is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND)
+        return status
+
+    async def _watch(self, request: Any, context: Any) -> None:
+        told = None
+        while not self._closed:
+            if self._change is None:
+                self._change = asyncio.get_running_loop().create_future()
+            change = self._change
+            status = self._statuses.get(request.service, _SERVICE_UNKNOWN)
+            if status != told:
+                await context.write(status)
+                told = status
+            await asyncio.shield(change)
         context.set_code(grpc.StatusCode.UNAVAILABLE)
         context.set_details("the proxy is stopping")
+
+    def _changed(self) -> None:
+        change, self._change = self._change, None
+        if change is not None:
+            change.set_result(None)
 
 
 def reflection_handlers() -> Handlers:

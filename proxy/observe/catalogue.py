@@ -192,6 +192,23 @@ METRICS: dict[str, Declared] = {
         Declared(_PREFIX + "response_bytes", "histogram", "Size of a call's response messages.", (), BYTES),
         Declared(_PREFIX + "batch_size", "histogram", "Examples per judged request.", ("model",), BATCH),
         Declared(_PREFIX + "in_flight", "gauge", "Calls that have started and not ended."),
+        Declared(
+            _PREFIX + "connections", "gauge", "Connections of clients, those in their TLS handshake too."
+        ),
+        Declared(_PREFIX + "connections_limit", "gauge", "How many there may be at a time."),
+        Declared(
+            _PREFIX + "inflight_bytes",
+            "gauge",
+            "Bytes of requests and responses that wait: for judgement, for the server, for a client that does not read.",
+        ),
+        Declared(_PREFIX + "inflight_bytes_limit", "gauge", "How many there may be at a time."),
+        Declared(
+            _PREFIX + "bound_hits_total",
+            "counter",
+            "Times that a client ran into a bound: inflight_bytes, calls, local_calls (health and reflection), "
+            "connections, connections_of_a_peer, stalled, unfinished_head, unread, metadata.",
+            ("bound",),
+        ),
         Declared(_PREFIX + "upstream_up", "gauge", "1 while the upstream can be reached, else 0."),
         Declared(
             _PREFIX + "model_version_state",

@@ -8,6 +8,7 @@ is written as an escape, wherever it came from, so that no name can steer a term
 
 import io
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -38,6 +39,7 @@ OUTPUT_SUSPECT = "output_suspect"
 JUDGE_FAILED = "judge_failed"
 OBSERVER_FAILED = "observer_failed"
 LINES_SUPPRESSED = "lines_suppressed"
+BOUND_HIT = "bound_hit"
 UPSTREAM_UP = "upstream_up"
 UPSTREAM_DOWN = "upstream_down"
 MODEL_VERSIONS_CHANGED = "model_versions_changed"
@@ -48,6 +50,7 @@ Format = Literal["auto", "json", "console"]
 
 _NAME_LENGTH = 200
 _DIFFERENCES = 20
+_BOUND_SECONDS = 60.0
 
 
 def configure(log_format: Format = "auto", level: str = "info", stream: TextIO | None = None) -> None:
@@ -179,6 +182,9 @@ class CallLog:
         self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tfs-proxy")
         self._access_log = access_log
         self._limit = RateLimit(per_second, clock)
+        self._clock = clock
+        # Bound → when it was last told, and how often it was hit since.
+        self._bounds_told: dict[str, tuple[float, int]] = {}
 
     # === calls ===
 
@@ -237,6 +243,16 @@ class CallLog:
     def upstream_out_of_reach(self, reason: str, text: str) -> None:
         """What a probe found in the way to the server."""
         self._log.warning(UPSTREAM_OUT_OF_REACH, reason=reason, text=text)
+
+    def bound_hit(self, bound: str) -> None:
+        """A client ran into a bound: one line at first, then one a minute."""
+        now = self._clock()
+        then, times = self._bounds_told.get(bound, (-math.inf, 0))
+        if now - then < _BOUND_SECONDS:
+            self._bounds_told[bound] = (then, times + 1)
+            return
+        self._bounds_told[bound] = (now, 0)
+        self._log.warning(BOUND_HIT, bound=bound, **_suppressed(times))
 
     def output_found(self, model: str, version: int | None, signature: str, finding: OutputFinding) -> None:
         """What is wrong with an answer that was looked at; the client has it already."""

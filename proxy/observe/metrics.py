@@ -10,7 +10,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.metrics_core import Metric
@@ -40,6 +40,21 @@ _STATE_VERSIONS = 8
 _RETAIN_SECONDS = 600.0
 
 Labels = tuple[str, ...]
+
+
+class Usage(Protocol):
+    """What clients share and how much of it there is; a limit below zero is none."""
+
+    @property
+    def connections(self) -> int: ...
+    @property
+    def connections_limit(self) -> int: ...
+    @property
+    def inflight_bytes(self) -> int: ...
+    @property
+    def inflight_bytes_limit(self) -> int: ...
+
+
 Samples = Iterable[tuple[Labels, float | Histogram]]
 
 
@@ -81,6 +96,7 @@ class Metrics(Collector):
 
     `signature_age` tells the age in seconds of the oldest signature in use, None where there is none, and
     `upstream_deaths` how often the connection to the upstream was lost with calls in flight.
+    `bounds` are what clients can run into, by name; `usage` tells how near some of them are.
     `captured` tells how many calls were recorded, by result; `outputs_checked` the same of answers that were looked
     at, and `output_findings` what was found, by model, signature and kind.
     """
@@ -94,6 +110,8 @@ class Metrics(Collector):
         captured: Callable[[], Mapping[str, int]] = dict,
         outputs_checked: Callable[[], Mapping[str, int]] = dict,
         output_findings: Callable[[], Mapping[tuple[str, str, str], int]] = dict,
+        bounds: Iterable[str] = (),
+        usage: Callable[[], Usage | None] = lambda: None,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -103,6 +121,8 @@ class Metrics(Collector):
         self._captured = captured
         self._outputs_checked = outputs_checked
         self._output_findings = output_findings
+        self._usage = usage
+        self._bound_hits: Counter[Labels] = Counter({(bound,): 0 for bound in bounds})
         self._limits = limits or Limits()
         self._vocabulary = Vocabulary(self._limits, clock, _RETAIN_SECONDS)
         self._methods = {full: _Method(full, kind) for full, kind in KNOWN_METHODS.items()}
@@ -174,6 +194,10 @@ class Metrics(Collector):
     def observer_failed(self) -> None:
         """Count a fault in observation itself."""
         self._observer_failures += 1
+
+    def bound_hit(self, bound: str) -> None:
+        """Count that a client ran into a bound."""
+        self._bound_hits[(bound,)] += 1
 
     def _count_error(self, outcome: Outcome, reason: Reason) -> None:
         model, _, _ = self._vocabulary.fold(outcome.model, "", None)
@@ -311,6 +335,8 @@ class Metrics(Collector):
             "tfs_proxy_response_bytes": [((), self._response_bytes)],
             "tfs_proxy_batch_size": (((model,), batch) for model, batch in self._batches.items()),
             "tfs_proxy_in_flight": [((), self._in_flight)],
+            **_usage_samples(self._usage()),
+            "tfs_proxy_bound_hits_total": self._bound_hits.items(),
             "tfs_proxy_upstream_up": [((), self._up)],
             "tfs_proxy_model_version_state": (
                 ((model, str(version), state), state == current)
@@ -339,6 +365,20 @@ class Metrics(Collector):
             "grpc_server_msg_sent_total": ((method.labels, method.sent) for method in methods),
             "grpc_server_handling_seconds": ((method.labels, method.seconds) for method in methods),
         }
+
+
+def _usage_samples(usage: Usage | None) -> dict[str, Samples]:
+    """How near the bounds are; nothing of what has no bound."""
+    told = {
+        "connections": None if usage is None else usage.connections,
+        "connections_limit": None if usage is None else usage.connections_limit,
+        "inflight_bytes": None if usage is None else usage.inflight_bytes,
+        "inflight_bytes_limit": None if usage is None else usage.inflight_bytes_limit,
+    }
+    return {
+        f"tfs_proxy_{name}": [] if value is None or value < 0 else [((), value)]
+        for name, value in told.items()
+    }
 
 
 def _drop(table: MutableMapping[Labels, Any], gone: Mapping[int, str]) -> None:

@@ -3,40 +3,177 @@
 import pytest
 
 from proxy.core.reasons import Code, Reason
-from proxy.edge.admission import Limits, Load, expired, forbidden, time_allowed
+from proxy.edge.admission import (
+    BYTES,
+    CALLS,
+    LOCAL_CALLS,
+    MOST_LOCAL_CALLS,
+    MOST_LOCAL_CALLS_OF_A_CONNECTION,
+    Limits,
+    Load,
+    expired,
+    forbidden,
+    local_too_large,
+    stalled,
+    time_allowed,
+    too_large,
+    too_large_a_share,
+    too_many_bytes,
+    too_many_calls,
+    too_many_local_calls,
+    turned_away,
+)
 from proxy.wire.status import status_of
+
+MANY = 2**40
+
+
+def load(**limits):
+    return Load(Limits(**limits))
+
+
+def full(bound, account, size):
+    """Take until there is no more."""
+    while bound.take(account, size) is None:
+        pass
 
 
 def test_without_limits_everything_is_taken_in():
-    load = Load(Limits())
-    assert load.enter() is None
-    assert load.take(10**12) is None
+    unlimited = load()
+    client = unlimited.joined("a")
+    assert unlimited.enter(client) is None
+    assert unlimited.take(client, MANY) is None
 
 
 def test_what_is_given_back_can_be_taken_again():
-    load = Load(Limits(max_inflight_bytes=10))
-    assert load.take(6) is None
-    assert load.take(5).violations[0].reason is Reason.OVERLOADED
-    load.give_back(6)
-    assert load.take(10) is None
-    assert load.bytes == 10
+    bound = load(max_inflight_bytes=10)
+    client = bound.joined("a")
+    assert bound.take(client, 6) is None
+    assert bound.take(client, 5).violations[0].reason is Reason.OVERLOADED
+    bound.give_back(client, 6)
+    assert bound.take(client, 10) is None
+    assert bound.bytes == client.held == client.peer.held == 10
+
+
+def test_a_message_that_fits_is_taken_in_piece_by_piece_when_nothing_else_is_held():
+    bound = load(max_inflight_bytes=1000)
+    client = bound.joined("a")
+    assert all(bound.take(client, 10, own=taken) is None for taken in range(0, 1000, 10))
+    assert bound.take(client, 1, own=1000) is not None
+
+
+def test_one_connection_may_have_three_quarters_and_leaves_room_for_every_other():
+    bound = load(max_inflight_bytes=16_000)
+    greedy, others = bound.joined("a"), [bound.joined("a"), bound.joined("b")]
+    full(bound, greedy, 10)
+    assert greedy.held == 12_000
+    assert all(bound.take(other, 500) is None for other in others)
+
+
+def test_however_many_connections_an_address_has_another_finds_room():
+    bound = load(max_inflight_bytes=1_000_000)
+    for _ in range(300):
+        full(bound, bound.joined("a"), 100)
+    assert bound.take(bound.joined("b"), 10_000) is None
+
+
+def test_those_who_hold_most_are_told_how_much_is_theirs():
+    bound = load(max_inflight_bytes=1000)
+    client = bound.joined("a")
+    bound.take(client, 750)
+    text = status_of(bound.take(client, 200)).text
+    assert "750 of its own" in text
+    assert "750 of 1000" in text
+
+
+def test_one_that_holds_little_has_a_slow_one_turned_away_for_it():
+    bound = load(max_inflight_bytes=1600)
+    slow, client = bound.joined("a"), bound.joined("b")
+    bound.take(slow, 1600)
+
+    def make_room(account, size):
+        assert (account, size) == (client, 100)
+        bound.give_back(slow, slow.held)
+        return True
+
+    bound.make_room = make_room
+    assert bound.take(client, 100) is None
+
+
+def test_one_that_holds_much_has_nobody_turned_away_for_it():
+    bound = load(max_inflight_bytes=1600)
+    bound.take(bound.joined("a"), 1000)
+    bound.make_room = lambda *_: pytest.fail("nobody is to go")
+    assert bound.take(bound.joined("b"), 400) is not None
 
 
 def test_a_call_beyond_the_limit_is_turned_away_and_may_retry():
-    load = Load(Limits(max_concurrent_calls=1))
-    assert load.enter() is None
-    full = load.enter()
-    assert full.status_code is Code.RESOURCE_EXHAUSTED
-    assert full.retry_seconds > 0
-    load.leave()
-    assert load.calls == 0
-    assert load.enter() is None
+    bound = load(max_concurrent_calls=1)
+    client = bound.joined("a")
+    assert bound.enter(client) is None
+    turned_away = bound.enter(client)
+    assert turned_away.status_code is Code.RESOURCE_EXHAUSTED
+    assert turned_away.retry_seconds > 0
+    bound.leave(client)
+    assert bound.calls == 0
+    assert bound.enter(client) is None
+
+
+def test_a_client_alone_may_have_all_calls_and_beside_others_not_the_last_quarter():
+    bound = load(max_concurrent_calls=100)
+    greedy, other = bound.joined("a"), bound.joined("a")
+    assert sum(bound.enter(greedy) is None for _ in range(200)) == 100
+    for _ in range(50):
+        bound.leave(greedy)
+    assert bound.enter(other) is None
+    assert sum(bound.enter(greedy) is None for _ in range(200)) == 24
+    assert bound.enter(other) is None
+
+
+def test_calls_are_bounded_by_the_memory_they_cost_where_nothing_else_bounds_them():
+    bound = load(max_inflight_bytes=16 << 20)
+    client = bound.joined("a")
+    assert sum(bound.enter(client) is None for _ in range(5000)) == 4096
+
+
+def test_the_proxy_s_own_services_are_bounded_for_each_connection_and_in_all():
+    bound = load()
+    one = bound.joined("a")
+    assert sum(bound.enter_local(one) is None for _ in range(100)) == MOST_LOCAL_CALLS_OF_A_CONNECTION
+    assert bound.enter_local(bound.joined("a")) is None
+    entered = sum(bound.enter_local(bound.joined("a")) is None for _ in range(1000))
+    assert entered == MOST_LOCAL_CALLS - MOST_LOCAL_CALLS_OF_A_CONNECTION - 1
+    bound.leave_local(one)
+    assert bound.enter_local(one) is None
+
+
+def test_every_bound_that_is_hit_is_told():
+    hits = []
+    bound = Load(Limits(max_inflight_bytes=1, max_concurrent_calls=0), hits.append)
+    client = bound.joined("a")
+    bound.take(client, 2)
+    bound.enter(client)
+    for _ in range(MOST_LOCAL_CALLS_OF_A_CONNECTION + 1):
+        bound.enter_local(client)
+    assert hits == [BYTES, CALLS, LOCAL_CALLS]
+
+
+def test_an_address_is_forgotten_with_its_last_connection():
+    bound = load()
+    accounts = [bound.joined("a"), bound.joined("a")]
+    assert accounts[0].peer is accounts[1].peer
+    assert bound.connections == 2
+    for account in accounts:
+        bound.left(account)
+    assert bound.connections == 0
+    assert bound.joined("a").peer is not accounts[0].peer
 
 
 def test_a_message_of_exactly_the_limit_passes():
-    load = Load(Limits(max_message_bytes=10))
-    assert load.take(10) is None
-    assert load.take(11).violations[0].reason is Reason.MESSAGE_TOO_LARGE
+    bound = load(max_message_bytes=10)
+    client = bound.joined("a")
+    assert bound.take(client, 10) is None
+    assert bound.take(client, 11).violations[0].reason is Reason.MESSAGE_TOO_LARGE
 
 
 @pytest.mark.parametrize(
@@ -51,9 +188,14 @@ def test_the_client_s_deadline_comes_before_the_default(remaining, default, allo
     [
         (forbidden("/a.B/C"), Code.PERMISSION_DENIED, "--allow-admin-methods"),
         (expired(), Code.DEADLINE_EXCEEDED, "more time"),
-        (Load(Limits(max_message_bytes=1)).take(2), Code.RESOURCE_EXHAUSTED, "--max-message-bytes"),
-        (Load(Limits(max_inflight_bytes=1)).take(2), Code.RESOURCE_EXHAUSTED, "--max-inflight-bytes"),
-        (Load(Limits(max_concurrent_calls=0)).enter(), Code.RESOURCE_EXHAUSTED, "--max-concurrent-calls"),
+        (too_large(2, 1), Code.RESOURCE_EXHAUSTED, "--max-message-bytes"),
+        (too_many_bytes(2, 0, 1), Code.RESOURCE_EXHAUSTED, "--max-inflight-bytes"),
+        (too_large_a_share(2, 1, 1, 4), Code.RESOURCE_EXHAUSTED, "--max-inflight-bytes"),
+        (turned_away(10.0), Code.RESOURCE_EXHAUSTED, "--max-inflight-bytes"),
+        (too_many_calls(0), Code.RESOURCE_EXHAUSTED, "--max-concurrent-calls"),
+        (too_many_local_calls(8, "on a connection"), Code.RESOURCE_EXHAUSTED, "close those"),
+        (local_too_large(65536), Code.RESOURCE_EXHAUSTED, "no more"),
+        (stalled(5, 10.0, 1024), Code.DEADLINE_EXCEEDED, "--stall-seconds"),
     ],
 )
 def test_every_refusal_says_how_to_mend_it(verdict, code, hint):

@@ -343,6 +343,13 @@ def cases() -> dict[Reason, dict[str, Case]]:
         Reason.DEADLINE_EXPIRED: {"no time left": TurnedAway(admission.expired())},
         Reason.OVERLOADED: {
             "too many bytes": TurnedAway(admission.too_many_bytes(size, 15 * size, MOST_BYTES)),
+            "too large a share": TurnedAway(
+                admission.too_large_a_share(size, 11 * size, 11 * size, MOST_BYTES)
+            ),
+            "too slow for a full proxy": TurnedAway(admission.turned_away(512.0)),
+            "too many watches": TurnedAway(
+                admission.too_many_local_calls(admission.MOST_LOCAL_CALLS_OF_A_CONNECTION, "on a connection")
+            ),
             "too many calls": TurnedAway(admission.too_many_calls(MOST_CALLS)),
         },
         Reason.MESSAGE_TOO_LARGE: {

@@ -328,3 +328,19 @@ def test_suspect_outputs_are_a_warning_with_the_version_and_only_so_many_of_a_ki
         "signature": "serving_default",
         "text": "NaN in output 'y'",
     }
+
+
+def test_a_bound_that_is_hit_is_told_once_and_then_once_a_minute(stream):
+    clock = Clock()
+    log = CallLog(clock=clock)
+    for _ in range(100):
+        log.bound_hit("connections")
+    log.bound_hit("stalled")
+    clock.now += 61
+    log.bound_hit("connections")
+    told = [(line["event"], line["bound"], line.get("suppressed")) for line in lines(stream)]
+    assert told == [
+        ("bound_hit", "connections", None),
+        ("bound_hit", "stalled", None),
+        ("bound_hit", "connections", 99),
+    ]

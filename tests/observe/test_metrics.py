@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client.exposition import generate_latest
@@ -403,3 +404,15 @@ def test_findings_in_outputs_are_shown_as_they_stand():
     assert value(metrics, "tfs_proxy_outputs_checked_total", result="checked") == 5
     labels = {"model": "m", "signature": "serving_default", "kind": "identical"}
     assert value(metrics, "tfs_proxy_output_findings_total", **labels) == 2
+
+
+def test_bounds_are_there_before_they_are_hit_and_what_has_none_is_not_shown():
+    usage = SimpleNamespace(connections=3, connections_limit=-1, inflight_bytes=5, inflight_bytes_limit=7)
+    metrics = Metrics("0", bounds=("calls", "stalled"), usage=lambda: usage)
+    metrics.bound_hit("calls")
+    sample = metrics.registry.get_sample_value
+    assert sample("tfs_proxy_bound_hits_total", {"bound": "calls"}) == 1
+    assert sample("tfs_proxy_bound_hits_total", {"bound": "stalled"}) == 0
+    assert sample("tfs_proxy_connections") == 3
+    assert sample("tfs_proxy_connections_limit") is None
+    assert (sample("tfs_proxy_inflight_bytes"), sample("tfs_proxy_inflight_bytes_limit")) == (5, 7)

@@ -11,6 +11,7 @@ import grpc
 from proxy.core.types import RequestView
 from proxy.core.verdict import Verdict
 from proxy.diagnosis.transport import Spent
+from proxy.edge.admission import Account
 from proxy.edge.metadata import DETAILS, Pair
 from proxy.observe.outcome import Outcome
 from proxy.wire.status import Status, status_of
@@ -37,6 +38,8 @@ class Call:
     """When the request was sent on, on the same clock."""
     trailing: tuple[Pair, ...] = ()
     """The proxy's own trailing metadata."""
+    account: Account | None = None
+    """Whose the call is, once it was taken in."""
     ended: bool = False
 
     def remaining(self) -> float | None:

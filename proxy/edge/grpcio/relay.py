@@ -156,14 +156,15 @@ class Relay(grpc.GenericRpcHandler):
                 size = len(message)
                 outcome.messages_received += 1
                 outcome.request_bytes += size
-                full = self._load.take(size)
+                assert call.account is not None
+                full = self._load.take(call.account, size)
                 if full is not None:
                     upstream.cancel()
                     return full
                 try:
                     await write(upstream, message)
                 finally:
-                    self._load.give_back(size)
+                    self._load.give_back(call.account, size)
             await asyncio.sleep(_SETTLING_SECONDS)
             await upstream.done_writing()
         except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError):

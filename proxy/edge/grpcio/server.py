@@ -2,15 +2,22 @@
 
 Law: puts together and binds; every decision is in steps.py, every byte in relay.py. It is the reference for
 the native edge: simple and complete.
+
+What the core offers against clients that take too much is set here. What it does not: a time for an unfinished
+message or header block, a bound on connections, and on octets that have not become a message. Fields of metadata
+are counted once the core has read them.
 """
+
+from collections.abc import Callable
 
 import grpc
 
 from proxy.edge.admission import UNLIMITED, Limits, Load
 from proxy.edge.explainer import Explainer
+from proxy.edge.grpcio.accounts import Accounts
 from proxy.edge.grpcio.relay import Relay
 from proxy.edge.grpcio.steps import Admission, Deadline, MethodPolicy, Outcomes, SignatureCheck, VersionSeen
-from proxy.edge.interface import AddressInUseError
+from proxy.edge.interface import AddressInUseError, Usage
 from proxy.edge.listening import bind, path_of
 from proxy.edge.local import Handlers
 from proxy.gate import Gate
@@ -37,17 +44,19 @@ class GrpcioEdge:
         limits: Limits,
         explainer: Explainer | None = None,
         credentials: grpc.ServerCredentials | None = None,
+        bound_hit: Callable[[str], None] = lambda _: None,
     ) -> None:
-        load = Load(limits)
+        self._load = load = Load(limits, bound_hit)
+        accounts = Accounts(load)
         self._server = grpc.aio.server(
             interceptors=(
                 Outcomes(observer, local, load, explainer),
                 MethodPolicy(limits),
                 Deadline(limits, local),
-                Admission(load, local),
+                Admission(load, accounts, local),
                 SignatureCheck(gate, version_seen, load, explainer),
             ),
-            handlers=(Relay(channel, load, local, explainer),),
+            handlers=(Relay(channel, load, accounts.bounded(local), explainer),),
             options=_options(limits),
         )
         path = path_of(address)
@@ -72,8 +81,19 @@ class GrpcioEdge:
     async def start(self) -> None:
         await self._server.start()
 
+    def usage(self) -> Usage:
+        load = self._load
+        # The core does not tell of connections that have no call.
+        return Usage(load.connections, UNLIMITED, load.bytes, load.most_bytes, load.calls)
+
     async def stop(self, grace: float) -> None:
         await self._server.stop(grace)
+
+
+_STREAMS = 1024
+_METADATA_BYTES = 64 << 10
+_HANDSHAKE_MS = 10_000
+"""As on the native edge."""
 
 
 def _options(limits: Limits) -> tuple[tuple[str, int], ...]:
@@ -84,6 +104,11 @@ def _options(limits: Limits) -> tuple[tuple[str, int], ...]:
     ceiling = UNLIMITED if limits.max_message_bytes == UNLIMITED else 2 * limits.max_message_bytes
     return (
         ("grpc.so_reuseport", 0),
+        ("grpc.max_connection_idle_ms", int(limits.idle_seconds * 1000)),
+        ("grpc.max_concurrent_streams", _STREAMS),
+        ("grpc.max_metadata_size", _METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", 2 * _METADATA_BYTES),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         ("grpc.max_receive_message_length", ceiling),
         ("grpc.max_send_message_length", UNLIMITED),
     )

@@ -17,8 +17,20 @@ from typing import Any
 import grpc
 
 from proxy.core.availability import Unanswered
-from proxy.edge.admission import LEAST_SECONDS, Limits, Load, expired, forbidden, is_late, time_allowed
+from proxy.core.bounds import MAX_METADATA, too_complex
+from proxy.core.verdict import Verdict
+from proxy.edge.admission import (
+    LEAST_SECONDS,
+    METADATA,
+    Limits,
+    Load,
+    expired,
+    forbidden,
+    is_late,
+    time_allowed,
+)
 from proxy.edge.explainer import Answer, Explainer
+from proxy.edge.grpcio.accounts import Accounts
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_code
 from proxy.edge.judged import note
 from proxy.edge.metadata import diagnosed, warnings
@@ -53,6 +65,13 @@ def _around(handler: Handler, step: Callable[[Behaviour, Any, Context], Awaitabl
     return grpc.unary_unary_rpc_method_handler(stepped)
 
 
+def _refusing(verdict: Verdict) -> Handler:
+    async def refusing(_: object, context: Context) -> None:
+        await refuse(context, verdict)
+
+    return grpc.stream_stream_rpc_method_handler(refusing)
+
+
 class Outcomes(grpc.aio.ServerInterceptor):
     """Opens the record of a call on its arrival and hands it over when nothing more can happen."""
 
@@ -77,6 +96,10 @@ class Outcomes(grpc.aio.ServerInterceptor):
         task = asyncio.current_task()
         assert task is not None
         task.add_done_callback(lambda _: self._over(call))
+        if len(details.invocation_metadata) > MAX_METADATA:
+            # Of this call, not of its method.
+            self._load.hit(METADATA)
+            return _refusing(too_complex("metadata fields", MAX_METADATA))
         handler = self._handlers.get(method)
         if handler is None:
             handler = await continuation(details)
@@ -107,12 +130,7 @@ class MethodPolicy(grpc.aio.ServerInterceptor):
     async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
         if self._allow_all or not changes_state(details.method):
             return await continuation(details)
-        verdict = forbidden(details.method)
-
-        async def forbid(_: object, context: Context) -> None:
-            await refuse(context, verdict)
-
-        return grpc.stream_stream_rpc_method_handler(forbid)
+        return _refusing(forbidden(details.method))
 
 
 class Deadline(grpc.aio.ServerInterceptor):
@@ -141,8 +159,9 @@ class Admission(grpc.aio.ServerInterceptor):
     The messages of a stream are counted where they are relayed, one at a time.
     """
 
-    def __init__(self, load: Load, local: Collection[str]) -> None:
+    def __init__(self, load: Load, accounts: Accounts, local: Collection[str]) -> None:
         self._load = load
+        self._accounts = accounts
         self._local = local
 
     async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
@@ -151,19 +170,21 @@ class Admission(grpc.aio.ServerInterceptor):
 
     async def _hold(self, proceed: Behaviour, request: Any, context: Context) -> bytes | None:
         load = self._load
-        full = load.enter()
-        if full is not None:
-            await refuse(context, full)
-        size = len(request) if isinstance(request, bytes) else 0
-        try:
-            full = load.take(size)
+        with self._accounts.of(context) as account:
+            full = load.enter(account)
             if full is not None:
-                size = 0
                 await refuse(context, full)
-            return await proceed(request, context)
-        finally:
-            load.give_back(size)
-            load.leave()
+            current_call.get().account = account
+            size = len(request) if isinstance(request, bytes) else 0
+            try:
+                full = load.take(account, size)
+                if full is not None:
+                    size = 0
+                    await refuse(context, full)
+                return await proceed(request, context)
+            finally:
+                load.give_back(account, size)
+                load.leave(account)
 
 
 class SignatureCheck(grpc.aio.ServerInterceptor):

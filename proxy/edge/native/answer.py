@@ -33,6 +33,8 @@ class Answer:
         call.replay = None
         if call.held:
             call.release()
+        if call.unsent:
+            call.book()
         if head.fault:
             # What follows is a page for a browser: no client of gRPC can read it.
             code = rpc.UNKNOWN if head.code is None else head.code
@@ -68,6 +70,8 @@ class Answer:
             call.outcome.answer = keep_answer(call.outcome.answer, *pieces)
         if call.key is not None and size:
             self._look_for_version(call.key, pieces)
+        if sent != size:
+            call.keep_unread(size - sent)
         if ended:
             self._end_without_status()
 
@@ -107,4 +111,8 @@ class Answer:
         call.fail(status, f"tfs-proxy: the server {call.pool.target} did not answer in full: {reason}")
 
     def on_sent(self, _stream: Stream, count: int) -> None:
-        self.call.passed(count)
+        call = self.call
+        call.unsent -= count
+        call.passed(count)
+        if call.cut is None:
+            call.book()

@@ -12,9 +12,23 @@ nothing.
 import time
 from typing import Final
 
-from proxy.edge.admission import UNLIMITED, expired, forbidden, is_late, time_allowed
+from proxy.edge.admission import (
+    LEAST_RATE,
+    MOST_LOCAL_BYTES,
+    STALLED,
+    UNLIMITED,
+    Account,
+    expired,
+    forbidden,
+    is_late,
+    local_too_large,
+    stalled,
+    time_allowed,
+    too_large,
+)
 from proxy.edge.methods import changes_state
 from proxy.edge.native import rpc
+from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.stream import Buffer, Stream
 from proxy.edge.native.judging import Judging
@@ -27,7 +41,7 @@ _SLACK: Final = 0.1
 class Call(Judging):
     """The client's half: what it sends, and what becomes of the call. A `StreamSink` of the client's stream."""
 
-    def begin(self, *, ended: bool) -> None:
+    def begin(self, account: Account, *, ended: bool) -> None:
         """Take the call in, or refuse it before anything of it is read."""
         plane = self.plane
         self.request_ended = ended
@@ -44,11 +58,13 @@ class Call(Judging):
                 self.deadline = self.began + seconds
                 own = 0.0 if self.head.timeout is None else _SLACK
                 plane.deadlines.add(self, self.deadline + own)
-            full = plane.load.enter()
-            if full is not None:
-                self.refuse(full)
-                return
-            self.entered = True
+            full = plane.load.enter(account)
+        else:
+            full = plane.load.enter_local(account)
+        if full is not None:
+            self.refuse(full)
+            return
+        self.entered = account
         if self.head.judged and self.observed and not ended:
             self.pieces = []
         else:
@@ -65,14 +81,15 @@ class Call(Judging):
             return
         if self.observed:
             limit = self.plane.limits.max_message_bytes
-            largest = self.received.feed(pieces, size)
+            largest = self.received.feed(pieces, size) if pieces else 0
             if limit != UNLIMITED and largest > limit:
                 self.down.consume(stream, size)
-                full = self.plane.load.take(largest)
-                if full is not None:
-                    self.refuse(full)
-                    return
-                self.plane.load.give_back(largest)
+                self.refuse(too_large(largest, limit))
+                return
+        elif pieces and self.received.feed(pieces, size) > MOST_LOCAL_BYTES:
+            self.down.consume(stream, size)
+            self.refuse(local_too_large(MOST_LOCAL_BYTES))
+            return
         if self.cut is None:
             self._pass_on(pieces, size, ended=ended)
         else:
@@ -92,6 +109,7 @@ class Call(Judging):
 
     def on_reset(self, _stream: Stream, _code: int, _reason: str, _unprocessed: bool) -> None:
         self._drop_upstream()
+        self.keep_unread(-self.unread)
         if self.over:
             return
         if is_late(time.monotonic(), self.began, self.deadline):
@@ -103,6 +121,32 @@ class Call(Judging):
     def on_sent(self, _stream: Stream, count: int) -> None:
         if self.up is not None and self.up_stream is not None:
             self.up.consume(self.up_stream, count)
+        self.keep_unread(-min(count, self.unread))
+
+    def is_unfinished(self) -> bool:
+        """Whether some of the request's first message has yet to come from the client."""
+        if self.request_ended or self.over:
+            return False
+        if self.pieces is not None:
+            return True
+        return not self.received.is_whole() if self.cut is None else self.cut.rest > 0
+
+    def is_timed(self) -> bool:
+        """Whether the request is one message, so that it can be said to be late."""
+        return self.head.unary or not self.observed
+
+    def stall(self, octets: int, seconds: float) -> None:
+        """Answer for a request of which only so much came in so many seconds."""
+        self.plane.load.hit(STALLED)
+        self.refuse(stalled(octets, seconds, LEAST_RATE))
+
+    def leave_unread(self) -> None:
+        """End an answer that the client does not read."""
+        if self.over:
+            self.down.reset(self.down_stream, frames.CANCEL)
+            self.keep_unread(-self.unread)
+        else:
+            self.give_up(rpc.CANCELLED, "the client did not read the answer")
 
     def on_head(self, stream: Stream, block: HeaderBlock, ended: bool) -> None:
         """Never called: clients send requests."""

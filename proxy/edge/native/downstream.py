@@ -1,13 +1,22 @@
 """
 The server side: connections of clients, each request a call.
 
-Law: takes connections in and sees them out; what a request means is `call`'s.
+Law: takes connections in and sees them out, so that no client has all of them; what a request means is `call`'s.
 """
 
 import asyncio
+import time
 from typing import Final
 
+from proxy.core.bounds import MAX_METADATA, too_complex
+from proxy.edge.admission import (
+    CONNECTIONS,
+    CONNECTIONS_OF_A_PEER,
+    METADATA,
+    Account,
+)
 from proxy.edge.native import rpc
+from proxy.edge.native.at_once import AtOnce
 from proxy.edge.native.call import Call
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.fields import HeaderBlock
@@ -15,16 +24,23 @@ from proxy.edge.native.http2.limits import Limits
 from proxy.edge.native.http2.stream import Stream
 from proxy.edge.native.not_grpc import NotGrpc
 from proxy.edge.native.plane import Plane
+from proxy.edge.native.pool import Pool
 from proxy.edge.native.shell import Shell
 
 PREFACE_SECONDS: Final = 10.0
 """From the connection to the client's first SETTINGS."""
 
-_TOO_LARGE: Final = "tfs-proxy: the metadata of the call is larger than the %d bytes announced"
+_OF_A_PEER: Final = 0.75
+"""The part of all connections that one address may have."""
+_RESTED: Final = 1.0
+"""Seconds without a call after which a connection that had calls makes room for a new one."""
+_LOOKED_AT_PER_SECOND: Final = 40_000
+# What of a head is needed to refuse it.
+_NEEDED: Final = frozenset((b":method", b":scheme", b":path", b":authority", b"content-type"))
 
 
 class Clients:
-    """The connections of all clients, bounded."""
+    """The connections of all clients, bounded in all and for each address."""
 
     def __init__(self, plane: Plane, limits: Limits, max_connections: int) -> None:
         self.plane = plane
@@ -34,18 +50,51 @@ class Clients:
         self.draining = False
         self._empty = asyncio.Event()
         self._empty.set()
+        # Who may make room, who goes first at the end; and when that was found out.
+        self._resting: list[DownstreamShell] = []
+        self._looked = 0.0
 
-    def __call__(self) -> "DownstreamShell":
-        """Make the protocol of a new connection."""
-        return DownstreamShell(self)
-
-    def joined(self, shell: "DownstreamShell") -> None:
+    def admitted(self, address: str) -> "DownstreamShell | None":
+        """Take in a connection that was accepted, or None: it must be closed."""
+        load = self.plane.load
+        if self.draining:
+            return None
+        if len(self.shells) >= self.max_connections and not self.make_room():
+            return None
+        account = load.joined(address)
+        if account.peer.connections > max(1.0, self.max_connections * _OF_A_PEER):
+            load.hit(CONNECTIONS_OF_A_PEER)
+            if not self._close_one(account.peer):
+                load.left(account)
+                return None
+        shell = DownstreamShell(self, account)
         self.shells.add(shell)
         self._empty.clear()
-        if len(self.shells) > self.max_connections or self.draining:
-            shell.abort()
+        return shell
+
+    def make_room(self) -> bool:
+        """Close a connection that has no calls; whether there was one."""
+        self.plane.load.hit(CONNECTIONS)
+        return self._close_one(None)
+
+    def _close_one(self, peer: Account | None) -> bool:
+        """Close the connection that needs it least: one that never had a call, or had none for longest."""
+        now = time.monotonic()
+        if not self._resting and (now - self._looked) * _LOOKED_AT_PER_SECOND >= len(self.shells):
+            self._looked = now
+            resting = [shell for shell in self.shells if shell.rests(now)]
+            self._resting = sorted(resting, key=_needs, reverse=True)
+        while self._resting:
+            shell = self._resting.pop()
+            if shell in self.shells and shell.rests(now) and peer in {None, shell.account.peer}:
+                shell.dismiss()
+                return True
+        return False
 
     def left(self, shell: "DownstreamShell") -> None:
+        """Forget a connection whose descriptor is closed."""
+        if shell in self.shells:
+            self.plane.load.left(shell.account)
         self.shells.discard(shell)
         if not self.shells:
             self._empty.set()
@@ -72,60 +121,176 @@ class Clients:
 class DownstreamShell(Shell):
     """A connection of a client."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: Clients, account: Account) -> None:
         super().__init__(clients.plane.exchange, clients.limits, server=True)
+        self.account = account
+        self.unwanted = False
+        # The task that opens the connection, through its TLS handshake; None before it runs, and afterwards.
+        self._opening: asyncio.Task[None] | None = None
         self._clients = clients
         self._plane = clients.plane
-        self._greeting = self.loop.call_later(PREFACE_SECONDS, self._too_slow)
+        self._greeting: asyncio.TimerHandle | None = None
+        self._greeted = False
+        # Since when there was no call, and how many streams there had been then.
+        self._resting_since = time.monotonic()
+        self._streams_before = 0
+        # When the client was asked to go.
+        self._leaving_since: float | None = None
+        # What the transport holds of what was written, since when it is no less, and what of it is booked.
+        self._unread = 0
+        self._unread_since = 0.0
+        self._booked = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._opening = None
+        self._greeting = self.loop.call_later(PREFACE_SECONDS, self._too_slow)
         super().connection_made(transport)
-        self._clients.joined(self)
+        if self.unwanted or self._clients.draining:
+            self.abort()
+
+    def opens(self, task: asyncio.Task[None]) -> None:
+        """Learn which task opens the connection, now that it runs."""
+        if not task.done() and self.transport is None:
+            self._opening = task
+
+    def never_opened(self) -> None:
+        """Learn that the connection ended before it was open."""
+        self._clients.left(self)
 
     def buffer_updated(self, nbytes: int) -> None:
         super().buffer_updated(nbytes)
-        if self._clients.draining:
+        if self._leaving_since is not None:
             self._close_when_idle()
 
     def on_settings(self) -> None:
-        self._greeting.cancel()
+        if not self._greeted and self._greeting is not None:
+            self._greeted = True
+            self._greeting.cancel()
 
     def on_closed(self, because: str) -> None:  # noqa: ARG002
-        self._greeting.cancel()
+        if self._greeting is not None:
+            self._greeting.cancel()
+        self._book_unread(0)
         self._clients.left(self)
 
     def on_request(self, stream: Stream, block: HeaderBlock, ended: bool) -> None:
-        if block.oversized:
-            text = _TOO_LARGE % self.connection.limits.header_list_size
-            self.connection.send_head(
-                stream, rpc.status_block(rpc.RESOURCE_EXHAUSTED, text, alone=True), end=True
-            )
-            return
         plane = self._plane
+        if block.oversized:
+            self._refuse_head(stream, block)
+            return
         head: rpc.RequestHead | None = block.memo
         if head is None:
             pool = plane.pool_for((block.get(b":path") or b"").decode("latin-1"))
             head = block.memo = rpc.RequestHead(block, pool.scheme, pool.authority)
         if not head.is_grpc:
-            sink = NotGrpc(self.connection)
+            sink = NotGrpc(self.connection, stream)
             stream.sink = sink
             sink.begin(stream, ended=ended)
             return
-        call = Call(plane, plane.pool_for(head.method), self.connection, stream, head)
+        pool = plane.pool_for(head.method)
+        if pool is not plane.pool and not ended and head.method in plane.answers:
+            stream.sink = AtOnce(
+                self.connection,
+                plane.answers[head.method],
+                lambda: self._begin(stream, head, pool),
+            )
+            return
+        call = Call(plane, pool, self.connection, stream, head)
         stream.sink = call
-        call.begin(ended=ended)
+        call.begin(self.account, ended=ended)
+
+    def _begin(self, stream: Stream, head: rpc.RequestHead, pool: Pool) -> Call:
+        call = Call(self._plane, pool, self.connection, stream, head)
+        call.begin(self.account, ended=False)
+        return call
+
+    def _refuse_head(self, stream: Stream, block: HeaderBlock) -> None:
+        """Answer a call with more metadata than anyone needs to look at."""
+        plane = self._plane
+        needed = HeaderBlock(tuple(field for field in block.fields if field[0] in _NEEDED))
+        head = rpc.RequestHead(needed, plane.pool.scheme, plane.pool.authority)
+        if not head.is_grpc:
+            self.connection.reset(stream, frames.ENHANCE_YOUR_CALM)
+            return
+        plane.load.hit(METADATA)
+        call = Call(plane, plane.pool, self.connection, stream, head)
+        stream.sink = call
+        if len(block.fields) > MAX_METADATA:
+            verdict = too_complex("metadata fields", MAX_METADATA)
+        else:
+            verdict = too_complex("bytes of metadata", self.connection.limits.header_list_size)
+        plane.observer.call_started(head.method, call.outcome.grpc_type)
+        call.refuse(verdict)
 
     def write(self) -> None:
         super().write()
-        if self._clients.draining:
+        if self._leaving_since is not None:
             self._close_when_idle()
 
     def drain(self) -> None:
         """Ask the client to open no more calls here."""
-        if self._greeting.cancelled():
+        if self._leaving_since is None:
+            self._leaving_since = time.monotonic()
+        if self._greeted:
             self.connection.drain()
         else:
             self.abort()
+
+    def rests(self, now: float) -> bool:
+        """Whether the connection could be closed without harm: it has no calls, and had none just now."""
+        connection = self.connection
+        if connection.streams or self.closing:
+            return False
+        if connection.highest_peer_stream != self._streams_before:
+            return False
+        return not self._streams_before or now - self._resting_since >= _RESTED
+
+    def need(self) -> tuple[bool, float]:
+        """Order connections that rest: first those that never had a call, then by how long they rest."""
+        return self._streams_before > 0, self._resting_since
+
+    def dismiss(self) -> None:
+        """Close at once to make room; a call that the client sends meanwhile is safe to send again."""
+        if self._greeted:
+            self.connection.stop_accepting()
+            self.close("made room for another connection")
+        self.abort()
+        self._clients.left(self)
+
+    def note_calls(self, now: float, idle: float, patience: float) -> None:
+        """See whether there are calls; without any for `idle` seconds the client is asked to go."""
+        connection = self.connection
+        if connection.streams or connection.highest_peer_stream != self._streams_before:
+            self._streams_before = connection.highest_peer_stream
+            self._resting_since = now
+        elif self._leaving_since is None:
+            if now - self._resting_since >= idle:
+                self.drain()
+        elif now - self._leaving_since >= patience:
+            connection.stop_accepting()
+            self.close("idle")
+
+    def note_unread(self, now: float, patience: float) -> bool:
+        """See what the client does not read; False once it has taken nothing for `patience` seconds or holds too much."""
+        transport = self.transport
+        if not self.connection.paused or transport is None:
+            self._unread = 0
+            return self._book_unread(0)
+        unread = transport.get_write_buffer_size()
+        if not self._unread or unread < self._unread:
+            self._unread_since = now
+        self._unread = unread
+        return self._book_unread(unread) and now - self._unread_since < patience
+
+    def _book_unread(self, unread: int) -> bool:
+        load = self._plane.load
+        more = unread - self._booked
+        if more > 0 and load.take(self.account, more) is not None:
+            return False
+        if more < 0:
+            load.give_back(self.account, -more)
+        self._booked = unread
+        return True
 
     def cut_off(self) -> None:
         """End every call with UNAVAILABLE."""
@@ -137,6 +302,10 @@ class DownstreamShell(Shell):
 
     def abort(self) -> None:
         """Close without a word."""
+        self.unwanted = True
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
         self._abort()
 
     def _close_when_idle(self) -> None:
@@ -151,3 +320,7 @@ class DownstreamShell(Shell):
     def _too_slow(self) -> None:
         self.close("no HTTP/2 preface in time")
         self.abort()
+
+
+def _needs(shell: DownstreamShell) -> tuple[bool, float]:
+    return shell.need()

@@ -12,6 +12,7 @@ import time
 from proxy.core.types import ModelKey, RequestView
 from proxy.core.verdict import Verdict
 from proxy.diagnosis.transport import Spent
+from proxy.edge.admission import Account
 from proxy.edge.explainer import Answer as Answered
 from proxy.edge.native import rpc
 from proxy.edge.native.cut import Cut
@@ -44,10 +45,14 @@ class Ending:
     # What reads a long one while it arrives, and what it is once it flows.
     scanner: PushScanner | None = None
     cut: Cut | None = None
-    # What the request has taken of the load.
+    # What the request has taken of the load; what of a relayed one waits for the server; what of the answer waits
+    # for the client.
     held = 0
+    unsent = 0
+    unread = 0
     attempts = 0
-    entered = False
+    # Whose the call is; None: it was not taken in.
+    entered: Account | None = None
     request_ended = False
     head_sent = False
     over = False
@@ -142,7 +147,7 @@ class Ending:
         outcome = self.outcome
         outcome.peer, outcome.request_bytes = self.plane.peer_of(self.down), self.received.octets
         now = time.monotonic()
-        others += self.plane.load.calls - self.entered
+        others += self.plane.load.calls - (self.entered is not None)
         if self.sent_at and not self._is_arriving():
             spent = Spent(self.sent_at - self.began, now - self.sent_at, others)
         else:
@@ -167,7 +172,9 @@ class Ending:
             self.down.send_head(self.down_stream, block, end=True)
         elif self.down_stream.queue and not behind:
             # The client does not take what it was sent already: it would wait for the status too.
-            self.down.reset(self.down_stream, frames.CANCEL)
+            full = code == rpc.RESOURCE_EXHAUSTED
+            self.down.reset(self.down_stream, frames.ENHANCE_YOUR_CALM if full else frames.CANCEL)
+            self.keep_unread(-self.unread)
         else:
             self.down.send_trailers(self.down_stream, block)
         self.finish(code)
@@ -194,15 +201,18 @@ class Ending:
             self.pool.freed(self.up)
             # What refers to itself waits for the garbage collector, which costs a busy proxy a tenth of its time.
             self.up = self.up_stream = None
-        if not self.observed:
-            return
         plane = self.plane
-        if self.due:
-            plane.deadlines.remove(self)
         if self.held:
             self.release()
-        if self.entered:
-            plane.load.leave()
+        entered = self.entered
+        if not self.observed:
+            if entered is not None:
+                plane.load.leave_local(entered)
+            return
+        if self.due:
+            plane.deadlines.remove(self)
+        if entered is not None:
+            plane.load.leave(entered)
         now = time.monotonic()
         outcome = self.outcome
         outcome.code = code
@@ -218,11 +228,43 @@ class Ending:
 
     def release(self) -> None:
         """Give back the room that the request took."""
-        if self.held:
-            self.plane.load.give_back(self.held)
+        if self.held and self.entered is not None:
+            self.plane.load.give_back(self.entered, self.held)
             self.held = 0
         if self.cut is not None:
             self.cut.sent = 0
+
+    def book(self) -> None:
+        """Count what is kept of a request that is relayed: it waits for the server, or may be sent again."""
+        entered = self.entered
+        if self.over or entered is None:
+            return
+        more = (self.unsent if self.replay is None else max(self.size - rpc.PREFIX, 0)) - self.held
+        if more > 0:
+            full = self.plane.load.take(entered, more, self.held)
+            if full is not None:
+                self.refuse(full)
+                return
+        elif self.replay is None:
+            self.plane.load.give_back(entered, -more)
+        else:
+            # What is kept does not become less; the rest of what is held is its plain text, for as long as it takes.
+            return
+        self.held += more
+
+    def keep_unread(self, more: int) -> None:
+        """Count so many more octets of the answer (or less than none) that wait for the client to read."""
+        entered = self.entered
+        if entered is None or not more:
+            return
+        if more > 0:
+            full = self.plane.load.take(entered, more, self.unread)
+            if full is not None:
+                self.refuse(full)
+                return
+        else:
+            self.plane.load.give_back(entered, -more)
+        self.unread += more
 
     def _drop_upstream(self) -> None:
         if self.up is not None and self.up_stream is not None:

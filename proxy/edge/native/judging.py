@@ -61,12 +61,13 @@ class Judging(Sending):
 
     def _hold(self, count: int) -> bool:
         """Take room for so many more octets, or refuse the call."""
-        full = self.plane.load.take(count)
+        held = self.held
+        full = self.plane.load.take(self.entered, count, held)  # type: ignore[arg-type]  # it was taken in
         if full is not None:
             self.pieces = self.cut = None
             self.refuse(full)
             return False
-        self.held += count
+        self.held = held + count
         return True
 
     def _judge(self) -> None:
@@ -180,8 +181,8 @@ class Judging(Sending):
 
     def _give_back(self, count: int) -> None:
         """Give back a part of the room that the call has taken, unless it is over and has none."""
-        if not self.over:
-            self.plane.load.give_back(count)
+        if not self.over and self.entered is not None:
+            self.plane.load.give_back(self.entered, count)
             self.held -= count
 
     def _unread(self, error: UnreadError) -> None:

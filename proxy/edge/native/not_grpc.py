@@ -6,6 +6,7 @@ Law: heard to their end, then told so (gRPC over HTTP/2: 415); nothing of them g
 
 from typing import Final
 
+from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import encode_fields
 from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.http2.fields import HeaderBlock
@@ -26,10 +27,27 @@ _HEAD: Final = encode_fields(
 class NotGrpc:
     """Hears a request out and says what this port speaks. A `StreamSink` of the client's stream."""
 
-    __slots__ = ("connection",)
+    __slots__ = ("connection", "stream", "unread")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, stream: Stream) -> None:
         self.connection = connection
+        self.stream = stream
+        self.unread = 0
+
+    def is_timed(self) -> bool:
+        """A request that nobody wants does not take for ever."""
+        return True
+
+    def is_unfinished(self) -> bool:
+        """Whether more is to come: it is answered at its end."""
+        return not self.stream.remote_ended
+
+    def stall(self, _octets: int, _seconds: float) -> None:
+        """End what came too slowly."""
+        self.connection.reset(self.stream, frames.CANCEL)
+
+    def leave_unread(self) -> None:
+        """Never called: a few octets do not wait."""
 
     def begin(self, stream: Stream, *, ended: bool) -> None:
         if ended:

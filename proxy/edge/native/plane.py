@@ -5,11 +5,12 @@ Law: holds, does not decide.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 from proxy.edge.admission import Limits, Load
 from proxy.edge.explainer import Explainer
+from proxy.edge.local import Answering
 from proxy.edge.native.deadlines import Deadlines
 from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.pool import Pool
@@ -34,12 +35,15 @@ class Plane:
         local_pool: Pool | None,
         local_methods: Collection[str],
         explainer: Explainer | None,
+        answers: Mapping[str, Answering],
+        bound_hit: Callable[[str], None],
     ) -> None:
         self.exchange = exchange
         self.gate = gate
         self.observer = observer
         self.limits = limits
-        self.load = Load(limits)
+        self.load = Load(limits, bound_hit)
+        self.answers = answers
         self.tails = Tails()
         self.version_seen = version_seen
         self.explainer = explainer

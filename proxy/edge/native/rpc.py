@@ -41,6 +41,8 @@ _UNITS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"
 _PRINTABLE: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 _GRPC_TYPE: Final = b"application/grpc"
 _SHOWN: Final = 60
+# A longer string has a length of more than one octet (RFC 7541 §5.1).
+_LONGEST_PLAIN: Final = 127
 _GRPC_STATUS: Final = re.compile(rb"[0-9]{1,3}").fullmatch
 
 # gRPC over HTTP/2, "Errors": what a client would make of a reset.
@@ -154,6 +156,9 @@ def format_timeout(seconds: float) -> bytes:
 
 def timeout_field(value: bytes) -> bytes:
     """Encode `grpc-timeout` as a literal that is not indexed: it is different in every call."""
+    if len(value) >= _LONGEST_PLAIN:
+        # Not a timeout; whatever it is, it must not be read as the fields behind it.
+        return encode_fields(((b"grpc-timeout", value),))
     return b"\x00\x0cgrpc-timeout" + bytes((len(value),)) + value
 
 
@@ -242,6 +247,10 @@ class Messages:
                 self.octets += length
                 return length
         return max(self._walk(piece, len(piece)) for piece in pieces)
+
+    def is_whole(self) -> bool:
+        """Whether something came and no message is unfinished."""
+        return bool(self.count) and not self._rest and not self._head
 
     def _walk(self, payload: Buffer, size: int) -> int:
         position = largest = 0

@@ -70,7 +70,13 @@ class Sending(Ending):
         if pieces:
             # What is replayed may grow while it waits to be written: such a piece is sent as a copy.
             sent = [bytes(piece) if type(piece) is bytearray else piece for piece in pieces]
-            self.passed(connection.send_data(stream, sent, sum(map(len, sent)), ended))
+            size = sum(map(len, sent))
+            gone = connection.send_data(stream, sent, size, ended)
+            if size - gone != self.unsent:
+                self.unsent = size - gone
+            self.passed(gone)
+            if not self.held:
+                self.book()
 
     def unreachable(self, reason: str) -> None:
         self.waiting = None
@@ -85,16 +91,21 @@ class Sending(Ending):
             else:
                 keep_all(replay, pieces, size)
         if self.up is not None and self.up_stream is not None and (size or ended):
-            self.passed(self.up.send_data(self.up_stream, pieces, size, ended))
+            gone = self.up.send_data(self.up_stream, pieces, size, ended)
+            if gone != size:
+                self.unsent += size - gone
+            self.passed(gone)
+        if self.cut is None:
+            self.book()
 
     def passed(self, count: int) -> None:
         """Learn that the server's connection has taken octets: the client may send as many again."""
         flow = self.cut
         if flow is not None:
             count = flow.passed(count)
-            if self.replay is None:
+            if self.replay is None and self.entered is not None:
                 given = min(self.held, flow.sent)
-                self.plane.load.give_back(given)
+                self.plane.load.give_back(self.entered, given)
                 self.held -= given
                 flow.sent = 0
         if self.down_stream.held:

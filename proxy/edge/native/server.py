@@ -5,12 +5,10 @@ Law: puts together; every decision is in `call`, every octet in `shell` and `htt
 grpc.aio handlers behind a Unix socket, reached like any other server.
 """
 
-import asyncio
 import shutil
-import socket
 import ssl
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,17 +16,20 @@ from typing import Any
 import grpc
 
 from proxy.edge.admission import Limits
+from proxy.edge.descriptors import connections_allowed
 from proxy.edge.explainer import Explainer
-from proxy.edge.listening import BACKLOG, bind, path_of
-from proxy.edge.local import Handlers
+from proxy.edge.interface import Usage
+from proxy.edge.listening import bind, path_of
+from proxy.edge.local import Answering, Handlers
+from proxy.edge.native.accepting import Door
 from proxy.edge.native.downstream import Clients
 from proxy.edge.native.http2.limits import Limits as Http2Limits
+from proxy.edge.native.patience import Patience
 from proxy.edge.native.plane import Plane
 from proxy.edge.native.pool import MANY_CLIENTS, Pool, PoolOptions
 from proxy.gate import Gate
 from proxy.observe.outcome import Observer
 
-_MAX_CONNECTIONS = 10_000
 _LOCAL = PoolOptions(limits=replace(MANY_CLIENTS, pace_resets=False))
 
 
@@ -38,7 +39,8 @@ class NativeEdge:
 
     `address` is HOST:PORT (port 0: any free one) or unix:PATH. `pool` holds the connections to the server, and is
     started and stopped by whoever made it. `tls` is a context with ALPN `h2`. The rest is as for the grpcio edge.
-    Raises AddressInUseError.
+    `answers` are methods that are answered here and at once. `bound_hit` is told the name of a bound that a client
+    ran into. Raises AddressInUseError.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class NativeEdge:
         explainer: Explainer | None = None,
         tls: ssl.SSLContext | None = None,
         http2_limits: Http2Limits | None = None,
+        answers: Mapping[str, Answering] | None = None,
+        bound_hit: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._socket, self._address = bind(address)
         self._path = path_of(address)
@@ -72,9 +76,14 @@ class NativeEdge:
             local_pool=self._local_pool,
             local_methods=local,
             explainer=explainer,
+            answers=answers or {},
+            bound_hit=bound_hit,
         )
-        self._clients = Clients(self._plane, http2_limits or Http2Limits(), _MAX_CONNECTIONS)
-        self._server: asyncio.Server | None = None
+        self._limits = limits
+        self._clients = Clients(self._plane, http2_limits or Http2Limits(), 0)
+        self._patience = Patience(self._clients, limits)
+        self._plane.load.make_room = self._patience.make_room
+        self._door: Door | None = None
         self._stopped = False
 
     @property
@@ -85,25 +94,26 @@ class NativeEdge:
         if self._local is not None and self._local_pool is not None:
             await self._local.start()
             await self._local_pool.start()
-        loop = asyncio.get_running_loop()
-        if self._socket.family == socket.AF_UNIX:
-            self._server = await loop.create_unix_server(
-                self._clients, sock=self._socket, ssl=self._tls, backlog=BACKLOG
-            )
-        else:
-            self._server = await loop.create_server(
-                self._clients, sock=self._socket, ssl=self._tls, backlog=BACKLOG
-            )
+        self._clients.max_connections = connections_allowed(self._limits.max_connections)
+        self._patience.start()
+        self._door = Door(self._socket, self._clients, self._tls)
+        self._door.open()
+
+    def usage(self) -> Usage:
+        load = self._plane.load
+        return Usage(
+            len(self._clients.shells), self._clients.max_connections, load.bytes, load.most_bytes, load.calls
+        )
 
     async def stop(self, grace: float) -> None:
         if self._path is not None:
             # Before it closes: afterwards the path may be another process's.
             self._path.unlink(missing_ok=True)
             self._path = None
-        if self._server is None:
+        if self._door is None:
             self._socket.close()
         else:
-            self._server.close()
+            self._door.close()
         await self._clients.drain(grace)
         if self._stopped:
             return
@@ -111,6 +121,7 @@ class NativeEdge:
         if self._local is not None and self._local_pool is not None:
             await self._local_pool.stop()
             await self._local.stop()
+        self._patience.stop()
         self._plane.deadlines.stop()
         self._plane.tell_ended()
 

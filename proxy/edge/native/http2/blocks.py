@@ -4,7 +4,7 @@ Header blocks: HEADERS and CONTINUATION put together, decoded, and taken for a r
 Law: RFC 9113 §6.2, §6.10 and §8.1. Every block is decoded, whatever becomes of it, since it may change the table.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import FieldDecoder, PeerFault
@@ -21,8 +21,14 @@ from proxy.edge.native.http2.frames import (
     PROTOCOL_ERROR,
     STREAM_CLOSED,
 )
-from proxy.edge.native.http2.limits import Limits
+from proxy.edge.native.http2.limits import Budget, Limits
 from proxy.edge.native.http2.stream import Stream
+
+# What a call that was answered entitles its client to: no good client's metadata cost as much.
+_HEAD_CREDIT: Final = 1024
+_OCTETS_OF_A_FIELD: Final = 16
+# So much of each is not charged, however many calls a client begins at once.
+_FREE: Final = 256
 
 
 class Blocks(Control):
@@ -30,7 +36,10 @@ class Blocks(Control):
 
     def __init__(self, handler: ConnectionHandler, limits: Limits, ready: list[Any], *, server: bool) -> None:
         super().__init__(handler, limits, ready, server=server)
-        self._decoder = FieldDecoder(limits)
+        self._decoder = FieldDecoder(limits, counts=server)
+        self._heads = Budget(limits.head_burst, limits.head_rate, _HEAD_CREDIT)
+        # Answers that earn nothing: they say that a head was too much.
+        self._vain = 0
         self._known_heads = self._decoder.known[REQUEST if server else RESPONSE]
         self._known_trailers = self._decoder.known[TRAILERS]
         # Anything but any frame at all may come next: the preface, the first SETTINGS, a CONTINUATION.
@@ -40,6 +49,8 @@ class Blocks(Control):
         self._block_flags = 0
         self._block_frames = 0
         self._block_depends_on_itself = False
+        # When a header block or a frame began that is not all there yet.
+        self._cut_since = 0.0
 
     def _read_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id == 0:
@@ -69,6 +80,7 @@ class Blocks(Control):
         self._block_flags = flags
         self._block_frames = 0
         self._block_depends_on_itself = depends_on_itself
+        self._cut_since = self.now
         self._special = True
 
     def _read_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
@@ -98,13 +110,13 @@ class Blocks(Control):
             if self.server and stream_id > self.highest_peer_stream and stream_id & 1:
                 self._begin_request(stream_id, ended, encoded, depends_on_itself=depends_on_itself)
                 return
-            self._decoder.decode(encoded, TRAILERS)
+            self._decode(encoded, TRAILERS)
             self._absent(HEADERS, stream_id)
             return
         if stream.head_seen:
-            block = self._known_trailers.get(encoded) or self._decoder.decode(encoded, TRAILERS)
+            block = self._known_trailers.get(encoded) or self._decode(encoded, TRAILERS)
         else:
-            block = self._known_heads.get(encoded) or self._decoder.decode(encoded, RESPONSE)
+            block = self._known_heads.get(encoded) or self._decode(encoded, RESPONSE)
         if stream.remote_ended:
             self._stream_fault(stream, STREAM_CLOSED, "HEADERS after the end of the stream")
         elif depends_on_itself:
@@ -118,9 +130,20 @@ class Blocks(Control):
         else:
             self._begin_response(stream, block, ended=ended)
 
+    def _decode(self, encoded: bytes, kind: int) -> HeaderBlock:
+        """Decode a block that was not seen before; clients are charged for it."""
+        block = self._decoder.decode(encoded, kind)
+        if self.server:
+            if block.oversized and kind == REQUEST:
+                self._vain += 1
+            cost = len(block.fields) + len(encoded) / _OCTETS_OF_A_FIELD - _FREE
+            if cost > 0 and not self._heads.spend(self.now, self.completed - self._vain, cost):
+                raise PeerFault(frames.ENHANCE_YOUR_CALM, "too many and too large header sections")
+        return block
+
     def _begin_request(self, stream_id: int, ended: bool, encoded: bytes, *, depends_on_itself: bool) -> None:
         self.highest_peer_stream = stream_id
-        block = self._known_heads.get(encoded) or self._decoder.decode(encoded, REQUEST)
+        block = self._known_heads.get(encoded) or self._decode(encoded, REQUEST)
         if depends_on_itself or block.fault is not None:
             self._refuse(stream_id, PROTOCOL_ERROR)
             return

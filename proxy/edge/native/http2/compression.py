@@ -8,9 +8,11 @@ ever.
 """
 
 import logging
+import math
+from collections.abc import Iterable
 from typing import Final
 
-from hpack import Decoder, Encoder, HPACKError, NeverIndexedHeaderTuple, OversizedHeaderListError
+from hpack import Decoder, Encoder, HeaderTuple, HPACKError, NeverIndexedHeaderTuple, OversizedHeaderListError
 from hpack.table import HeaderTable, table_entry_size
 
 from proxy.edge.native.http2 import frames
@@ -56,14 +58,44 @@ class _CountingTable(HeaderTable):
         super().add(name, value)
 
 
+class _CountingDecoder(Decoder):
+    """A decoder that gives up on a section with too many fields before it has read them all."""
+
+    def __init__(self, size: int, fields: float) -> None:
+        super().__init__(max_header_list_size=size)
+        self._most = self._left = fields
+
+    def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
+        self._left = self._most
+        return super().decode(data, raw)
+
+    def _decode_indexed(self, data: bytes | memoryview) -> tuple[HeaderTuple, int]:
+        self._count()
+        return super()._decode_indexed(data)
+
+    def _decode_literal(self, data: bytes | memoryview, should_index: bool) -> tuple[HeaderTuple, int]:
+        self._count()
+        return super()._decode_literal(data, should_index)
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise OversizedHeaderListError
+
+
 class FieldDecoder:
-    """Header blocks of one connection, in the order in which they arrive."""
+    """
+    Header blocks of one connection, in the order in which they arrive.
 
-    __slots__ = ("_decoder", "_limit", "_table", "known")
+    `counts`: the number of fields is bounded too, as for whoever is not trusted.
+    """
 
-    def __init__(self, limits: Limits) -> None:
+    __slots__ = ("_decoder", "_fields", "_limit", "_table", "known")
+
+    def __init__(self, limits: Limits, *, counts: bool = True) -> None:
         self._limit = limits.header_list_size
-        self._decoder = Decoder(max_header_list_size=limits.header_list_size * _HARD_LIMIT)
+        self._fields = limits.header_fields if counts else math.inf
+        self._decoder = _CountingDecoder(limits.header_list_size * _HARD_LIMIT, self._fields * _HARD_LIMIT)
         self._decoder.header_table = self._table = _CountingTable()
         # One dictionary per kind of section (REQUEST, RESPONSE, TRAILERS), read directly by the hot path.
         self.known: tuple[dict[bytes, HeaderBlock], ...] = ({}, {}, {})
@@ -84,7 +116,10 @@ class FieldDecoder:
         except (HPACKError, IndexError, ValueError) as error:
             raise PeerFault(frames.COMPRESSION_ERROR, f"header block: {error}") from None
         section = examine(fields, kind)
-        section.oversized = sum(table_entry_size(name, value) for name, value in fields) > self._limit
+        section.oversized = (
+            len(fields) > self._fields
+            or sum(table_entry_size(name, value) for name, value in fields) > self._limit
+        )
         if self._table.insertions != insertions or (block and block[0] & 0xE0 == 0x20):
             for known in self.known:
                 known.clear()

@@ -80,7 +80,7 @@ class Inbound(Blocks):
                 position = self._read_rest(data, position, end)
                 continue
             if end - position < HEAD_LENGTH:
-                self._partial += data[position:]
+                self._keep(data[position:])
                 return
             word, flags, stream_id = _unpack_head(data, position)
             kind = word & 0xFF
@@ -150,7 +150,7 @@ class Inbound(Blocks):
                 position = start
                 continue
             if stop > end:
-                self._partial += data[position:]
+                self._keep(data[position:])
                 return
             position = stop
             if kind == HEADERS and flags & 0x2C == END_HEADERS:
@@ -159,6 +159,17 @@ class Inbound(Blocks):
                 _READERS[kind](self, flags, stream_id, bytes(data[start:stop]))
             if self.closed:
                 return
+
+    def _keep(self, data: bytes | memoryview) -> None:
+        """Keep the beginning of a frame until the rest has come."""
+        self._partial += data
+        if not self._block_stream:
+            self._cut_since = self.now
+
+    @property
+    def cut_since(self) -> float | None:
+        """When a frame (other than DATA) or a header block began that has not come in full; None: there is none."""
+        return self._cut_since if self._partial or self._block_stream else None
 
     def _complete_partial(self, data: bytes | memoryview, position: int) -> int:
         """Finish the frame begun in an earlier chunk; return where the next begins, or -1."""
@@ -255,7 +266,7 @@ class Inbound(Blocks):
                 raise PeerFault(FRAME_SIZE_ERROR, "a padded DATA frame without a pad length")
             if start >= end:
                 # The pad length comes with the next chunk: keep the head until then.
-                self._partial += frames.pack_head(length << 8, flags, stream_id)
+                self._keep(frames.pack_head(length << 8, flags, stream_id))
                 return end
             padding = data[start]
             start += 1

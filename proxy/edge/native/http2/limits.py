@@ -6,6 +6,7 @@ Law: numbers and arithmetic. Who is charged for what is decided where the frame 
 
 from dataclasses import dataclass
 
+from proxy.core.bounds import MAX_METADATA
 from proxy.edge.native.http2 import frames
 
 
@@ -27,6 +28,9 @@ class Limits:
     """Streams a client may have open; one more is answered with REFUSED_STREAM, which is safe to retry."""
     header_list_size: int = 64 << 10
     """Announced size of a decoded header section (RFC 9113 §6.5.2 counts 32 octets extra for each field)."""
+    header_fields: int = MAX_METADATA
+    """Fields in a client's header section; one with more is refused in words, one with four times as many ends the
+    connection."""
     continuations: int = 64
     """CONTINUATION frames in one header section."""
     control_backlog: int = 1000
@@ -42,6 +46,11 @@ class Limits:
     pace_resets: bool = True
     """Whether a server's streams are reset at a pace that no server takes for an attack (see `pacing`); not needed
     where the server is our own."""
+    head_burst: float = 65_536
+    """What reading a client's large header sections may cost beyond those of calls that are answered: one for each
+    field and for each 16 octets beyond 256, unless the same section came before…"""
+    head_rate: float = 4000
+    """…and how much more each second."""
     nuisance_burst: float = 2000
     """Frames that carry nothing (PING, SETTINGS, empty DATA, …) beyond those that answer what we send…"""
     nuisance_rate: float = 200
@@ -74,11 +83,11 @@ class Budget:
         self._earned = 0
         self._then: float | None = None
 
-    def spend(self, now: float, earned: int) -> bool:
-        """Take one token; False when there is none."""
+    def spend(self, now: float, earned: int, tokens: float = 1) -> bool:
+        """Take tokens; False when there are not so many."""
         elapsed = 0.0 if self._then is None else max(0.0, now - self._then)
         gained = elapsed * self._rate + (earned - self._earned) * self._credit
         self._then = now
         self._earned = earned
-        self._tokens = min(self._burst, self._tokens + gained) - 1
+        self._tokens = min(self._burst, self._tokens + gained) - tokens
         return self._tokens >= 0
