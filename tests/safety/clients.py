@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import h2.events
 
 from tests.edge.conftest import PREDICT, Answered, ask, predict
 from tests.edge.native.conftest import REQUEST, Peer, until
@@ -60,9 +61,28 @@ async def by_hand(proxy: ProxyProcess, source: str = "127.0.0.1") -> AsyncIterat
         peer.transport.abort()
 
 
-def head(path: str = PREDICT, *more: tuple[str, str]) -> list[tuple[str, str]]:
+def head(path: str = PREDICT, more: Fields = ()) -> list[tuple[str, str]]:
     """The fields of a call by hand."""
-    return [(name, path if name == ":path" else value) for name, value in REQUEST] + list(more)
+    return [*((name, path if name == ":path" else value) for name, value in REQUEST), *more]
+
+
+async def status_of(peer: Peer, more: Fields = (), message: bytes = GOOD) -> int:
+    """Make a Predict by hand; its grpc-status, or -1 when the stream or the connection ends without one."""
+    number = peer.request(head(more=more), message)
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            match await peer.events.get():
+                case h2.events.StreamReset(stream_id=stream) if stream == number:
+                    return -1
+                case h2.events.ConnectionTerminated():
+                    return -1
+                case (
+                    h2.events.TrailersReceived(stream_id=stream)
+                    | h2.events.ResponseReceived(stream_id=stream)
+                ) as event if stream == number:
+                    status = dict(event.headers).get("grpc-status")
+                    if status is not None:
+                        return int(status)
 
 
 async def spoken(proxy: ProxyProcess, body: bytes, *more: tuple[str, str], path: str = PREDICT) -> int | None:

@@ -28,8 +28,9 @@ MOST_FILLED = 256 << 20
 STRING_SIZE = 24
 UNREAD = "/some.other.Service/Unread"
 
-WAIT, FAIL, PAD = "x-wait", "x-fail", "x-pad"
-"""What a request may ask for in its metadata: seconds before the answer, a failure, octets beside the answer."""
+WAIT, HELD, FAIL, PAD = "x-wait", "x-held", "x-fail", "x-pad"
+"""What a request may ask for in its metadata: seconds before the answer, to wait for `release`, a failure, octets
+beside the answer."""
 MARK = "x-mark"
 """What comes back from the metadata: in front of the answer and behind it."""
 
@@ -80,7 +81,6 @@ class Counting(FakeServing):
         self.delays: dict[str, float] = {}
         self.under_way = 0
         self._gate = asyncio.Event()
-        self._gate.set()
         self._held: set[str] = set()
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
@@ -116,7 +116,7 @@ class Counting(FakeServing):
         seconds = float(metadata.get(WAIT, 0)) if method == "Predict" else self.delays.get(method, 0)
         if seconds:
             await asyncio.sleep(seconds)
-        if method in self._held:
+        if method in self._held or HELD in metadata:
             await self._gate.wait()
         if FAIL in metadata:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, metadata[MARK])
@@ -163,12 +163,13 @@ class Counting(FakeServing):
         self.delays[method] = seconds
 
     def do_hold(self, method: str) -> None:
-        self._gate.clear()
         self._held.add(method)
 
     def do_release(self) -> None:
+        """Let go of whatever is held now."""
         self._held.clear()
         self._gate.set()
+        self._gate = asyncio.Event()
 
     def do_fail(self, method: str, code: str, text: str = "") -> None:
         self.fail(method, grpc.StatusCode[code], text)
