@@ -4,6 +4,8 @@ Law: puts together and binds; every decision is in steps.py, every byte in relay
 the native edge: simple and complete.
 """
 
+from typing import Final
+
 import grpc
 
 from proxy.edge.admission import UNLIMITED, Limits, Load
@@ -76,6 +78,16 @@ class GrpcioEdge:
         await self._server.stop(grace)
 
 
+_STREAMS: Final = 1024
+"""Calls at a time on one connection, as on the native edge; grpc's core names no bound."""
+
+_PENDING: Final = 2**31 - 1
+"""Calls that have come and that Python has not taken yet. Beyond 1000 of them grpc's core cancels some by lot (its
+random early detection), whosever they are: a flood on one connection would end the calls of all others, without a
+status that tells why. Unset, what is pending is still bounded by `_STREAMS` of each connection.
+"""
+
+
 def _options(limits: Limits) -> tuple[tuple[str, int], ...]:
     # gRPC's core holds a message to this before it decompresses it, and to nothing afterwards: on this edge a megabyte of
     # gzip becomes a gigabyte before anyone can look (measured: 3.3 GiB, 12 s). What the native edge does cannot be
@@ -86,4 +98,7 @@ def _options(limits: Limits) -> tuple[tuple[str, int], ...]:
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", ceiling),
         ("grpc.max_send_message_length", UNLIMITED),
+        ("grpc.max_concurrent_streams", _STREAMS),
+        ("grpc.server.max_pending_requests", _PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", _PENDING),
     )
