@@ -26,13 +26,15 @@ MODELS: dict[str, Inputs] = {
 
 
 class CountingServer:
-    """See counting.py for what it is told with `order`. `ran` are the contradictions of all its lives.
+    """See counting.py for what it is told with `order`. `ran` are the contradictions of all its lives, `marks` the
+    first octets of their tensors.
 
     `mortal`: it dies of a request whose rank is wrong; `deaths` counts those.
     """
 
     def __init__(self, *, mortal: bool = False) -> None:
         self.ran: list[str] = []
+        self.marks: list[int] = []
         self.deaths = 0
         self._mortal = mortal
         self._address = "127.0.0.1:0"
@@ -62,6 +64,11 @@ class CountingServer:
         self._loaded = {key: loaded for key, loaded in self._loaded.items() if key[0] != model}
         self._loaded[model, version] = inputs
         self.order("swap", model=model, version=version, inputs=inputs)
+
+    def unload(self, model: str) -> None:
+        """Have the model no more, also after a restart."""
+        self._loaded = {key: loaded for key, loaded in self._loaded.items() if key[0] != model}
+        self.order("unload", model=model)
 
     @contextlib.contextmanager
     def spared(self) -> Iterator[None]:
@@ -120,5 +127,6 @@ class CountingServer:
             told = json.loads(line)
             if "ran" in told:
                 self.ran.append(told["ran"])
+                self.marks.append(told["mark"])
             else:
                 self._done.put(told["done"])
