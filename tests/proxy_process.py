@@ -22,16 +22,14 @@ EDGES: dict[str, tuple[str, ...]] = {"grpcio": ("--edge", "grpcio"), "native": (
 class ProxyProcess:
     """A running `tfs-proxy serve`. `target` is where clients call, `admin` where HTTP is.
 
-    `files`: how many descriptors it may have open (None: as many as we).
+    `before` is a command that starts it, such as `prlimit`.
     """
 
-    def __init__(self, *flags: str, env: dict[str, str] | None = None, files: int | None = None) -> None:
+    def __init__(self, *flags: str, env: dict[str, str] | None = None, before: tuple[str, ...] = ()) -> None:
         self.started = time.monotonic()
-        limited = ("prlimit", f"--nofile={files}:{files}") if files is not None else ()
         self.process = subprocess.Popen(
             [
-                *limited,
-                *(sys.executable, "-m", "proxy", "serve"),
+                *(*before, sys.executable, "-m", "proxy", "serve"),
                 *("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"),
                 *("--drain-seconds", "0", "--log-format", "json", *flags),
             ],

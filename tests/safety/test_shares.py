@@ -214,6 +214,8 @@ def _livez(proxy):
         return answer.status
 
 
+FEW_FILES = ("prlimit", "--nofile=64:64")
+
 SILENT = {
     "nothing": b"",
     "half a greeting": b"PRI * HTTP/2.0\r\n",
@@ -229,8 +231,7 @@ SILENT = {
 async def test_silent_connections_leave_descriptors_for_the_admin_port_and_the_server(
     start_proxy, edge, said
 ):
-    # A grpc.aio server needs some dozens for itself.
-    proxy = start_proxy("--idle-seconds", "1", "--stall-seconds", "1", files=64)
+    proxy = start_proxy("--idle-seconds", "1", "--stall-seconds", "1", before=FEW_FILES)
     writers = []
     host, _, port = proxy.target.rpartition(":")
     try:

@@ -16,7 +16,8 @@ from tests.safety.clients import (
     peak,
 )
 
-MOST_HELD = 400 << 20
+MOST_HELD = 300 << 20
+"""What one request may make the proxy hold beyond what it holds already."""
 SIZE = 20_000_000
 MULTI_INFERENCE = "/tensorflow.serving.PredictionService/MultiInference"
 CLASSIFY = "/tensorflow.serving.PredictionService/Classify"
@@ -102,6 +103,7 @@ HEAVY = {
 async def test_a_heavy_request_is_refused_while_others_are_served(proxy, server, kind):
     message = HEAVY[kind]()
     forget_peak(proxy)
+    held = peak(proxy)
     async with channel_to(proxy.target) as channel:
         await ask_predict(channel, GOOD)
         with server.spared():
@@ -111,7 +113,7 @@ async def test_a_heavy_request_is_refused_while_others_are_served(proxy, server,
     assert answer.reason
     assert bystander.was_served, bystander.answers
     assert bystander.longest < LONGEST_WAIT
-    assert peak(proxy) < MOST_HELD
+    assert peak(proxy) - held < MOST_HELD
 
 
 _TASK = length_delimited(
@@ -130,12 +132,13 @@ async def test_other_heavy_requests_keep_nobody_waiting(proxy, kind):
     method, made = OTHERS[kind]
     message = made()
     forget_peak(proxy)
+    held = peak(proxy)
     async with channel_to(proxy.target) as channel, bystanding(proxy) as bystander:
         answer = await ask(channel, method, message, timeout=60)
     assert answer.code is not grpc.StatusCode.OK
     assert bystander.was_served, bystander.answers
     assert bystander.longest < LONGEST_WAIT
-    assert peak(proxy) < MOST_HELD
+    assert peak(proxy) - held < MOST_HELD
 
 
 @pytest.mark.parametrize(
