@@ -37,6 +37,12 @@ ELSEWHERE = "127.0.0.2"
 """Another address of this machine, as another client would have one."""
 
 
+def only_native(edge: str, why: str) -> None:
+    """Skip for the grpcio edge what grpc's core decides by itself."""
+    if edge == "grpcio":
+        pytest.skip(f"grpc's core has no bound on {why}")
+
+
 @contextlib.asynccontextmanager
 async def hands(proxy, number, source="127.0.0.1"):
     """So many connections made by hand."""
@@ -112,7 +118,8 @@ async def test_deadlines_that_pass_all_at_once_cost_nobody_else_his_answer(proxy
     assert times_lost(proxy) == lost
 
 
-async def test_unfinished_health_checks_fill_no_memory(start_proxy):
+async def test_unfinished_health_checks_fill_no_memory(start_proxy, edge):
+    only_native(edge, "octets that are no message yet")
     proxy = start_proxy("--max-inflight-bytes", "16MiB")
     forget_peak(proxy)
     held = peak(proxy)
@@ -200,8 +207,7 @@ async def test_messages_that_are_never_finished_leave_room_for_others(
 
 
 async def test_a_message_that_came_to_a_halt_is_ended_and_told_why(start_proxy, edge):
-    if edge == "grpcio":
-        pytest.skip("grpc.aio tells nobody that a message has begun")
+    only_native(edge, "the time for a message")
     proxy = start_proxy(*STALL)
     async with by_hand(proxy) as peer:
         _begin(peer, BEGUN["nothing to judge yet"])
@@ -231,6 +237,7 @@ SILENT = {
 async def test_silent_connections_leave_descriptors_for_the_admin_port_and_the_server(
     start_proxy, edge, said
 ):
+    only_native(edge, "connections")
     proxy = start_proxy("--idle-seconds", "1", "--stall-seconds", "1", before=FEW_FILES)
     writers = []
     host, _, port = proxy.target.rpartition(":")
@@ -253,9 +260,11 @@ async def test_silent_connections_leave_descriptors_for_the_admin_port_and_the_s
     assert await asyncio.to_thread(_livez, proxy) == 200
 
 
-async def test_what_a_server_does_not_read_is_bounded_over_all_connections(start_proxy):
-    proxy = start_proxy()
+async def test_what_a_server_does_not_read_is_bounded_over_all_connections(start_proxy, edge):
+    only_native(edge, "octets that are no message yet")
+    proxy = start_proxy("--max-inflight-bytes", "128MiB")
     forget_peak(proxy)
+    held = peak(proxy)
     async with hands(proxy, 60) as peers:
         for peer in peers:
             for _ in range(8):
@@ -263,14 +272,15 @@ async def test_what_a_server_does_not_read_is_bounded_over_all_connections(start
         await _feed(peers, 2 << 20)
         async with channel_to(proxy.target) as channel:
             assert (await ask_predict(channel, GOOD)).code is grpc.StatusCode.OK
-    assert peak(proxy) < MOST_HELD
+    assert peak(proxy) - held < 256 << 20
 
 
 def _fields(number):
     return tuple((f"x-{each}", "1") for each in range(number))
 
 
-async def test_a_head_has_a_bounded_number_of_fields(proxy, server):
+async def test_a_head_has_a_bounded_number_of_fields(proxy, server, edge):
+    only_native(edge, "the fields of a head but their size")
     before = server.order("calls").get("Predict", 0)
     for number in (200, 1400):
         async with by_hand(proxy) as peer:

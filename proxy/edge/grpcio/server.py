@@ -18,6 +18,8 @@ from proxy.edge.local import Handlers
 from proxy.gate import Gate
 from proxy.observe.outcome import Observer
 
+_ANY_NUMBER: Final = 2**31 - 1
+
 
 class GrpcioEdge:
     """Binds on construction, so that a port that is taken shows before anything is ready.
@@ -78,16 +80,6 @@ class GrpcioEdge:
         await self._server.stop(grace)
 
 
-_STREAMS: Final = 1024
-"""Calls at a time on one connection, as on the native edge; grpc's core names no bound."""
-
-_PENDING: Final = 2**31 - 1
-"""Calls that have come and that Python has not taken yet. Beyond 1000 of them grpc's core cancels some by lot (its
-random early detection), whosever they are: a flood on one connection would end the calls of all others, without a
-status that tells why. Unset, what is pending is still bounded by `_STREAMS` of each connection.
-"""
-
-
 def _options(limits: Limits) -> tuple[tuple[str, int], ...]:
     # gRPC's core holds a message to this before it decompresses it, and to nothing afterwards: on this edge a megabyte of
     # gzip becomes a gigabyte before anyone can look (measured: 3.3 GiB, 12 s). What the native edge does cannot be
@@ -98,7 +90,8 @@ def _options(limits: Limits) -> tuple[tuple[str, int], ...]:
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", ceiling),
         ("grpc.max_send_message_length", UNLIMITED),
-        ("grpc.max_concurrent_streams", _STREAMS),
-        ("grpc.server.max_pending_requests", _PENDING),
-        ("grpc.server.max_pending_requests_hard_limit", _PENDING),
+        # Beyond 1000 calls that Python has not taken yet, grpc's core cancels some by lot (its random early
+        # detection), whosever they are: a flood on one connection would end the calls of all others.
+        ("grpc.server.max_pending_requests", _ANY_NUMBER),
+        ("grpc.server.max_pending_requests_hard_limit", _ANY_NUMBER),
     )
