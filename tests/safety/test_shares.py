@@ -272,7 +272,8 @@ async def test_what_a_server_does_not_read_is_bounded_over_all_connections(start
         await _feed(peers, 2 << 20)
         async with channel_to(proxy.target) as channel:
             assert (await ask_predict(channel, GOOD)).code is grpc.StatusCode.OK
-    assert peak(proxy) - held < 256 << 20
+    # The setting, and what sockets and the memory for reading may hold beside it.
+    assert peak(proxy) - held < 320 << 20
 
 
 def _fields(number):
