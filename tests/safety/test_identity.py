@@ -23,7 +23,7 @@ from tests.edge.native.conftest import RST
 from tests.safety.clients import by_hand, channel_to, head
 from tests.safety.counting import FAIL, MARK, PAD, WAIT
 
-CALLS = int(os.environ.get("TFS_PROXY_CALLS", "3000"))
+CALLS = int(os.environ.get("TFS_PROXY_CALLS", "1500"))
 NUMBERS = itertools.count(1)
 FAILED = str(grpc.StatusCode.FAILED_PRECONDITION.value[0])
 

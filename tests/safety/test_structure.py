@@ -18,7 +18,7 @@ from tests.safety.clients import (
 
 MOST_HELD = 300 << 20
 """What one request may make the proxy hold beyond what it holds already."""
-SIZE = 20_000_000
+SIZE = 12_000_000
 MULTI_INFERENCE = "/tensorflow.serving.PredictionService/MultiInference"
 CLASSIFY = "/tensorflow.serving.PredictionService/Classify"
 
@@ -49,7 +49,7 @@ RIGHT = _input(b"x", FLOAT, _shape(2, 3), length_delimited(4, bytes(24)))
 
 
 def _different_inputs():
-    return b"".join(length_delimited(INPUTS, length_delimited(KEY, b"%d" % n)) for n in range(1_000_000))
+    return b"".join(length_delimited(INPUTS, length_delimited(KEY, b"%d" % n)) for n in range(500_000))
 
 
 HEAVY = {
@@ -141,9 +141,7 @@ async def test_other_heavy_requests_keep_nobody_waiting(proxy, kind):
     assert peak(proxy) - held < MOST_HELD
 
 
-@pytest.mark.parametrize(
-    "kind", ["empty entries", "different inputs", "an input twice, strings first", "strings"]
-)
+@pytest.mark.parametrize("kind", ["empty entries", "an input twice, strings first", "strings"])
 async def test_what_takes_long_to_read_is_judged_by_one_who_has_little_time(proxy, server, kind):
     """S3: patience for metadata does not run while a request is read."""
     message = HEAVY[kind]()
