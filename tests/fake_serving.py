@@ -125,6 +125,9 @@ class FakeServing(grpc.GenericRpcHandler):
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", -1),
                 ("grpc.max_send_message_length", -1),
+                # Beyond 1000 calls that Python has not taken yet, grpc's core cancels some, whosever they are.
+                ("grpc.server.max_pending_requests", 1_000_000),
+                ("grpc.server.max_pending_requests_hard_limit", 1_000_000),
             ]
         )
         self._server.add_generic_rpc_handlers((self,))

@@ -9,6 +9,7 @@ are counted once the core has read them.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import grpc
 
@@ -22,6 +23,8 @@ from proxy.edge.listening import bind, path_of
 from proxy.edge.local import Handlers
 from proxy.gate import Gate
 from proxy.observe.outcome import Observer
+
+_ANY_NUMBER: Final = 2**31 - 1
 
 
 class GrpcioEdge:
@@ -111,4 +114,8 @@ def _options(limits: Limits) -> tuple[tuple[str, int], ...]:
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         ("grpc.max_receive_message_length", ceiling),
         ("grpc.max_send_message_length", UNLIMITED),
+        # Beyond 1000 calls that Python has not taken yet, grpc's core cancels some by lot (its random early
+        # detection), whosever they are: a flood on one connection would end the calls of all others.
+        ("grpc.server.max_pending_requests", _ANY_NUMBER),
+        ("grpc.server.max_pending_requests_hard_limit", _ANY_NUMBER),
     )
