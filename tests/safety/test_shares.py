@@ -163,7 +163,9 @@ def _begin(peer: Peer, message: bytes, path: str = PREDICT) -> None:
     peer.flush()
 
 
-async def test_many_who_watch_health_keep_nobody_from_asking_for_it(proxy):
+async def test_many_who_watch_health_keep_nobody_from_asking_for_it(proxy, edge):
+    # grpc.aio takes half a millisecond for each of the 8000 calls, also for those that it turns away.
+    longest = LONGEST_WAIT if edge == "native" else 8.0
     forget_peak(proxy)
     async with hands(proxy, 8) as peers, channel_to(proxy.target) as channel:
         assert (await ask(channel, CHECK, b"")).code is grpc.StatusCode.OK
@@ -172,9 +174,9 @@ async def test_many_who_watch_health_keep_nobody_from_asking_for_it(proxy):
                 with contextlib.suppress(h2.exceptions.ProtocolError):
                     peer.request(head(WATCH))
         for _ in range(10):
-            async with asyncio.timeout(LONGEST_WAIT):
+            async with asyncio.timeout(longest):
                 assert (await ask(channel, CHECK, b"")).code is grpc.StatusCode.OK
-            async with asyncio.timeout(LONGEST_WAIT):
+            async with asyncio.timeout(longest):
                 assert (await ask_predict(channel, GOOD)).code is grpc.StatusCode.OK
     assert peak(proxy) < MOST_HELD
 
@@ -262,7 +264,7 @@ async def test_silent_connections_leave_descriptors_for_the_admin_port_and_the_s
 
 async def test_what_a_server_does_not_read_is_bounded_over_all_connections(start_proxy, edge):
     only_native(edge, "octets that are no message yet")
-    proxy = start_proxy("--max-inflight-bytes", "128MiB")
+    proxy = start_proxy("--max-inflight-bytes", "32MiB")
     forget_peak(proxy)
     held = peak(proxy)
     async with hands(proxy, 60) as peers:
@@ -273,7 +275,7 @@ async def test_what_a_server_does_not_read_is_bounded_over_all_connections(start
         async with channel_to(proxy.target) as channel:
             assert (await ask_predict(channel, GOOD)).code is grpc.StatusCode.OK
     # The setting, and what sockets and the memory for reading may hold beside it.
-    assert peak(proxy) - held < 320 << 20
+    assert peak(proxy) - held < 200 << 20
 
 
 def _fields(number):

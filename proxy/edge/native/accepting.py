@@ -55,6 +55,9 @@ class Door:
 
     def _accept(self) -> None:
         for _ in range(_AT_ONCE):
+            if self._clients.crowded:
+                # What made room has its descriptors still; the next turn of the loop closes them.
+                return
             try:
                 sock, address = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -90,6 +93,9 @@ class Door:
             if shell.transport is None:
                 sock.close()
                 shell.never_opened()
+            else:
+                # Cancelled between `connection_made` and the end of the opening: uvloop closes and tells nobody.
+                shell.connection_lost(None)
 
     def _pause(self) -> None:
         self._loop.remove_reader(self._socket)

@@ -30,6 +30,8 @@ from proxy.edge.native.shell import Shell
 PREFACE_SECONDS: Final = 10.0
 """From the connection to the client's first SETTINGS."""
 
+_CLOSING: Final = 4
+"""Connections beyond the bound whose descriptors may still be open because they have only just made room."""
 _OF_A_PEER: Final = 0.75
 """The part of all connections that one address may have."""
 _RESTED: Final = 1.0
@@ -71,6 +73,11 @@ class Clients:
         self.shells.add(shell)
         self._empty.clear()
         return shell
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more connections have a descriptor than may stay, which is so while some make room."""
+        return len(self.shells) > self.max_connections + _CLOSING
 
     def make_room(self) -> bool:
         """Close a connection that has no calls; whether there was one."""
@@ -254,8 +261,8 @@ class DownstreamShell(Shell):
         if self._greeted:
             self.connection.stop_accepting()
             self.close("made room for another connection")
+        self.closing = True
         self.abort()
-        self._clients.left(self)
 
     def note_calls(self, now: float, idle: float, patience: float) -> None:
         """See whether there are calls; without any for `idle` seconds the client is asked to go."""

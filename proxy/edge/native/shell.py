@@ -84,6 +84,8 @@ class Shell(asyncio.BufferedProtocol):
         self.exchange.flush()
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self.transport is None:
+            return
         self.transport = None
         because = self.lost_because or "Connection closed" + (f": {error}" if error else "")
         self.connection.lost(because)

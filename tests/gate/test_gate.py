@@ -276,10 +276,10 @@ async def test_reading_takes_nothing_from_the_patience(gate, monkeypatch):
         return later()
 
     def read():
-        monkeypatch.setattr("proxy.gate.METADATA_PATIENCE", 5.0)
+        monkeypatch.setattr("proxy.gate.gate.METADATA_PATIENCE", 5.0)
         return parse_predict(GOOD)
 
-    monkeypatch.setattr("proxy.gate.METADATA_PATIENCE", 0.0)
+    monkeypatch.setattr("proxy.gate.gate.METADATA_PATIENCE", 0.0)
     assert isinstance(await slowly(read), Admit)
 
 

@@ -6,13 +6,9 @@ known signature, or has none, and cannot be confirmed is refused for the moment 
 good is never based on stale metadata: it is confirmed once first.
 """
 
-import asyncio
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from collections.abc import Callable, Hashable
 from math import inf
 from time import monotonic, perf_counter
-from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from proxy.core.availability import Absence, Unanswered, judge_absence
@@ -20,131 +16,28 @@ from proxy.core.bounds import MAX_FIELDS, too_complex
 from proxy.core.freshness import DEFAULT_LIMITS
 from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.reasons import Reason, Severity
-from proxy.core.types import CLASSIFY_METHOD, REGRESS_METHOD, ModelKey, RequestView, Servable
+from proxy.core.types import ModelKey, RequestView, Servable
 from proxy.core.unconfirmed import unavailable, unconfirmed
 from proxy.core.validate import batch_size, judge, judge_method, judge_spec, with_values
 from proxy.core.values import judge_values
 from proxy.core.verdict import Verdict, Violation
+from proxy.gate.decision import Admit, Decision, Refuse, Unjudged
+from proxy.gate.reading import PARSERS, PREDICT, Parts, ReadingTurns, beside, read_at_once
 from proxy.upstream.signatures import Answer, Lookup
 from proxy.wire.fields import MalformedRequestError, TooComplexError, UnusualError
 from proxy.wire.pieces import Pieces
-from proxy.wire.request import (
-    AT_ONCE,
-    parse_classify,
-    parse_multi_inference,
-    parse_predict,
-    parse_predict_at_once,
-    parse_regress,
-)
+from proxy.wire.request import parse_predict_at_once
 from proxy.wire.skeleton import Key as SkeletonKey
 from proxy.wire.skeleton import Skeleton, key_of, skeleton_of
-from proxy.wire.status import Status, status_of
+from proxy.wire.status import status_of
 from proxy.wire.values import require_numpy, value_facts
-
-PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
 
 METADATA_PATIENCE: Final = DEFAULT_LIMITS.patience
 """Seconds that a request waits at most for metadata, from when it first has to."""
 
-_Parts = Sequence[tuple[RequestView, str | None]]
-
 _EXHAUSTED: Final = (MemoryError, RecursionError)
 """What a request can exhaust is no fault of ours that would let it through."""
 
-
-def _parse_predict(message: bytes) -> _Parts:
-    return ((parse_predict(message), None),)
-
-
-def _parse_classify(message: bytes) -> _Parts:
-    return ((parse_classify(message), CLASSIFY_METHOD),)
-
-
-def _parse_regress(message: bytes) -> _Parts:
-    return ((parse_regress(message), REGRESS_METHOD),)
-
-
-_PARSERS: Final[MappingProxyType[str, Callable[[bytes], _Parts]]] = MappingProxyType(
-    {
-        PREDICT: _parse_predict,
-        "/tensorflow.serving.PredictionService/Classify": _parse_classify,
-        "/tensorflow.serving.PredictionService/Regress": _parse_regress,
-        "/tensorflow.serving.PredictionService/MultiInference": parse_multi_inference,
-    }
-)
-
-
-def _read_at_once(method: str, message: bytes) -> _Parts:
-    """Read what takes no longer than a glance; raises UnusualError for the rest."""
-    if method == PREDICT:
-        return ((parse_predict_at_once(message), None),)
-    if len(message) > AT_ONCE:
-        raise UnusualError
-    return _PARSERS[method](message)
-
-
-JUDGED_METHODS: Final = frozenset(_PARSERS)
-"""Full paths of the methods that the gate judges; every other one is only relayed."""
-
-
-class Unjudged(Enum):
-    """Why a request goes on without having been judged; nothing that a client sends is among the reasons."""
-
-    BY_POLICY = auto()
-    """The operator wants it so: mode `off`, or the severity of what would have been said."""
-    KEPT_UNKNOWN = auto()
-    """The server answers, has no metadata to give for this key, and never gave any."""
-    FAULT = auto()
-    """A fault of our own: it must not break traffic."""
-
-
-@dataclass(slots=True)
-class Admit:
-    """Forward the request.
-
-    `verdict` carries warnings and what it was judged against (None: not judged, see `unjudged`). `would_refuse`
-    is what `observe` mode let through.
-    """
-
-    view: RequestView | None = None
-    verdict: Verdict | None = None
-    would_refuse: tuple[Violation, ...] = ()
-    batch_size: int | None = None
-    unjudged: Unjudged | None = None
-    sample: bytes | None = field(default=None, repr=False)
-    """The message itself, where the request was chosen to be recorded (see capture/)."""
-    watched: bytes | None = field(default=None, repr=False)
-    """The same, where the answer to it was chosen to be looked at."""
-    value_seconds: float | None = None
-    """What the look at its values took (None: there was none)."""
-
-    @property
-    def failed(self) -> bool:
-        """It should have been judged and could not be."""
-        return self.unjudged is not None and self.unjudged is not Unjudged.BY_POLICY
-
-
-@dataclass(slots=True)
-class Refuse:
-    """Answer with `status` instead of forwarding. `view` is None when the request could not be read.
-
-    `unasked` says why the server did not tell what there is to judge by, where it did not. What stands in the way
-    to it, or a deadline, is then the truer cause, which the edge knows.
-    """
-
-    view: RequestView | None
-    verdict: Verdict
-    status: Status
-    value_seconds: float | None = None
-    unasked: Unanswered | None = None
-
-    @property
-    def never_known(self) -> bool:
-        """Whether nothing was ever known that the request could contradict."""
-        return self.verdict.violations[0].reason is Reason.SIGNATURE_UNAVAILABLE
-
-
-Decision = Admit | Refuse
 
 _MAX_KNOWN: Final = 512
 
@@ -200,8 +93,7 @@ class Gate:
         self._once: set[SkeletonKey] = set()
         self._known: dict[SkeletonKey, _Known | None] = {}
         self._seen = 0
-        # What takes long to read is read in a thread, one message at a time: they would only share one interpreter.
-        self._reading = asyncio.Semaphore()
+        self._reading = ReadingTurns()
         if any(each.looks_at_values for each in (policies.default, *policies.models.values())):
             require_numpy()
 
@@ -293,7 +185,7 @@ class Gate:
         """
         asker = _Asker(timeout, client)
         return await self._judge_read(
-            lambda: _read_at_once(method, message), lambda: _PARSERS[method](message), message, asker
+            lambda: read_at_once(method, message), lambda: PARSERS[method](message), message, asker
         )
 
     async def judge_view(
@@ -301,15 +193,15 @@ class Gate:
     ) -> Decision:
         """Decide like `judge` on a PredictRequest whose payloads were not kept: values are not looked at."""
 
-        def parts() -> _Parts:
+        def parts() -> Parts:
             return ((read(), None),)
 
         return await self._judge_read(parts, parts, None, _Asker(timeout, client))
 
     async def _judge_read(
         self,
-        at_once: Callable[[], _Parts],
-        read: Callable[[], _Parts],
+        at_once: Callable[[], Parts],
+        read: Callable[[], Parts],
         message: bytes | None,
         asker: _Asker,
     ) -> Decision:
@@ -317,8 +209,8 @@ class Gate:
             try:
                 parts = at_once()
             except UnusualError:
-                async with self._reading:
-                    parts = await _beside(read)
+                async with self._reading.turn(asker.client):
+                    parts = await beside(read)
         except MalformedRequestError as error:
             return self._unreadable(_malformed(str(error)), self._policies.default)
         except TooComplexError as error:
@@ -399,14 +291,6 @@ class Gate:
         if policy.mode is Mode.OFF:
             return Admit(unjudged=Unjudged.BY_POLICY)
         return _decided(None, _weighed(verdict, policy), policy)
-
-
-async def _beside(read: Callable[[], _Parts]) -> _Parts:
-    """Read in a thread, or, where the system gives none, while everybody waits."""
-    try:
-        return await asyncio.to_thread(read)
-    except RuntimeError:
-        return read()
 
 
 def _malformed(text: str) -> Verdict:

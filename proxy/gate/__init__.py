@@ -1,0 +1,17 @@
+"""The gate: the one decision point between an edge and the server; see `gate.gate`."""
+
+from proxy.gate.decision import Admit, Decision, Refuse, Unjudged
+from proxy.gate.gate import METADATA_PATIENCE, Gate, Signatures
+from proxy.gate.reading import JUDGED_METHODS, PREDICT
+
+__all__ = [
+    "JUDGED_METHODS",
+    "METADATA_PATIENCE",
+    "PREDICT",
+    "Admit",
+    "Decision",
+    "Gate",
+    "Refuse",
+    "Signatures",
+    "Unjudged",
+]
