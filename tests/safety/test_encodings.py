@@ -173,8 +173,11 @@ async def test_a_bomb_goes_off_nowhere(proxy, server, edge, bombs, kind):
     async with bystanding(proxy) as bystander:
         code = await spoken(proxy, framed(bombs[kind], 1), *_encoding(kind.partition(" ")[0]))
     assert code != OK
-    assert bystander.was_served, bystander.answers
-    assert server.order("calls")["Predict"] == before + bystander.answers.total() + 1
+    served = bystander.answers["OK", ""]
+    # There the gigabyte may fill `--max-inflight-bytes` for a moment: worth a retry.
+    others = {("RESOURCE_EXHAUSTED", "OVERLOADED")} if edge == "grpcio" else set()
+    assert bystander.answers.keys() <= {("OK", ""), *others}, bystander.answers
+    assert server.order("calls")["Predict"] == before + served + 1
     if edge == "native":
         assert bystander.longest < LONGEST_WAIT
         assert peak(proxy) - held < MOST_HELD
