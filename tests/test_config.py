@@ -185,7 +185,7 @@ def test_an_empty_file_says_nothing(write):
         ("listen: 8600", "listen: 8600 is not HOST:PORT"),
         ("- upstream", "must be a mapping of settings"),
         ("a: b: c", "is not YAML"),
-        ("max_batch: true", "max_batch: True is not a number"),
+        ("max_batch: true", "max_batch: True is not a whole number"),
     ],
 )
 def test_a_mistake_in_the_file_is_named_with_the_file(write, text, sentence):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config import DECLARED, about
+from proxy.core import bounds
 from proxy.core.reasons import Reason
 
 ROOT = Path(__file__).parent.parent
@@ -54,6 +55,17 @@ def test_every_file_linked_exists(page):
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
     assert links
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_bounds_of_a_request_are_stated_as_figures():
+    rows = (ROOT / "SECURITY.md").read_text(encoding="utf-8").splitlines()
+    (row,) = [row for row in rows if row.startswith("| parts of a request |")]
+    numbers = bounds.MAX_INPUTS, bounds.MAX_STRINGS, bounds.MAX_FIELDS, bounds.MAX_DIMS
+    assert [number for number in numbers if f"{number:,}".replace(",", " ") not in row] == []
+    kib, mib = bounds.MAX_SPEC >> 10, bounds.MAX_NAMES >> 20
+    assert [
+        text for text in (f"{bounds.MAX_TASKS} tasks", f"{kib} KiB", f"{mib} MiB") if text not in row
+    ] == []
 
 
 def test_every_command_named_exists():

@@ -20,10 +20,11 @@ Examples:
   tfs-proxy serve --upstream tfs:8500 --mode observe
                                                    refuse nothing yet, count what would be refused
   tfs-proxy serve --model detector --severity BATCH_EMPTY=refuse
-  tfs-proxy serve --config proxy.yaml              keys are the names of the flags
+  tfs-proxy serve --config proxy.yaml              keys are those of `tfs-proxy config`
 
-Every flag is also an environment variable: --default-deadline is TFS_PROXY_DEFAULT_DEADLINE. A flag wins
-over the environment, that over the file, that over the default; `tfs-proxy config` shows the result.
+Every flag is also an environment variable: --default-deadline is TFS_PROXY_DEFAULT_DEADLINE; one that can be
+repeated takes several values with spaces between them. A flag wins over the environment, that over the file,
+that over the default; `tfs-proxy config` shows the result.
 
 \b
 Signals: SIGTERM and SIGINT drain and stop with exit code 0; a second one cuts calls short (exit code 1).

@@ -116,6 +116,8 @@ def _option(setting: "Field[Any]") -> Callable[[Callable[..., None]], Callable[.
         metavar=declared.metavar,
         default=default,
         multiple=declared.multiple,
+        # Beside the variable that click makes of the setting's own name.
+        envvar=f"{ENVIRONMENT_PREFIX}_{declared.flag.replace('-', '_').upper()}",
         help=text,
     )
 

@@ -152,7 +152,10 @@ def optional_seconds(value: Any) -> float | None:
 
 def count(value: Any) -> int:
     """A whole number, 0 or more."""
-    whole = _at_least(value, 0, "things")
+    try:
+        whole = _at_least(value, 0, "things")
+    except SettingsError:
+        raise SettingsError(f"{shown(value)} is not a whole number, 0 or more") from None
     if whole != int(whole):
         raise SettingsError(f"{shown(value)} is not a whole number")
     return int(whole)
@@ -160,7 +163,12 @@ def count(value: Any) -> int:
 
 def limit(value: Any) -> int:
     """A count of which 0 and -1 mean no limit."""
-    return -1 if str(value) in {"0", "-1"} else count(value)
+    if str(value) in {"0", "-1"}:
+        return -1
+    try:
+        return count(value)
+    except SettingsError as error:
+        raise SettingsError(f"{error}; -1 for no limit") from None
 
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMG])(i?)B?|B)?", re.IGNORECASE)
@@ -231,6 +239,10 @@ def mode(value: Any) -> Mode:
     return Mode(one_of(*Mode)(value))
 
 
+_NOT_JUDGED = {"admission", "upstream"}
+"""Families of reasons that say what the proxy has no room or leave for, and what the server answered."""
+
+
 def severity(value: Any) -> tuple[Reason, Severity]:
     """`REASON=level`, or the pair of both."""
     name, _, level = value if isinstance(value, tuple) else str(value).partition("=")
@@ -242,6 +254,8 @@ def severity(value: Any) -> tuple[Reason, Severity]:
             f"{shown(name)} is not a reason"
             + (f"; did you mean {near}?" if near else "; `tfs-proxy serve --help` shows the form")
         ) from None
+    if reason.about.family in _NOT_JUDGED:
+        raise SettingsError(f"{reason} is no finding about a request: no severity changes it")
     try:
         return reason, Severity(one_of(*Severity)(level))
     except SettingsError as error:

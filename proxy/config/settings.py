@@ -218,7 +218,9 @@ class Settings:
         "Bytes of requests and answers that wait at a time, beyond which calls are turned away.",
         shown="1GiB",
     )
-    max_concurrent_calls: int = _setting(-1, LIMITS, reading.limit, "N", "Calls at a time; -1: any number.")
+    max_concurrent_calls: int = _setting(
+        -1, LIMITS, reading.limit, "N", "Calls at a time; -1: one for each 4 KiB of --max-inflight-bytes."
+    )
     max_fill_bytes: int = _setting(
         256 << 20,
         LIMITS,

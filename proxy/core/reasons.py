@@ -401,8 +401,8 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
         Reason.OVERLOADED: About(
             "admission",
             Code.RESOURCE_EXHAUSTED,
-            "The proxy holds as many request bytes as it is allowed to.",
-            "Retry with backoff, add replicas, or raise --max-inflight-bytes.",
+            "The proxy, or this client's share of it, is full: of bytes in flight or of calls.",
+            "Retry with backoff, add replicas, or raise --max-inflight-bytes; the shares stand in SECURITY.md.",
             ("F80",),
         ),
         Reason.MESSAGE_TOO_LARGE: About(

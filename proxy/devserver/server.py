@@ -122,6 +122,17 @@ def _spec(request: Any) -> model_pb2.ModelSpec:
     return request.model_spec
 
 
+_LONGEST_TEXT = 1024
+"""Octets of an error's text that TF Serving sends (model_servers/grpc_status_util.cc)."""
+
+
+def _shortened(text: str) -> str:
+    octets = text.encode()
+    if len(octets) <= _LONGEST_TEXT:
+        return text
+    return octets[:_LONGEST_TEXT].decode(errors="ignore") + "...TRUNCATED"
+
+
 class _Handler(grpc.GenericRpcHandler):
     """Raw bytes of any method to the services, and their errors to statuses."""
 
@@ -143,7 +154,7 @@ class _Handler(grpc.GenericRpcHandler):
             except DecodeError:
                 context.abort(grpc.StatusCode.INTERNAL, "")
             except TensorFlowError as error:
-                context.abort(_CODES[error.code], error.message)
+                context.abort(_CODES[error.code], _shortened(error.message))
             finally:
                 if self._slots:
                     self._slots.release()

@@ -80,7 +80,7 @@ class Reach:
     """One probe of the way to `target`, as far as it got; `tls` and `obeys_proxy` say how the channel goes.
 
     `host` is empty for a Unix socket. `name_error` says why the name has no address. `was_up`: there was a
-    connection before.
+    connection before; that alone is known before the first probe.
     """
 
     target: str

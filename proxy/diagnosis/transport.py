@@ -79,15 +79,16 @@ def told(attempts: tuple[Attempt, ...]) -> str:
 def _not_open(reach: Reach) -> Diagnosis | None:
     results = {attempt.result for attempt in reach.attempts}
     where = told(reach.attempts)
-    if not results:
-        return None
-    if results == {Connect.REFUSED} and reach.was_up:
+    if reach.was_up and results <= {Connect.REFUSED}:
+        seen = f" ({where})" if where else ""
         return _found(
             Reason.UPSTREAM_UNREACHABLE,
-            f"the server was there and is gone ({where}): it stopped, crashed or restarts",
+            f"the server was there and is gone{seen}: it stopped, crashed or restarts",
             "F50 F62 F74 F104",
             "Look at the server's log and at which requests were in flight (/api/suspects); it is tried again all the time.",
         )
+    if not results:
+        return None
     if results == {Connect.REFUSED}:
         return _found(
             Reason.UPSTREAM_UNREACHABLE,

@@ -96,6 +96,20 @@ def too_large(size: int, limit: int) -> Verdict:
     )
 
 
+def never_fits(size: int, limit: int) -> Verdict:
+    """The refusal of one message of `size` bytes that would be too much even if nothing else were in flight."""
+    return _verdict(
+        Violation(
+            Reason.MESSAGE_TOO_LARGE,
+            "",
+            "message",
+            f"at most {limit} bytes, all that may be in flight",
+            f"{size}",
+            "split the batch, or raise --max-inflight-bytes of the proxy",
+        )
+    )
+
+
 def too_much_inside(limit: int, compressed: int) -> Verdict:
     """The refusal of a message that holds more than `limit` bytes of plain text in `compressed` ones."""
     return _verdict(
@@ -396,6 +410,8 @@ class Load:
             return too_large(size, self._most_message)
         self.hit(BYTES)
         limit = self._most_bytes
+        if size > limit:
+            return never_fits(size, limit)
         if self._bytes + size > limit:
             return too_many_bytes(size, self._bytes, limit)
         return too_large_a_share(size, account.held, self._bytes, limit)

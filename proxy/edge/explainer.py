@@ -67,8 +67,8 @@ class Explainer:
     ) -> Annotated | None:
         """What to answer instead, and the sentence for trailing metadata; `request` is what the gate read.
 
-        None: nothing is known beyond what the answer says, or, with `of_the_way`, nothing of the way to the server. The outcome is told too; its method, model, version,
-        signature and request_bytes are read.
+        None: nothing is known beyond what the answer says, or, with `of_the_way`, nothing of the way to the server.
+        The outcome is told too; its method, model, version, signature and request_bytes are read.
         """
         try:
             diagnosis = self._diagnose(outcome, answer, request, spent)

@@ -195,13 +195,17 @@ METRICS: dict[str, Declared] = {
         Declared(
             _PREFIX + "connections", "gauge", "Connections of clients, those in their TLS handshake too."
         ),
-        Declared(_PREFIX + "connections_limit", "gauge", "How many there may be at a time."),
+        Declared(
+            _PREFIX + "connections_limit", "gauge", "How many there may be at a time; below 0: any number."
+        ),
         Declared(
             _PREFIX + "inflight_bytes",
             "gauge",
             "Bytes of requests and responses that wait: for judgement, for the server, for a client that does not read.",
         ),
-        Declared(_PREFIX + "inflight_bytes_limit", "gauge", "How many there may be at a time."),
+        Declared(
+            _PREFIX + "inflight_bytes_limit", "gauge", "How many there may be at a time; below 0: any number."
+        ),
         Declared(
             _PREFIX + "bound_hits_total",
             "counter",

@@ -51,6 +51,7 @@ Format = Literal["auto", "json", "console"]
 _NAME_LENGTH = 200
 _DIFFERENCES = 20
 _BOUND_SECONDS = 60.0
+_BOUNDS_RUNBOOK = "docs/alerts.md#tfsproxyboundhits"
 
 
 def configure(log_format: Format = "auto", level: str = "info", stream: TextIO | None = None) -> None:
@@ -252,7 +253,7 @@ class CallLog:
             self._bounds_told[bound] = (then, times + 1)
             return
         self._bounds_told[bound] = (now, 0)
-        self._log.warning(BOUND_HIT, bound=bound, **_suppressed(times))
+        self._log.warning(BOUND_HIT, bound=bound, runbook=_BOUNDS_RUNBOOK, **_suppressed(times))
 
     def output_found(self, model: str, version: int | None, signature: str, finding: OutputFinding) -> None:
         """What is wrong with an answer that was looked at; the client has it already."""

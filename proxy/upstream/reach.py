@@ -17,8 +17,8 @@ Probe = Callable[[], Awaitable[Reach]]
 class ReachWatch:
     """Probes the way to the server `patience` seconds after the connection is lost, and then every `interval`.
 
-    `changed` is to be told what the way to the server says of itself (see `control.Way`). `found` is called with each finding that differs
-    from the one before.
+    `changed` is to be told what the way to the server says of itself (see `control.Way`). `found` is called with
+    each finding that differs from the one before.
     """
 
     def __init__(
@@ -57,6 +57,9 @@ class ReachWatch:
             self.latest = None
             self._end()
         elif self._task is None:
+            if self._was_up:
+                # All that is known until the first probe.
+                self.latest = Reach("", was_up=True)
             self._look()
 
     async def stop(self) -> None:

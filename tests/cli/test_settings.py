@@ -57,6 +57,21 @@ def test_repeated_settings_come_from_every_source(file):
     )
 
 
+def test_a_variable_is_named_as_the_flag_or_as_the_setting():
+    for name in ("TFS_PROXY_SEVERITY", "TFS_PROXY_SEVERITIES"):
+        assert effective(env={name: "BATCH_EMPTY=warn"})["severities"] == (
+            ["BATCH_EMPTY=warn"],
+            "environment",
+        )
+
+
+@pytest.mark.parametrize("reason", ["OVERLOADED", "REQUEST_STALLED", "UPSTREAM_RESET"])
+def test_what_no_severity_changes_takes_none(reason):
+    result = run("config", "--severity", f"{reason}=warn")
+    assert result.exit_code == 2
+    assert f"{reason} is no finding about a request" in result.output
+
+
 def test_switches_can_be_turned_either_way_from_every_source(file):
     assert effective("--config", file)["reflection"] == (False, "file")
     assert effective("--config", file, "--reflection")["reflection"] == (True, "flag")

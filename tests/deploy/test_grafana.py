@@ -3,6 +3,8 @@ from pathlib import Path
 
 import yaml
 
+from proxy.observe.catalogue import METRICS
+
 ROOT = Path(__file__).parents[2]
 GRAFANA = ROOT / "deploy" / "grafana"
 DASHBOARD = json.loads((GRAFANA / "dashboards" / "tfs-proxy.json").read_text())
@@ -15,7 +17,16 @@ def test_the_rows_follow_a_request_from_traffic_to_upstream():
         "Models and signatures",
         "Overhead and sizes",
         "Upstream and process",
+        "Bounds",
     ]
+
+
+def test_every_bound_that_has_a_gauge_is_shown_beside_its_limit():
+    shown = " ".join(target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", []))
+    limits = [name for name in METRICS if name.endswith("_limit")]
+    assert limits
+    for limit in limits:
+        assert f"{limit.removesuffix('_limit')} / ({limit} > 0)" in shown
 
 
 def test_data_source_model_and_signature_can_be_chosen():

@@ -12,6 +12,7 @@ import yaml
 from proxy.core.drift import DriftKind
 from proxy.core.outputs import OutputKind
 from proxy.core.reasons import Reason
+from proxy.edge.admission import BOUNDS
 from proxy.observe.catalogue import CODES, METRICS
 from proxy.observe.metrics import STATES
 
@@ -30,6 +31,7 @@ VALUES = {
     "state": set(STATES),
     "kind": {kind.value for kind in (*DriftKind, *OutputKind)},
     "reason": {reason.value for reason in Reason},
+    "bound": set(BOUNDS),
     "result": {"ok", "absent", "unavailable", "error"},
 }
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from proxy.edge.admission import BOUNDS
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "prometheus"
 RULES = [
@@ -67,6 +69,11 @@ def test_an_alert_says_what_it_is_and_where_its_runbook_stands(rule):
 def test_the_runbook_has_no_heading_without_an_alert():
     headings = re.findall(r"^## (\w+)$", (ROOT / "docs" / "alerts.md").read_text(), re.MULTILINE)
     assert headings == [rule["alert"] for rule in RULES]
+
+
+def test_the_runbook_says_what_to_do_about_every_bound():
+    section = (ROOT / "docs" / "alerts.md").read_text().partition("## TfsProxyBoundHits")[2]
+    assert [bound for bound in BOUNDS if f"`{bound}`" not in section] == []
 
 
 def test_a_runbook_says_what_it_means_where_to_look_and_what_to_do():

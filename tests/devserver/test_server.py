@@ -200,3 +200,9 @@ def test_a_compressed_request_is_read(client):
     request.inputs["x"].CopyFrom(tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[1.0]))
     body = call(request.SerializeToString(), compression=grpc.Compression.Gzip)
     assert predict_pb2.PredictResponse.FromString(body).outputs["y"].float_val == [2.0]
+
+
+def test_a_long_error_is_cut_as_the_genuine_server_cuts_it(client):
+    answer = metadata(client, spec("n" * 2000))
+    assert answer.code == "NOT_FOUND"
+    assert answer.details == "Servable not found for request: Latest(" + "n" * 985 + "...TRUNCATED"

@@ -31,6 +31,7 @@ def test_nothing_in_the_way_is_no_diagnosis():
 CASES = [
     (replace(NAMED, addresses=(), name_error="unknown"), Reason.UPSTREAM_NAME_UNRESOLVED, "F63", "'tfs' has no address: unknown"),
     (closed(Connect.REFUSED), Reason.UPSTREAM_UNREACHABLE, "F49", "nothing listens there (10.0.0.1:8500 refused)"),
+    (Reach("", was_up=True), Reason.UPSTREAM_UNREACHABLE, "F74", "was there and is gone: it stopped"),
     (closed(Connect.REFUSED, was_up=True), Reason.UPSTREAM_UNREACHABLE, "F74", "was there and is gone"),
     (closed(Connect.TIMED_OUT), Reason.UPSTREAM_UNREACHABLE, "F62", "packets are dropped"),
     (closed(Connect.UNREACHABLE), Reason.UPSTREAM_UNREACHABLE, "F64", "no way to the server"),

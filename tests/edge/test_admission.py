@@ -14,6 +14,7 @@ from proxy.edge.admission import (
     expired,
     forbidden,
     local_too_large,
+    never_fits,
     stalled,
     time_allowed,
     too_large,
@@ -53,6 +54,14 @@ def test_what_is_given_back_can_be_taken_again():
     bound.give_back(client, 6)
     assert bound.take(client, 10) is None
     assert bound.bytes == client.held == client.peer.held == 10
+
+
+def test_a_message_that_can_never_fit_is_not_told_to_come_again():
+    bound = load(max_inflight_bytes=10)
+    (refusal,) = [bound.take(bound.joined("a"), 11)]
+    assert refusal is not None
+    assert refusal.violations[0].reason is Reason.MESSAGE_TOO_LARGE
+    assert refusal.retry_seconds is None
 
 
 def test_a_message_that_fits_is_taken_in_piece_by_piece_when_nothing_else_is_held():
@@ -189,6 +198,7 @@ def test_the_client_s_deadline_comes_before_the_default(remaining, default, allo
         (forbidden("/a.B/C"), Code.PERMISSION_DENIED, "--allow-admin-methods"),
         (expired(), Code.DEADLINE_EXCEEDED, "more time"),
         (too_large(2, 1), Code.RESOURCE_EXHAUSTED, "--max-message-bytes"),
+        (never_fits(2, 1), Code.RESOURCE_EXHAUSTED, "--max-inflight-bytes"),
         (too_many_bytes(2, 0, 1), Code.RESOURCE_EXHAUSTED, "--max-inflight-bytes"),
         (too_large_a_share(2, 1, 1, 4), Code.RESOURCE_EXHAUSTED, "--max-inflight-bytes"),
         (turned_away(10.0), Code.RESOURCE_EXHAUSTED, "--max-inflight-bytes"),

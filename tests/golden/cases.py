@@ -353,7 +353,8 @@ def cases() -> dict[Reason, dict[str, Case]]:
             "too many calls": TurnedAway(admission.too_many_calls(MOST_CALLS)),
         },
         Reason.MESSAGE_TOO_LARGE: {
-            "more than the limit": TurnedAway(admission.too_large(6_000_080, MOST_BYTES))
+            "more than the limit": TurnedAway(admission.too_large(6_000_080, MOST_BYTES)),
+            "more than may be in flight": TurnedAway(admission.never_fits(6_000_080, MOST_BYTES)),
         },
         Reason.REQUEST_STALLED: {"a trickle": TurnedAway(admission.stalled(5, 10.0, 1024))},
         Reason.UPSTREAM_UNREACHABLE: {

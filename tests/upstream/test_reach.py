@@ -114,3 +114,14 @@ async def test_stopping_ends_a_probe_under_way(found):
     watch.start()
     await begun.wait()
     await asyncio.wait_for(watch.stop(), 5)
+
+
+async def test_a_server_that_was_there_is_known_to_be_gone_before_the_first_probe(probing):
+    watch = ReachWatch(probing, patience=60)
+    watch.start()
+    watch.changed(up=True)
+    watch.changed(up=False)
+    assert watch.latest == Reach("", was_up=True)
+    watch.changed(up=True)
+    assert watch.latest is None
+    await watch.stop()
