@@ -9,12 +9,12 @@ that clients invent queue behind one another, never before it.
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TypeVar
 
-from proxy.core.availability import Absence, Unanswered
+from proxy.core.availability import Absence, Unanswered, VersionStatus
 from proxy.core.drift import drift_of
 from proxy.core.freshness import (
     DEFAULT_LIMITS,
@@ -220,6 +220,14 @@ class SignatureCache:
         if outdated_by(entry, version, now, self._limits):
             self._served[key] = replace(entry, outdated=True, observed_at=now)
             self._doubt(key)
+
+    def observe_status(self, model: str, versions: Sequence[VersionStatus], asked_at: float) -> None:
+        """GetModelStatus, asked at `asked_at` by this cache's `clock`, told these versions of `model`."""
+        for key, entry in list(self._served.items()):
+            found = entry.found
+            if key.model == model and entry.asked_at < asked_at and found and moved(key, found, versions):
+                self._served[key] = replace(entry, outdated=True)
+                self._doubt(key)
 
     def invalidate(self, model: str | None = None) -> None:
         """Nothing remembered of `model` (None: of any model) may be used without asking again."""
