@@ -16,6 +16,7 @@ import pytest
 from tests.clients.raw import framed
 from tests.e2e.conftest import wait_until_ready
 from tests.edge.conftest import predict
+from tests.property.wire import length_delimited, varint_field
 from tests.safety.clients import (
     BAD,
     GOOD,
@@ -124,6 +125,18 @@ async def test_a_server_that_does_not_answer_for_its_metadata_is_spared(mortal, 
     assert {(answer.code, answer.reason) for answer in answers} == {
         (grpc.StatusCode.UNAVAILABLE, "SIGNATURE_UNCONFIRMED")
     }
+
+
+async def test_a_server_that_tells_no_metadata_any_more_is_spared_under_every_name(mortal, edge):
+    numbered = KILLING + length_delimited(1, length_delimited(2, varint_field(1, 1)))
+    with start(mortal, edge) as proxy:
+        await asyncio.to_thread(wait_until_ready, proxy)
+        async with channel_to(proxy.target) as channel:
+            assert (await ask_predict(channel, IMAGE)).code is grpc.StatusCode.OK
+            mortal.order("fail", method="GetModelMetadata", code="UNIMPLEMENTED")
+            for message in (KILLING, numbered):
+                assert (await ask_predict(channel, message)).code is grpc.StatusCode.UNAVAILABLE
+    assert (mortal.ran, mortal.deaths) == ([], 0)
 
 
 async def test_observing_forwards_what_cannot_be_confirmed(server, edge):
