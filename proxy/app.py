@@ -312,7 +312,8 @@ class Proxy:
             )
             return PoolWay(pool), partial(self._bind_native, pool)
         channel = open_channel(settings.upstream, _tls(settings), http_proxy=settings.use_http_proxy)
-        return ChannelWay(channel, self._upstream_changed), partial(self._bind_grpcio, channel)
+        way = ChannelWay(channel, self._upstream_changed)
+        return way, partial(self._bind_grpcio, way)
 
     def _bind_native(self, pool: Any, local: Handlers, limits: Limits) -> Edge:
         from proxy.edge.native.server import NativeEdge
@@ -336,12 +337,12 @@ class Proxy:
             bound_hit=self._bound_hit,
         )
 
-    def _bind_grpcio(self, channel: grpc.aio.Channel, local: Handlers, limits: Limits) -> Edge:
+    def _bind_grpcio(self, way: ChannelWay, local: Handlers, limits: Limits) -> Edge:
         return GrpcioEdge(
             self._settings.listen,
             gate=self._gate,
             explainer=self._explainer,
-            channel=channel,
+            way=way,
             observer=self._observer,
             version_seen=self._signatures.observe_version,
             local=local,

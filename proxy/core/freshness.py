@@ -5,6 +5,7 @@ cache's. Times are seconds of one monotonic clock. An entry counts from when its
 from when the answer came: the answer may describe any moment after the question.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from math import inf
@@ -102,14 +103,14 @@ def confirms(asked_at: float, rechecked_at: float, now: float, limits: Limits, a
     return asked_at > arrived or now - rechecked_at < limits.recheck_interval
 
 
-def moved(key: ModelKey, found: Servable | Absence, versions: tuple[VersionStatus, ...]) -> bool:
+def moved(key: ModelKey, found: Servable | Absence, versions: Sequence[VersionStatus]) -> bool:
     """Whether GetModelStatus contradicts what was found for `key` a moment ago.
 
     What a label points to is not in `versions` (measured: GetModelStatus ignores labels), so a label only
     moves here when the versions of an absence do.
     """
     if isinstance(found, Absence):
-        return versions != found.versions
+        return tuple(versions) != found.versions
     available = {status.version for status in versions if status.state == AVAILABLE}
     if key.version is None and key.label is None:
         return found.version != max(available, default=None)

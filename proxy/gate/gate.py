@@ -212,7 +212,7 @@ class Gate:
                 async with self._reading.turn(asker.client):
                     parts = await beside(read)
         except MalformedRequestError as error:
-            return self._unreadable(_malformed(str(error)), self._policies.default)
+            return self.unread(_malformed(str(error)))
         except TooComplexError as error:
             return self.unread(too_complex(error.what, error.limit))
         except _EXHAUSTED:
@@ -283,11 +283,8 @@ class Gate:
         return decision
 
     def unread(self, verdict: Verdict) -> Decision:
-        """Decide on a request that the server can read and nobody here will: it may be for any model."""
-        return self._unreadable(verdict, self._policies.strictest)
-
-    def _unreadable(self, verdict: Verdict, policy: Policy) -> Decision:
-        """What is decided on a request that does not show its model."""
+        """Decide on a request that nobody here can or will read: it may be for any model, and the server may read it."""
+        policy = self._policies.strictest
         if policy.mode is Mode.OFF:
             return Admit(unjudged=Unjudged.BY_POLICY)
         return _decided(None, _weighed(verdict, policy), policy)

@@ -5,6 +5,7 @@ forward proxy from the environment unless told.
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import ssl
@@ -17,7 +18,7 @@ import grpc
 import grpc.aio
 
 from proxy.core.explain import without_credentials
-from proxy.upstream.control import ChannelControl
+from proxy.upstream.control import ChannelControl, ControlError
 
 _SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:")
 """Target schemes of gRPC (grpc/doc/naming.md) that lead to a server of one's own."""
@@ -150,6 +151,10 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
     )
 
 
+_READY = grpc.ChannelConnectivity.READY
+_FAILING = frozenset({grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN})
+
+
 class ConnectivityWatch:
     """Keeps a channel connected and says when the server came or went.
 
@@ -162,7 +167,28 @@ class ConnectivityWatch:
         self._channel = channel
         self._on_change = on_change
         self._task: asyncio.Task[None] | None = None
+        self._seen: grpc.ChannelConnectivity | None = None
+        self._changed = asyncio.Event()
         self.up: bool | None = None
+        # How often a connection came to stand.
+        self.arrivals = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether a connection stands, and it is one that `on_change` was told of."""
+        return self._seen is _READY and self._channel.get_state() is _READY
+
+    @property
+    def failing(self) -> bool:
+        """Whether no connection can be had just now."""
+        return self._seen in _FAILING and self._channel.get_state() in _FAILING
+
+    async def settled(self, timeout: float | None) -> None:
+        """Wait until `ready` or until no connection can be had just now, `timeout` seconds at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not self.ready and not self.failing:
+                    await self._changed.wait()
 
     async def start(self) -> None:
         """Begin to connect and to watch."""
@@ -177,18 +203,25 @@ class ConnectivityWatch:
     async def _watch(self) -> None:
         while True:
             state = self._channel.get_state(try_to_connect=True)
-            if state is grpc.ChannelConnectivity.READY:
+            self._seen = state
+            if state is _READY:
                 self._tell(up=True)
-            elif state in {grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN}:
-                if self.up is not False:
-                    self._tell(up=False)
-                if state is grpc.ChannelConnectivity.SHUTDOWN:
-                    return
+            elif state in _FAILING and self.up is not False:
+                self._tell(up=False)
+            changed, self._changed = self._changed, asyncio.Event()
+            changed.set()
+            if state is grpc.ChannelConnectivity.SHUTDOWN:
+                return
             await self._channel.wait_for_state_change(state)
 
     def _tell(self, *, up: bool) -> None:
         self.up = up
+        self.arrivals += up
         self._on_change(up)
+
+
+_HARMLESS = ("/tensorflow.serving.ModelService/GetModelStatus", b"")
+_ASKING_SECONDS = 5.0
 
 
 class ChannelWay(ChannelControl):
@@ -202,6 +235,28 @@ class ChannelWay(ChannelControl):
     @property
     def up(self) -> bool | None:
         return self._watch.up
+
+    @property
+    def arrivals(self) -> int:
+        """As of ConnectivityWatch."""
+        return self._watch.arrivals
+
+    @property
+    def ready(self) -> bool:
+        """As of ConnectivityWatch."""
+        return self._watch.ready
+
+    async def connected(self, timeout: float | None) -> str:
+        """Wait `timeout` seconds at most until a connection stands; why none can be had, or ""."""
+        await self._watch.settled(timeout)
+        if self._watch.failing:
+            # The core's own words, without giving it anything that it could send on to whoever comes up now.
+            try:
+                await self.ask(*_HARMLESS, _ASKING_SECONDS)
+            except ControlError as error:
+                if self._watch.failing:
+                    return error.text or "there is no connection"
+        return ""
 
     async def start(self) -> None:
         await self._watch.start()

@@ -130,6 +130,9 @@ class ModelWatch:
         self._states[model] = state
         if before.versions is not None and set(state.available) != set(before.available):
             self._cache.invalidate(model)
+        else:
+            # What was learnt between two rounds was never compared with anything.
+            self._cache.observe_status(model, versions, asked_at)
         if before.versions != versions:
             self._listener.versions_changed(model, versions)
         key = ModelKey(model)

@@ -9,12 +9,12 @@ that clients invent queue behind one another, never before it.
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TypeVar
 
-from proxy.core.availability import Absence, Unanswered
+from proxy.core.availability import Absence, Unanswered, VersionStatus
 from proxy.core.drift import drift_of
 from proxy.core.freshness import (
     DEFAULT_LIMITS,
@@ -28,6 +28,7 @@ from proxy.core.freshness import (
     outdated_by,
     quiet_after_failure,
 )
+from proxy.core.reasons import Code
 from proxy.core.types import ModelKey, Servable
 from proxy.upstream.client import NoAnswerError, ServingClient
 from proxy.upstream.control import ControlPlane
@@ -42,6 +43,9 @@ _Value = TypeVar("_Value")
 _LONGEST_NAME = 512
 """Characters of a model name and label together beyond which an absence is not remembered: names come from
 clients, and megabytes of them must not stay."""
+
+_LABEL_SPACING = 0.1
+"""Seconds between questions for a label at least, however many requests contradict what it pointed to."""
 
 _STOPPED = Unanswered("the proxy is stopping")
 _TOO_MANY = Unanswered("too many unknown names are being asked for")
@@ -156,8 +160,15 @@ class SignatureCache:
             answer = entry.failure or answer
         if isinstance(answer, Unanswered):
             last = self._last_known(key)
+            if last is None and answer.kept and answer.code != Code.UNAVAILABLE and self._was_told(key.model):
+                # A client chooses between the names of one servable: none of them is unknown by that.
+                return replace(answer, kept=False)
             return answer if last is None else last
         return answer
+
+    def _was_told(self, model: str) -> bool:
+        """Whether the server ever gave a signature of `model`."""
+        return any(known.model == model for known in self._last_served)
 
     def _last_known(self, key: ModelKey) -> Lookup | None:
         """What was last heard of a key that was served at some time."""
@@ -192,6 +203,14 @@ class SignatureCache:
                 return (entry.failure if entry is not None else None) or _NO_TIME
             left = None if timeout is None else max(0.0, deadline - now)
             if decision is Decision.USE and entry is not None and entry.found is not None:
+                if key.label is not None and entry.asked_at <= arrived:
+                    # Where a label points to is told with the signature alone.
+                    pause = max(0.0, entry.asked_at + _LABEL_SPACING - now)
+                    if left is not None and left <= pause:
+                        return _NO_TIME
+                    await asyncio.sleep(pause)
+                    found = await self._asked_since(key, arrived, deadline, client)
+                    return seen if found == seen else found
                 moved = False if entry.asked_at > arrived else await self._moved(key, entry.found, left)
                 if isinstance(moved, Unanswered):
                     return moved
@@ -221,6 +240,14 @@ class SignatureCache:
             self._served[key] = replace(entry, outdated=True, observed_at=now)
             self._doubt(key)
 
+    def observe_status(self, model: str, versions: Sequence[VersionStatus], asked_at: float) -> None:
+        """GetModelStatus, asked at `asked_at` by this cache's `clock`, told these versions of `model`."""
+        for key, entry in list(self._served.items()):
+            found = entry.found
+            if key.model == model and entry.asked_at < asked_at and found and moved(key, found, versions):
+                self._served[key] = replace(entry, outdated=True)
+                self._doubt(key)
+
     def invalidate(self, model: str | None = None) -> None:
         """Nothing remembered of `model` (None: of any model) may be used without asking again."""
         for entries in (self._served, self._missing):
@@ -241,6 +268,19 @@ class SignatureCache:
         for key, entry in list(self._served.items()):
             if isinstance(entry.found, Servable):
                 yield key, entry.found, now - entry.asked_at
+
+    async def _asked_since(self, key: ModelKey, arrived: float, deadline: float, client: Hashable) -> Answer:
+        """What the server says of `key` in answer to a question asked after `arrived`."""
+        while True:
+            left = None if deadline == inf else max(0.0, deadline - self._clock())
+            entry, fetch = self._entry(key), self._fetches.get(key)
+            if entry is not None and entry.found is not None and entry.asked_at > arrived:
+                return entry.found
+            if fetch is None or fetch.began > arrived:
+                return await self._answer(self._begin(key, is_recheck=True, client=client), left)
+            await asyncio.wait((fetch.answer,), timeout=left)
+            if not fetch.answer.done():
+                return _NO_TIME
 
     async def _moved(self, key: ModelKey, found: Lookup, timeout: float | None) -> bool | Unanswered:
         """Whether the server's versions contradict `found`; a server that never tells them confirms it."""

@@ -147,13 +147,13 @@ def fields(
                 continue
         pos += 1
         if tag > 0x7F:
-            tag, pos = _limited(data, pos - 1)
+            tag, pos = _tag(data, pos - 1)
         number, kind = tag >> 3, tag & 7
         start = pos
         if number == 0:
             raise MalformedRequestError
         if kind == LENGTH:
-            length, start = _limited(data, pos)
+            length, start = _length(data, pos)
             pos = start + length
         elif kind == VARINT:
             pos = _behind_varint(data, pos)
@@ -170,19 +170,21 @@ def fields(
         yield number, kind, start, pos
 
 
-def _limited(data: bytes, pos: int) -> tuple[int, int]:
-    """A tag or a length: at most five bytes, and no more than protobuf takes for either."""
+def _tag(data: bytes, pos: int) -> tuple[int, int]:
+    """At most five bytes, of which protobuf in C++ keeps 32 bits without a word; others read nothing further."""
+    value, pos = _length(data, pos)
+    return value & 0xFFFF_FFFF, pos
+
+
+def _length(data: bytes, pos: int) -> tuple[int, int]:
+    """At most five bytes; what is too long for protobuf is too long for any message."""
     value = data[pos]
-    pos += 1
     if value < 0x80:
-        return value, pos
+        return value, pos + 1
     try:
-        value, pos = varint(data, pos - 1)
+        return varint(data, pos)
     except UnusualError:
         raise MalformedRequestError from None
-    if value > 0xFFFF_FFFF:
-        raise MalformedRequestError
-    return value, pos
 
 
 def _behind_varint(data: bytes, pos: int) -> int:
@@ -205,12 +207,12 @@ def _behind_group(data: bytes, pos: int, end: int, number: int, parts: Parts, de
             raise TooComplexError("fields", bounds.MAX_FIELDS)
         if pos >= end:
             raise MalformedRequestError
-        tag, pos = _limited(data, pos)
+        tag, pos = _tag(data, pos)
         number, kind = tag >> 3, tag & 7
         if number == 0:
             raise MalformedRequestError
         if kind == LENGTH:
-            length, pos = _limited(data, pos)
+            length, pos = _length(data, pos)
             pos += length
         elif kind == VARINT:
             pos = _behind_varint(data, pos)

@@ -109,19 +109,24 @@ def parse_regress(data: bytes) -> RequestView:
 def parse_multi_inference(data: bytes) -> Sequence[tuple[RequestView, str]]:
     """Read each task of a serialised MultiInferenceRequest with its method_name; raises as parse_predict.
 
-    Tasks of other methods than classify and regress are left out: TF Serving names the method itself. So are
-    repetitions.
+    All of a model run on the version that the first task asks for, whatever theirs ask for
+    (`multi_inference_helper.cc`). Tasks of other methods than classify and regress are left out: TF Serving names the
+    method itself. So are repetitions.
     """
     kind = inference_pb2.MultiInferenceRequest
     found = {}
+    first: ModelKey | None = None
     for number, each in enumerate(_submessages(kind, data, "tasks", Parts())):
         if number == bounds.MAX_TASKS:
             raise TooComplexError("tasks", bounds.MAX_TASKS)
         if len(each) > bounds.MAX_SPEC:
             raise TooComplexError("bytes of a task", bounds.MAX_SPEC)
         task = _parsed(inference_pb2.InferenceTask, each)
+        key, signature = key_of(task.model_spec) if task.HasField("model_spec") else (None, "")
+        first = first or key
         if task.method_name in (CLASSIFY_METHOD, REGRESS_METHOD):
-            key, signature = key_of(task.model_spec) if task.HasField("model_spec") else (None, "")
+            if key is not None and first is not None and key.model == first.model:
+                key = first
             found[key, signature, task.method_name] = (RequestView(key, signature), task.method_name)
     return tuple(found.values())
 

@@ -374,6 +374,15 @@ async def test_observe_admits_and_says_what_it_would_have_refused(signatures):
     assert (await gate.judge(PREDICT, GOOD)).would_refuse == ()
 
 
+@pytest.mark.parametrize("default", [Mode.OBSERVE, Mode.OFF])
+async def test_what_nobody_can_read_may_be_for_the_model_that_is_guarded(signatures, default):
+    policies = Policies(Policy(default), {"m": Policy()})
+    decision = await Gate(signatures, policies).judge(PREDICT, b"\xff")
+    assert isinstance(decision, Refuse)
+    policies = Policies(Policy(default), {"m": Policy(Mode.OFF)})
+    assert isinstance(await Gate(signatures, policies).judge(PREDICT, b"\xff"), Admit)
+
+
 async def test_observe_forwards_what_cannot_be_confirmed_and_counts_it(signatures, serving):
     gate = Gate(signatures, Policies(Policy(Mode.OBSERVE)))
     await gate.judge(PREDICT, GOOD)

@@ -1,5 +1,7 @@
 """The scanner and the protobuf parser are one reader: the same view, or both refuse, for any bytes."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,8 +26,19 @@ def outcome(parse, data: bytes):
     return view.key, view.signature, sorted(view.inputs, key=lambda tensor: tensor.alias), view.outputs
 
 
-def assert_one_reader(data: bytes) -> None:
+LONG_TAG = re.compile(rb"[\x80-\xff]{4}[\x10-\x7f]")
+"""What may be a tag of more than 32 bits, which protobuf in Python cannot read and the server can."""
+
+
+def expected_of(data: bytes):
     expected = outcome(parse_fully, data)
+    if expected is MalformedRequestError and LONG_TAG.search(data):
+        return outcome(read_predict, data)
+    return expected
+
+
+def assert_one_reader(data: bytes) -> None:
+    expected = expected_of(data)
     assert outcome(read_predict, data) == expected
     assert outcome(parse_predict, data) == expected
 
@@ -71,7 +84,7 @@ def test_a_request_within_the_bounds_is_read_alike_and_one_beyond_them_by_nobody
         scanned, read = bounded(parse_predict, data), bounded(read_predict, data)
     assert scanned == read
     if read is not MalformedRequestError:
-        assert read == outcome(parse_fully, data)
+        assert read == expected_of(data)
 
 
 def entry(*tensor_fields: bytes) -> bytes:
@@ -90,6 +103,14 @@ def test_a_length_of_more_than_five_bytes_is_malformed():
     data = wire.length_delimited(1, b"", padding=5)
     assert_one_reader(data)
     assert outcome(parse_predict, data) is MalformedRequestError
+
+
+@pytest.mark.parametrize("beyond", [b"\x10", b"\x40", b"\x70"])
+def test_of_a_tag_the_lower_32_bits_count_as_in_the_server(beyond):
+    """Protobuf in Python cannot read it: then nobody here would judge what the server runs."""
+    dtype, unknown = b"\x88\x80\x80\x80", b"\x98\x86\x80\x80"
+    data = entry(wire.varint_field(1, 1), dtype + beyond + wire.varint(9)) + unknown + beyond + wire.varint(1)
+    assert [view.dtype for view in parse_predict(data).inputs] == [9]
 
 
 def test_the_last_of_two_float8_fields_counts_even_if_empty():

@@ -65,6 +65,10 @@ class CountingServer:
         self._loaded[model, version] = inputs
         self.order("swap", model=model, version=version, inputs=inputs)
 
+    def comes_back_with(self, model: str, inputs: Inputs) -> None:
+        """Have another signature for the same version from the next start on."""
+        self._loaded[model, 1] = inputs
+
     def unload(self, model: str) -> None:
         """Have the model no more, also after a restart."""
         self._loaded = {key: loaded for key, loaded in self._loaded.items() if key[0] != model}

@@ -5,15 +5,18 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 from collections import Counter
 
 import grpc
+import h2.events
 import pytest
 
 from tests.clients.raw import framed
 from tests.e2e.conftest import wait_until_ready
 from tests.edge.conftest import predict
+from tests.property.wire import length_delimited, varint_field
 from tests.safety.clients import (
     BAD,
     GOOD,
@@ -124,6 +127,18 @@ async def test_a_server_that_does_not_answer_for_its_metadata_is_spared(mortal, 
     }
 
 
+async def test_a_server_that_tells_no_metadata_any_more_is_spared_under_every_name(mortal, edge):
+    numbered = KILLING + length_delimited(1, length_delimited(2, varint_field(1, 1)))
+    with start(mortal, edge) as proxy:
+        await asyncio.to_thread(wait_until_ready, proxy)
+        async with channel_to(proxy.target) as channel:
+            assert (await ask_predict(channel, IMAGE)).code is grpc.StatusCode.OK
+            mortal.order("fail", method="GetModelMetadata", code="UNIMPLEMENTED")
+            for message in (KILLING, numbered):
+                assert (await ask_predict(channel, message)).code is grpc.StatusCode.UNAVAILABLE
+    assert (mortal.ran, mortal.deaths) == ([], 0)
+
+
 async def test_observing_forwards_what_cannot_be_confirmed(server, edge):
     with start(server, edge, "--mode", "observe") as proxy:
         await asyncio.to_thread(wait_until_ready, proxy)
@@ -160,3 +175,62 @@ async def test_no_deadline_is_too_short_to_be_judged(proxy, server, model):
                 grpc.StatusCode.INVALID_ARGUMENT,
                 *RETRYABLE,
             }
+
+
+async def test_what_waits_for_a_connection_is_judged_by_the_server_that_it_goes_to(mortal, edge):
+    """It comes back with another signature under the same name, while good requests for the old one keep coming."""
+    shapes = itertools.cycle([(-1, 6, 6, 3), (-1, 4, 4, 3)])
+    with start(mortal, edge) as proxy:
+        await asyncio.to_thread(wait_until_ready, proxy)
+        first, second = Counter(), Counter()
+        calling = [
+            asyncio.create_task(_keep_asking(proxy, message, answers))
+            for message, answers in ((IMAGE, first), (predict("conv", (1, 6, 6, 3), "image"), second))
+            for _ in range(4)
+        ]
+        await _served_again(mortal, first)
+        for _ in range(RESTARTS):
+            await asyncio.to_thread(mortal.kill)
+            mortal.comes_back_with("conv", {"image": (1, next(shapes))})
+            first.clear()
+            second.clear()
+            await asyncio.to_thread(mortal.revive)
+            async with asyncio.timeout(20):
+                while not (first[grpc.StatusCode.OK, ""] or second[grpc.StatusCode.OK, ""]):
+                    assert mortal.alive, mortal.ran
+                    await asyncio.sleep(0.01)
+        for each in calling:
+            each.cancel()
+        await asyncio.gather(*calling, return_exceptions=True)
+    assert (mortal.ran, mortal.deaths) == ([], 0)
+
+
+async def test_how_long_an_upload_takes_does_not_decide_by_which_version_it_is_judged(proxy, server, edge):
+    model = f"slowly, {edge}"
+    server.load(model, {"x": (1, (-1, 3))})
+    body = framed(predict(model, (60_000, 3)))
+    async with channel_to(proxy.target) as channel, by_hand(proxy) as peer:
+        assert (await ask_predict(channel, predict(model, (2, 3)))).code is grpc.StatusCode.OK
+        with server.spared():
+            number = peer.h2.get_next_available_stream_id()
+            peer.h2.send_headers(number, head())
+            await _send(peer, number, body[:-1])
+            server.swap(model, 2, {"x": (1, (-1, 4))})
+            async with asyncio.timeout(20):
+                while (await ask_predict(channel, predict(model, (2, 4)))).code is not grpc.StatusCode.OK:
+                    pass
+            await _send(peer, number, body[-1:], ended=True)
+            async with asyncio.timeout(20):
+                while not isinstance(await peer.events.get(), h2.events.StreamEnded | h2.events.StreamReset):
+                    pass
+
+
+async def _send(peer, number, octets, *, ended=False):
+    while octets:
+        size = min(peer.h2.local_flow_control_window(number), 16384, len(octets))
+        if size:
+            peer.h2.send_data(number, octets[:size], end_stream=ended and size == len(octets))
+            octets = octets[size:]
+            peer.flush()
+        else:
+            await asyncio.sleep(0.01)

@@ -101,6 +101,15 @@ async def test_a_swap_invalidates_refetches_and_tells_the_drift(serving, channel
     assert heard.versions[-1] == ("m", (VersionStatus(2, "AVAILABLE"), VersionStatus(1, "END")))
 
 
+async def test_a_swap_between_the_first_question_and_the_first_round_is_seen(serving, channel, cache, heard):
+    serving.load("m", 1)
+    assert (await cache.lookup(KEY, 5)).version == 1
+    serving.swap("m", 2, V2)
+    async with watching(channel, cache, heard):
+        await until(heard, lambda: heard.drifts)
+    assert cache.peek(KEY).version == 2
+
+
 async def test_a_state_change_that_makes_no_version_come_or_go_invalidates_nothing(
     serving, channel, cache, heard
 ):

@@ -181,6 +181,40 @@ async def test_an_answer_for_a_label_concerns_that_label_alone(serving, cache):
     assert cache.peek(label) is None
 
 
+async def test_a_label_that_moved_right_after_a_recheck_refuses_nobody(serving, cache, clock):
+    serving.load("m", 2, V2)
+    serving.labels["m"] = {"stable": 1}
+    label = ModelKey("m", label="stable")
+    seen = await cache.lookup(label, 5)
+    assert await cache.recheck(label, seen, 5) is seen
+    clock.advance(0.01)
+    serving.labels["m"] = {"stable": 2}
+    assert (await cache.recheck(label, seen, 5)).version == 2
+
+
+async def test_bad_requests_for_a_label_cost_few_questions(serving, cache, clock):
+    serving.labels["m"] = {"stable": 1}
+    label = ModelKey("m", label="stable")
+    seen = await cache.lookup(label, 5)
+    await cache.recheck(label, seen, 5)
+    before = serving.calls["GetModelMetadata"]
+    asking = [asyncio.create_task(cache.recheck(label, seen, 5)) for _ in range(50)]
+    await asyncio.sleep(0)
+    clock.advance(0.01)
+    assert all(answer is seen for answer in await asyncio.gather(*asking))
+    assert serving.calls["GetModelMetadata"] <= before + 2
+
+
+@pytest.mark.parametrize("other", [ModelKey("m", 1), ModelKey("m", label="stable")])
+async def test_a_model_that_was_known_is_not_kept_unknown_under_another_name(serving, cache, other):
+    await cache.lookup(KEY, 5)
+    serving.fail("GetModelMetadata", grpc.StatusCode.UNIMPLEMENTED)
+    answer = await cache.lookup(other, 5)
+    assert isinstance(answer, Unanswered)
+    assert not answer.kept
+    assert (await cache.lookup(ModelKey("never known"), 5)).kept
+
+
 async def test_answers_from_two_versions_in_turn_cost_one_question_a_second(serving, cache, clock):
     await cache.lookup(KEY, 5)
     for round_ in range(20):

@@ -263,3 +263,15 @@ def test_multi_inference_shows_the_tasks_that_it_can_run():
     ]
     with pytest.raises(MalformedRequestError):
         parse_multi_inference(b"\xff")
+
+
+def test_all_tasks_of_a_model_run_on_the_version_of_the_first():
+    request = inference_pb2.MultiInferenceRequest()
+    for model, version in (("m", 1), ("m", None), ("m", 9), ("other", 9)):
+        task = request.tasks.add(method_name=CLASSIFY_METHOD)
+        task.model_spec.name = model
+        task.model_spec.signature_name = f"{model} {version}"
+        if version is not None:
+            task.model_spec.version.value = version
+    found = parse_multi_inference(request.SerializeToString())
+    assert [(view.key.model, view.key.version) for view, _ in found] == [("m", 1)] * 3 + [("other", 9)]

@@ -23,6 +23,7 @@ from proxy.edge.listening import bind, path_of
 from proxy.edge.local import Handlers
 from proxy.gate import Gate
 from proxy.observe.outcome import Observer
+from proxy.upstream.channel import ChannelWay
 
 _ANY_NUMBER: Final = 2**31 - 1
 
@@ -40,7 +41,7 @@ class GrpcioEdge:
         address: str,
         *,
         gate: Gate,
-        channel: grpc.aio.Channel,
+        way: ChannelWay,
         observer: Observer,
         version_seen: VersionSeen,
         local: Handlers,
@@ -57,9 +58,9 @@ class GrpcioEdge:
                 MethodPolicy(limits),
                 Deadline(limits, local),
                 Admission(load, accounts, local),
-                SignatureCheck(gate, version_seen, load, explainer),
+                SignatureCheck(gate, way, version_seen, load, explainer),
             ),
-            handlers=(Relay(channel, load, accounts.bounded(local), explainer),),
+            handlers=(Relay(way.channel, load, accounts.bounded(local), explainer),),
             options=_options(limits),
         )
         path = path_of(address)

@@ -12,7 +12,7 @@ Law: a step decides and passes on; it never touches a message. What is answered 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 
@@ -35,8 +35,9 @@ from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_c
 from proxy.edge.judged import note
 from proxy.edge.metadata import diagnosed, warnings
 from proxy.edge.methods import UNARY_METHODS, changes_state
-from proxy.gate import JUDGED_METHODS, Gate, Refuse
+from proxy.gate import JUDGED_METHODS, Admit, Decision, Gate, Refuse
 from proxy.observe.outcome import Observer, Outcome
+from proxy.upstream.channel import ChannelWay
 from proxy.wire.response import served_version
 
 Handler = Any
@@ -50,6 +51,7 @@ _LONGEST_SECONDS = 365 * 86400.0
 """grpc.aio takes deadlines that are thousands of years away for passed (measured)."""
 
 _DEADLINE_EXCEEDED = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+_UNAVAILABLE = grpc.StatusCode.UNAVAILABLE.value[0]
 _CANCELLED = grpc.StatusCode.CANCELLED.value[0]
 
 
@@ -190,14 +192,23 @@ class Admission(grpc.aio.ServerInterceptor):
 class SignatureCheck(grpc.aio.ServerInterceptor):
     """Asks the gate about every request that has a signature.
 
+    A request that has to wait for a connection is judged once it stands: what it was judged by may be of a server
+    that is no more, and gRPC's core would send it to the next one without a word.
+
     `version_seen` is told the model, the version that answered and the label asked for (None: the latest),
     when it is another version than the request was judged against.
     """
 
     def __init__(
-        self, gate: Gate, version_seen: VersionSeen, load: Load, explainer: Explainer | None
+        self,
+        gate: Gate,
+        way: ChannelWay,
+        version_seen: VersionSeen,
+        load: Load,
+        explainer: Explainer | None,
     ) -> None:
         self._gate = gate
+        self._way = way
         self._version_seen = version_seen
         self._load = load
         self._explainer = explainer
@@ -209,9 +220,7 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
     async def _judge(self, proceed: Behaviour, message: bytes, context: Context) -> bytes | None:
         call = current_call.get()
         outcome = call.outcome
-        decision = self._gate.judge_now(outcome.method, message)
-        if decision is None:
-            decision = await self._gate.judge(outcome.method, message, call.remaining(), context.peer())
+        decision = await self._decide(call, message, context)
         note(outcome, decision)
         if isinstance(decision, Refuse):
             if decision.unasked:
@@ -230,6 +239,40 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
             if version is not None and version != verdict.version:
                 self._version_seen(key.model, version, key.label)
         return response
+
+    async def _decide(self, call: Call, message: bytes, context: Context) -> Decision:
+        """What the gate decides while a connection stands, and the same one all the while."""
+        method, way = call.outcome.method, self._way
+        while True:
+            arrivals = way.arrivals
+            decision = self._gate.judge_now(method, message)
+            if decision is None:
+                decision = await self._gate.judge(method, message, call.remaining(), context.peer())
+            remaining = call.remaining()
+            late = remaining is not None and remaining <= LEAST_SECONDS
+            if isinstance(decision, Refuse) or late or (way.ready and arrivals == way.arrivals):
+                return decision
+            why = await way.connected(remaining)
+            if why:
+                note(call.outcome, decision)
+                await self._fail_unconnected(call, context, decision, why, len(message))
+
+    async def _fail_unconnected(
+        self, call: Call, context: Context, decision: Admit, why: str, size: int
+    ) -> NoReturn:
+        """Answer as the relay would for a call that the core has no connection for."""
+        outcome, answer = call.outcome, Answer(_UNAVAILABLE, why)
+        outcome.messages_received, outcome.request_bytes, outcome.peer = 1, size, context.peer()
+        annotated = None
+        if self._explainer is not None:
+            spent = call.spent(time.monotonic(), others=self._load.calls - 1)
+            annotated = self._explainer.explain(outcome, answer, decision.view, spent)
+        call.end(answer.code)
+        if annotated is None:
+            await context.abort(status_code(answer.code), why)
+        else:
+            await context.abort(status_code(answer.code), annotated.text, diagnosed((), annotated))
+        raise AssertionError("abort raises")
 
     async def _refuse_unasked(
         self, call: Call, context: Context, decision: Refuse, unasked: Unanswered

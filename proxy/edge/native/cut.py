@@ -1,8 +1,9 @@
 """
 Cut-through: a judged message flows on while the rest of it arrives.
 
-Law: counts octets and holds back what must not pass yet: the tail behind the last payload, until the message has
-been judged as a whole. Does no I/O; what is decided, and what follows from it, is `call`'s.
+Law: counts octets and holds back what must not pass yet: the tail behind the last payload, and at least the last
+octet, until the message has been judged as a whole and by what is known once it is there: how long it takes to come
+is the client's choice. Does no I/O; what is decided, and what follows from it, is `call`'s.
 """
 
 from typing import Final
@@ -23,7 +24,7 @@ class Cut:
 
     def __init__(self, scanner: PushScanner, arrived: int) -> None:
         # None once nothing is left to judge.
-        self.scanner: PushScanner | None = scanner if scanner.tail else None
+        self.scanner: PushScanner | None = scanner
         # What is known of the message, for as long as it may have to be judged again.
         self.view = scanner.view
         # Octets of the message still to come.
@@ -40,7 +41,7 @@ class Cut:
         if scanner is None:
             self.rest -= size
             return pieces
-        free = max(0, self.rest - scanner.tail)
+        free = max(0, self.rest - (scanner.tail or 1))
         if self.rest >= size:
             scanner.feed(*pieces)
         elif self.rest > 0:
