@@ -208,12 +208,12 @@ class Judging(Sending):
         if decision is not None:
             if self._admitted(decision):
                 self.open()
-        elif flow.scanner is None:
+        elif flow.scanner is None or not flow.scanner.tail:
             self.task = self.plane.spawn(
                 self._open_if(lambda seconds: self.plane.gate.judge_view(flow.view, seconds, self.down))
             )
         else:
-            # Its tail is judged before it passes.
+            # There is more to see of it, and that is judged before it passes.
             self.open()
         return True
 
