@@ -36,6 +36,9 @@ _UNAVAILABLE = frozenset(
     }
 )
 
+_IN_HTTP = "http2 header with status"
+"""What the text of a status says that was made of an answer in HTTP: a front has no way to the server just now."""
+
 _KEPT = frozenset(
     {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
 )
@@ -121,4 +124,5 @@ def _no_answer(error: ControlError | UnreadableMetadataError) -> NoAnswerError:
     code = _CODES.get(error.code, grpc.StatusCode.UNKNOWN)
     result = FetchResult.UNAVAILABLE if code in _UNAVAILABLE else FetchResult.ERROR
     text = f"{code.name}: {error.text or 'no text'}"
-    return NoAnswerError(result, text, kept=code in _KEPT, code=code.value[0])
+    kept = code in _KEPT and _IN_HTTP not in error.text.lower()
+    return NoAnswerError(result, text, kept=kept, code=code.value[0])

@@ -241,6 +241,11 @@ async def test_what_the_server_keeps_unknown_it_answers_itself(gate, serving, co
     assert decision.view.key.model == "m"
 
 
+async def test_a_front_that_has_no_way_to_the_server_keeps_nothing_unknown(gate, serving):
+    serving.fail("GetModelMetadata", grpc.StatusCode.UNIMPLEMENTED, "Received http2 header with status: 404")
+    assert reasons(await gate.judge(PREDICT, BAD)) == ["SIGNATURE_UNAVAILABLE"]
+
+
 async def test_metadata_that_cannot_be_read_is_kept_unknown(gate, serving):
     serving.answer("GetModelMetadata", b"\xff\xff")
     assert (await gate.judge(PREDICT, BAD)).unjudged is Unjudged.KEPT_UNKNOWN
