@@ -3,13 +3,14 @@
 Law: judges as the gate does and changes no decision; the choice falls before anything is copied.
 """
 
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from random import random
 
 from proxy.core.policy import Policies
 from proxy.core.types import RequestView
 from proxy.gate import PREDICT, Admit, Decision, Gate, Signatures
+from proxy.gate.turns import Client
 from proxy.wire.pieces import Pieces
 
 
@@ -39,7 +40,7 @@ class SamplingGate(Gate):
         return decision if decision is None else self._chosen(decision, method, message)
 
     async def judge(
-        self, method: str, message: bytes, timeout: float | None = None, client: Hashable = None
+        self, method: str, message: bytes, timeout: float | None = None, client: Client = ()
     ) -> Decision:
         return self._chosen(await super().judge(method, message, timeout, client), method, message)
 

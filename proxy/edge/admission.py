@@ -259,6 +259,11 @@ class Account:
         self.local = 0
         self.connections = 0
 
+    @property
+    def client(self) -> tuple[str, int]:
+        """Who takes turns: the address, and within it the connection."""
+        return self.address, id(self)
+
 
 _MEMORY_OF_A_CALL: Final = 4096
 """Octets that a call costs beside its messages (measured, rounded up): bounds the calls where nothing else does."""

@@ -6,7 +6,7 @@ known signature, or has none, and cannot be confirmed is refused for the moment 
 good is never based on stale metadata: it is confirmed once first.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from math import inf
 from time import monotonic, perf_counter
 from typing import Final, NamedTuple, Protocol
@@ -22,7 +22,8 @@ from proxy.core.validate import batch_size, judge, judge_method, judge_spec, wit
 from proxy.core.values import judge_values
 from proxy.core.verdict import Verdict, Violation
 from proxy.gate.decision import Admit, Decision, Refuse, Unjudged
-from proxy.gate.reading import PARSERS, PREDICT, Parts, ReadingTurns, beside, read_at_once
+from proxy.gate.reading import PARSERS, PREDICT, Parts, Reading, read_at_once
+from proxy.gate.turns import Client, Slices
 from proxy.upstream.signatures import Answer, Lookup
 from proxy.wire.fields import MalformedRequestError, TooComplexError, UnusualError
 from proxy.wire.pieces import Pieces
@@ -41,6 +42,9 @@ _EXHAUSTED: Final = (MemoryError, RecursionError)
 
 _MAX_KNOWN: Final = 512
 
+_GO_ON_AT_ONCE: Final = 16
+"""Requests that are judged in one turn of the loop, of those that have to wait: many have waited for the same."""
+
 
 class _Known(NamedTuple):
     """A request that was admitted without a look at its values, and on what grounds; holds no payload."""
@@ -56,10 +60,10 @@ class Signatures(Protocol):
 
     def peek(self, key: ModelKey) -> Servable | None: ...
 
-    async def lookup(self, key: ModelKey, timeout: float | None, client: Hashable) -> Answer: ...
+    async def lookup(self, key: ModelKey, timeout: float | None, client: Client) -> Answer: ...
 
     async def recheck(
-        self, key: ModelKey, seen: Lookup, timeout: float | None, arrived: float, client: Hashable
+        self, key: ModelKey, seen: Lookup, timeout: float | None, arrived: float, client: Client
     ) -> Answer: ...
 
 
@@ -70,7 +74,7 @@ class _Asker:
 
     __slots__ = ("_ends", "_waits_until", "arrived", "client")
 
-    def __init__(self, timeout: float | None, client: Hashable) -> None:
+    def __init__(self, timeout: float | None, client: Client) -> None:
         self.arrived = monotonic()
         self.client = client
         self._ends = inf if timeout is None else self.arrived + timeout
@@ -93,7 +97,8 @@ class Gate:
         self._once: set[SkeletonKey] = set()
         self._known: dict[SkeletonKey, _Known | None] = {}
         self._seen = 0
-        self._reading = ReadingTurns()
+        self._reading = Reading()
+        self._going_on = Slices(_GO_ON_AT_ONCE)
         if any(each.looks_at_values for each in (policies.default, *policies.models.values())):
             require_numpy()
 
@@ -177,11 +182,11 @@ class Gate:
         self._known[seen] = None if skeleton is None else _Known(skeleton, key, servable, decision)
 
     async def judge(
-        self, method: str, message: bytes, timeout: float | None = None, client: Hashable = None
+        self, method: str, message: bytes, timeout: float | None = None, client: Client = ()
     ) -> Decision:
         """Decide, waiting at most `timeout` seconds (and never longer than METADATA_PATIENCE) for metadata.
 
-        `client` is whoever sent it: what one client asks for in vain does not keep others from asking.
+        `client` is whoever sent it: what one client asks for in vain, or has read, does not keep others waiting.
         """
         asker = _Asker(timeout, client)
         return await self._judge_read(
@@ -189,7 +194,7 @@ class Gate:
         )
 
     async def judge_view(
-        self, read: Callable[[], RequestView], timeout: float | None = None, client: Hashable = None
+        self, read: Callable[[], RequestView], timeout: float | None = None, client: Client = ()
     ) -> Decision:
         """Decide like `judge` on a PredictRequest whose payloads were not kept: values are not looked at."""
 
@@ -205,12 +210,12 @@ class Gate:
         message: bytes | None,
         asker: _Asker,
     ) -> Decision:
+        await self._going_on.turn(asker.client)
         try:
             try:
                 parts = at_once()
             except UnusualError:
-                async with self._reading.turn(asker.client):
-                    parts = await beside(read)
+                parts = await self._reading.read(read, len(message or b""), asker.client)
         except MalformedRequestError as error:
             return self.unread(_malformed(str(error)))
         except TooComplexError as error:
@@ -248,6 +253,7 @@ class Gate:
         seen: Answer | None = signatures.peek(key)
         if seen is None:
             seen = await signatures.lookup(key, asker.left(), asker.client)
+            await self._going_on.turn(asker.client)
         if isinstance(seen, Unanswered):
             return _unasked(view, key, seen, policy)
         verdict = _verdict(view, task, seen, policy)
@@ -255,6 +261,7 @@ class Gate:
             return _unasked(view, key, _CONTRADICTORY, policy)
         if verdict.violations:
             fresh = await signatures.recheck(key, seen, asker.left(), asker.arrived, asker.client)
+            await self._going_on.turn(asker.client)
             if isinstance(fresh, Unanswered):
                 servable = seen if isinstance(seen, Servable) else None
                 return _decided(view, _weighed(unconfirmed(verdict, servable), policy), policy, fresh)

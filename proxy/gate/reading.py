@@ -1,17 +1,16 @@
 """How the messages of each judged method are read: at a glance, or beside other calls where it takes longer.
 
-Law: one long message is read at a time, since all would only share one interpreter; clients take turns, so that
-many long messages of one keep nobody else from being read.
+Law: one long message is read at a time, and one that is not so long beside it, since all would only share one
+interpreter; clients take turns, so that many messages of one keep nobody else from being read.
 """
 
 import asyncio
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from proxy.core.types import CLASSIFY_METHOD, REGRESS_METHOD, RequestView
+from proxy.gate.turns import Client, Turns
 from proxy.wire.fields import UnusualError
 from proxy.wire.request import (
     AT_ONCE,
@@ -23,6 +22,9 @@ from proxy.wire.request import (
 )
 
 PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
+
+SHORT: Final = 1 << 20
+"""Octets of a message that is read beside longer ones."""
 
 Parts = Sequence[tuple[RequestView, str | None]]
 """What a message asks for, each with the method_name that its signature needs (None: any)."""
@@ -71,38 +73,13 @@ async def beside(read: Callable[[], Parts]) -> Parts:
         return read()
 
 
-class ReadingTurns:
-    """Whose long message is read next."""
+class Reading:
+    """Whose long message is read next: a short one never waits for those that take long."""
 
     def __init__(self) -> None:
-        self._reading = False
-        self._rows: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
+        self._short, self._long = Turns(), Turns()
 
-    @asynccontextmanager
-    async def turn(self, client: Hashable) -> AsyncIterator[None]:
-        """Wait for the client's turn, and have it for the length of a block."""
-        if self._reading:
-            mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._rows.setdefault(client, deque()).append(mine)
-            try:
-                await mine
-            except asyncio.CancelledError:
-                if not mine.cancelled():  # it was given the turn, and has no use for it any more
-                    self._pass_on()
-                raise
-        self._reading = True
-        try:
-            yield
-        finally:
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        while self._rows:
-            client, row = self._rows.popitem(last=False)
-            following = row.popleft()
-            if row:
-                self._rows[client] = row
-            if not following.done():
-                following.set_result(None)
-                return
-        self._reading = False
+    async def read(self, read: Callable[[], Parts], size: int, client: Client) -> Parts:
+        """Read a message of `size` octets in the client's turn."""
+        async with (self._short if size <= SHORT else self._long).turn(client):
+            return await beside(read)

@@ -316,7 +316,7 @@ async def test_invented_names_do_not_keep_a_known_model_from_being_judged(servin
     with serving.hold("GetModelMetadata") as hold:
         names = [
             asyncio.create_task(
-                gate.judge(PREDICT, predict(f"invented-{n}").SerializeToString(), client=n % 3)
+                gate.judge(PREDICT, predict(f"invented-{n}").SerializeToString(), client=(n % 3,))
             )
             for n in range(1200)
         ]
@@ -334,7 +334,7 @@ async def test_names_that_one_client_invents_leave_room_for_those_of_others(serv
     with serving.hold("GetModelMetadata") as hold:
         flood = [
             asyncio.create_task(
-                gate.judge(PREDICT, predict(f"invented-{n}").SerializeToString(), client="one")
+                gate.judge(PREDICT, predict(f"invented-{n}").SerializeToString(), client=("one",))
             )
             for n in range(2000)
         ]
@@ -343,7 +343,7 @@ async def test_names_that_one_client_invents_leave_room_for_those_of_others(serv
             gate.judge(
                 PREDICT,
                 predict("new", x=tensor("float32", (2, 3))).SerializeToString(),
-                client="other",
+                client=("other",),
             )
         )
         await asyncio.sleep(0)

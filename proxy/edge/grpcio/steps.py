@@ -243,11 +243,12 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
     async def _decide(self, call: Call, message: bytes, context: Context) -> Decision:
         """What the gate decides while a connection stands, and the same one all the while."""
         method, way = call.outcome.method, self._way
+        client = () if call.account is None else call.account.client
         while True:
             arrivals = way.arrivals
             decision = self._gate.judge_now(method, message)
             if decision is None:
-                decision = await self._gate.judge(method, message, call.remaining(), context.peer())
+                decision = await self._gate.judge(method, message, call.remaining(), client)
             remaining = call.remaining()
             late = remaining is not None and remaining <= LEAST_SECONDS
             if isinstance(decision, Refuse) or late or (way.ready and arrivals == way.arrivals):

@@ -26,6 +26,7 @@ from proxy.edge.native.not_grpc import NotGrpc
 from proxy.edge.native.plane import Plane
 from proxy.edge.native.pool import Pool
 from proxy.edge.native.shell import Shell
+from proxy.gate.turns import Client
 
 PREFACE_SECONDS: Final = 10.0
 """From the connection to the client's first SETTINGS."""
@@ -154,6 +155,10 @@ class DownstreamShell(Shell):
         super().connection_made(transport)
         if self.unwanted or self._clients.draining:
             self.abort()
+
+    @property
+    def client(self) -> Client:
+        return self.account.client
 
     def opens(self, task: asyncio.Task[None]) -> None:
         """Learn which task opens the connection, now that it runs."""

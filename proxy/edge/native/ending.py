@@ -23,6 +23,7 @@ from proxy.edge.native.plane import Plane
 from proxy.edge.native.pool import Pool, Wanting
 from proxy.edge.native.rpc import Messages, RequestHead
 from proxy.edge.native.served import message_in
+from proxy.gate.turns import Client
 from proxy.observe.outcome import Outcome
 from proxy.wire.diagnosis import Annotated
 from proxy.wire.push import PushScanner
@@ -83,6 +84,11 @@ class Ending:
         self.sent = Messages()
         # The request so far, as long as it could be sent again.
         self.replay: list[Buffer] | None = []
+
+    @property
+    def client(self) -> Client:
+        """Whose turn it is when this call's is."""
+        return () if self.entered is None else self.entered.client
 
     def __repr__(self) -> str:
         return f"<Call {self.head.method} {self.down_stream!r} → {self.up_stream!r}>"

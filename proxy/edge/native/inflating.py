@@ -5,6 +5,7 @@ Law: reads a message exactly as gRPC's core does (`message_compress.cc`: one str
 it), or says why it will not be read. No clocks, no load, no threads: who calls `step` decides where and how often.
 """
 
+import io
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -26,6 +27,9 @@ AT_ONCE: Final = 64 << 10
 
 SHORT_STEP: Final = 256 << 10
 LONG_STEP: Final = 1 << 20
+
+SHORT: Final = 8 << 20
+"""Bytes of plain text up to which a message never waits for longer ones."""
 
 _WBITS: Final = {b"gzip": 31, b"deflate": 15}
 _SLICE: Final = 64 << 10
@@ -62,7 +66,8 @@ class Inflation:
         self._tail = b""
         self._compressed = size
         self._limit = limit
-        self._plain: list[bytes] = []
+        # It grows in place, and is given away without a copy.
+        self._plain = io.BytesIO()
 
     def step(self, most: int) -> bool:
         """Inflate on, by `most` octets at most; True: that was all."""
@@ -80,7 +85,7 @@ class Inflation:
             self._tail = inflater.unconsumed_tail
             if plain:
                 self.size += len(plain)
-                self._plain.append(plain)
+                self._plain.write(plain)
                 self._check()
             if inflater.eof:
                 if inflater.unused_data or self._tail or next(self._input, b""):
@@ -92,8 +97,8 @@ class Inflation:
 
     def plain(self) -> bytes:
         """All of the plain text, once."""
-        plain, self._plain = self._plain, []
-        return plain[0] if len(plain) == 1 else b"".join(plain)
+        plain, self._plain = self._plain, io.BytesIO()
+        return plain.getvalue()
 
     def _check(self) -> None:
         if self._limit != UNLIMITED:

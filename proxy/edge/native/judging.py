@@ -8,6 +8,7 @@ flows on (`cut`) only the tail behind the last payload waits, for a second judge
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from math import inf
 
 from proxy.core.availability import Unanswered
 from proxy.edge.admission import LEAST_SECONDS, expired
@@ -16,7 +17,7 @@ from proxy.edge.metadata import warnings
 from proxy.edge.native import rpc
 from proxy.edge.native.cut import LEAST, Cut, divide
 from proxy.edge.native.http2.stream import Buffer, Stream, keep_all
-from proxy.edge.native.inflating import AT_ONCE, LONG_STEP, SHORT_STEP, Inflation, UnreadError
+from proxy.edge.native.inflating import AT_ONCE, LONG_STEP, SHORT, SHORT_STEP, Inflation, UnreadError
 from proxy.edge.native.rpc import PREFIX
 from proxy.edge.native.sending import Sending
 from proxy.gate import PREDICT, Decision, Refuse
@@ -105,7 +106,7 @@ class Judging(Sending):
             self.open()
 
     async def _judgement(self, message: bytes, seconds: float | None) -> Decision:
-        return await self.plane.gate.judge(self.head.method, message, seconds, self.down)
+        return await self.plane.gate.judge(self.head.method, message, seconds, self.client)
 
     async def _open_if(self, judge: Callable[[float | None], Awaitable[Decision]]) -> None:
         decision = await self._settled(judge)
@@ -139,37 +140,55 @@ class Judging(Sending):
             message = inflation.plain()
             self._judged(message, self.plane.gate.judge_now(self.head.method, message))
         else:
-            self.task = self.plane.spawn(self._inflate_later(inflation))
+            self.task = self.plane.spawn(
+                self._inflate_later(lambda: Inflation(compressed, size, flag, self.head.encodings, limit))
+            )
 
-    async def _inflate_later(self, inflation: Inflation) -> None:
-        """Inflate the rest beside other calls; the plain text counts as held until it is judged."""
-        held = 0
+    async def _inflate_later(self, begin: Callable[[], Inflation]) -> None:
+        """Inflate beside other calls; the plain text counts as held until it is judged."""
+        plane = self.plane
+        held = self.held
         try:
-            async with self.plane.inflating:
-                done = False
-                while not done:
-                    done = await asyncio.to_thread(inflation.step, LONG_STEP)
-                    grown, held = inflation.size - held, inflation.size
-                    if not self._hold_on(grown):
-                        return
-                message = await asyncio.to_thread(inflation.plain)
-            decision = self.plane.gate.judge_now(self.head.method, message)
+            inflation = begin()
+            async with plane.inflating.turn(self.client):
+                done = await self._inflated(inflation, SHORT)
+            if not (done or self.over):
+                # It is long: it waits without what it has so far, which is little beside the rest.
+                self._give_back(self.held - held)
+                inflation = begin()
+                async with plane.inflating_long.turn(self.client):
+                    done = await self._inflated(inflation, inf)
+            if not done:
+                return
+            message = inflation.plain()
+            decision = plane.gate.judge_now(self.head.method, message)
             if decision is None:
                 decision = await self._settled(lambda seconds: self._judgement(message, seconds))
         except UnreadError as error:
             self.task = None
-            self._give_back(held)
+            self._give_back(self.held - held)
             self._unread(error)
         except (MemoryError, RuntimeError):
             self.task = None
             self.give_up(rpc.RESOURCE_EXHAUSTED, "there is no room to decompress the message")
         else:
             self.task = None
-            self._give_back(held)
+            self._give_back(self.held - held)
             if not self.over and self._admitted(decision):
                 self.open()
         finally:
-            self.plane.flush()
+            plane.flush()
+
+    async def _inflated(self, inflation: Inflation, most: float) -> bool:
+        """Inflate, up to `most` octets; False: there are more, or the call is over."""
+        while inflation.size < most:
+            before = inflation.size
+            done = await asyncio.to_thread(inflation.step, LONG_STEP)
+            if not self._hold_on(inflation.size - before):
+                return False
+            if done:
+                return True
+        return False
 
     def _hold_on(self, count: int) -> bool:
         """Take room from within the call's task, which a refusal must not cancel."""
@@ -210,7 +229,7 @@ class Judging(Sending):
                 self.open()
         elif flow.scanner is None or not flow.scanner.tail:
             self.task = self.plane.spawn(
-                self._open_if(lambda seconds: self.plane.gate.judge_view(flow.view, seconds, self.down))
+                self._open_if(lambda seconds: self.plane.gate.judge_view(flow.view, seconds, self.client))
             )
         else:
             # There is more to see of it, and that is judged before it passes.
@@ -269,7 +288,7 @@ class Judging(Sending):
 
     async def _judge_tail_later(self, scanner: PushScanner) -> None:
         decision = await self._settled(
-            lambda seconds: self.plane.gate.judge_view(scanner.view, seconds, self.down)
+            lambda seconds: self.plane.gate.judge_view(scanner.view, seconds, self.client)
         )
         self.task = None
         if not self.over:

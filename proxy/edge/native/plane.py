@@ -17,6 +17,7 @@ from proxy.edge.native.pool import Pool
 from proxy.edge.native.served import Tails
 from proxy.edge.native.shell import Exchange
 from proxy.gate import Gate
+from proxy.gate.turns import Turns
 from proxy.observe.outcome import Observer, Outcome
 
 
@@ -49,8 +50,8 @@ class Plane:
         self.explainer = explainer
         self.pool = pool
         self.deadlines = Deadlines(self.flush)
-        # So many messages are inflated at a time; the others wait for their turn.
-        self.inflating = asyncio.Semaphore(2)
+        # One message is inflated at a time, and one beside it that may turn out to be long.
+        self.inflating, self.inflating_long = Turns(), Turns()
         self._local_pool = local_pool
         self._local_methods = local_methods
         self._tasks: set[asyncio.Task[None]] = set()

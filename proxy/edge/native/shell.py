@@ -17,7 +17,8 @@ from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.limits import Limits
 from proxy.edge.native.http2.stream import Stream
-from proxy.edge.native.slabs import Slabs
+from proxy.edge.native.slabs import SIZE, Slabs
+from proxy.gate.turns import Client, Rows
 
 _HIGH_WATER: Final = 512 << 10
 _CLOSING_SECONDS: Final = 2.0
@@ -27,14 +28,35 @@ _WRITELINES_PAUSES = not (
 )
 
 
-class Exchange:
-    """What the connections of an edge share: memory to read into, and who of them has something to write."""
+SLICE: Final = 0.005
+"""Seconds that one read should take at most; whose reads take longer reads less at once, and not again right away."""
+_FIRST_ROOM: Final = 16 << 10
+_LEAST_ROOM: Final = 1 << 10
 
-    __slots__ = ("ready", "slabs")
+
+class Exchange:
+    """What the connections of an edge share: memory to read into, who of them has something to write, and turns.
+
+    The turns are for connections whose octets take long to read again and again: one of them a turn of the loop.
+    """
+
+    __slots__ = ("_slow", "ready", "slabs")
 
     def __init__(self) -> None:
         self.slabs = Slabs()
         self.ready: list[Any] = []
+        self._slow: Rows[Shell] = Rows()
+
+    def put_off(self, shell: "Shell", client: Client) -> None:
+        """Have a connection that reads no more read on in its turn."""
+        if not self._slow:
+            shell.loop.call_soon(self._next_turn, shell.loop)
+        self._slow.put(client, shell)
+
+    def _next_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._slow.take().read_on()
+        if self._slow:
+            loop.call_soon(self._next_turn, loop)
 
     def flush(self) -> None:
         """Write what every connection has; called at the end of each event."""
@@ -55,6 +77,9 @@ class Shell(asyncio.BufferedProtocol):
         self.heard = 0.0
         self.closing = False
         self.lost_because = ""
+        # Octets that are read at once: so many that it does not take long, whatever the peer sends.
+        self._room = _FIRST_ROOM
+        self._slow_before = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are not subclasses of asyncio's.
@@ -65,12 +90,43 @@ class Shell(asyncio.BufferedProtocol):
         self.exchange.flush()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
-        return self.exchange.slabs.room()
+        return self.exchange.slabs.room()[: self._room]
 
     def buffer_updated(self, nbytes: int) -> None:
         self.heard = now = time.monotonic()
         self.connection.receive(self.exchange.slabs.taken(nbytes), now)
         self.exchange.flush()
+        took = time.monotonic() - now
+        if took > SLICE:
+            self._room = max(_LEAST_ROOM, int(nbytes * SLICE / took))
+            self._read_later()
+        else:
+            self._slow_before = False
+            if nbytes >= self._room:
+                self._room = min(2 * nbytes, SIZE)
+
+    def _read_later(self) -> None:
+        """Let the others have their turn."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        transport.pause_reading()
+        if self._slow_before:
+            self.exchange.put_off(self, self.client)
+        else:
+            self._slow_before = True
+            self.loop.call_soon(self.read_on)
+
+    def read_on(self) -> None:
+        """Read again after a pause."""
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            transport.resume_reading()
+
+    @property
+    def client(self) -> Client:
+        """Whose turn it is when this connection's is."""
+        return ()
 
     def eof_received(self) -> bool:
         # HTTP/2 has no half-closed connections.
