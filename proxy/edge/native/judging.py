@@ -16,7 +16,7 @@ from proxy.edge.judged import note
 from proxy.edge.metadata import warnings
 from proxy.edge.native import rpc
 from proxy.edge.native.cut import LEAST, Cut, divide
-from proxy.edge.native.http2.stream import Buffer, Stream, keep_all
+from proxy.edge.native.http2.stream import Buffer, Stream, keep_all, pins_much
 from proxy.edge.native.inflating import AT_ONCE, LONG_STEP, SHORT, SHORT_STEP, Inflation, UnreadError
 from proxy.edge.native.rpc import PREFIX
 from proxy.edge.native.sending import Sending
@@ -39,7 +39,8 @@ class Judging(Sending):
         assert collected is not None
         self.down.consume(stream, size)
         self.size += size
-        if ended and not collected:
+        first = pieces[0] if pieces else b""
+        if ended and not collected and not (type(first) is memoryview and pins_much(first, size)):
             self.pieces = collected = pieces
         else:
             keep_all(collected, pieces, size)

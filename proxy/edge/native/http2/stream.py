@@ -14,7 +14,9 @@ Buffer = bytes | bytearray | memoryview
 # A view keeps the whole chunk alive that it was cut from, and costs more than a short copy.
 _SHORT = 512
 _COALESCED = 16_384
+# Of memory that is read into again there is only so much (`slabs`); what was copied from it counts by what is seen.
 _PINNED_RATIO = 16
+_COPY_RATIO = 1.25
 UNPROMISED = 1 << 62
 
 
@@ -105,11 +107,7 @@ class Stream:
 def keep_all(queue: deque[Buffer] | list[Buffer], pieces: list[Buffer], size: int) -> None:
     """Append pieces of `size` octets that may have to wait, as `keep` does."""
     first = pieces[0] if pieces else b""
-    if (
-        type(first) is memoryview
-        and size >= _SHORT * len(pieces)
-        and size * _PINNED_RATIO >= first.obj.__sizeof__()
-    ):
+    if type(first) is memoryview and size >= _SHORT * len(pieces) and not pins_much(first, size):
         queue.extend(pieces)
     else:
         for piece in pieces:
@@ -130,7 +128,14 @@ def keep(queue: deque[Buffer] | list[Buffer], piece: Buffer) -> None:
             last += piece
         else:
             queue.append(bytearray(piece))
-    elif type(piece) is memoryview and size * _PINNED_RATIO < piece.obj.__sizeof__():
+    elif type(piece) is memoryview and pins_much(piece, size):
         queue.append(bytes(piece))
     else:
         queue.append(piece)
+
+
+def pins_much(view: memoryview, size: int) -> bool:
+    """Whether to keep `size` octets of what a view shows would keep much more alive."""
+    chunk = view.obj
+    ratio = _COPY_RATIO if type(chunk) is bytes else _PINNED_RATIO
+    return size * ratio < chunk.__sizeof__()

@@ -2,6 +2,8 @@
 
 from collections import deque
 
+import pytest
+
 from proxy.edge.native.http2.stream import keep, keep_all
 
 
@@ -14,7 +16,7 @@ def test_octets_that_come_one_by_one_are_kept_together():
 
 
 def test_a_long_view_is_kept_as_it_is():
-    piece = memoryview(bytes(100_000))[:60_000]
+    piece = memoryview(bytearray(100_000))[:60_000]
     queue = []
     keep(queue, piece)
     assert queue[0] is piece
@@ -27,7 +29,7 @@ def test_a_short_view_does_not_keep_a_large_chunk_alive():
 
 
 def test_what_came_together_is_kept_as_it_is_where_it_is_long_enough():
-    chunk = bytes(250_000)
+    chunk = bytearray(250_000)
     pieces = [memoryview(chunk)[start : start + 16_384] for start in range(0, 65_536, 16_384)]
     queue = deque()
     keep_all(queue, pieces, 65_536)
@@ -40,3 +42,14 @@ def test_a_little_of_a_large_chunk_is_copied_together():
     keep_all(queue, [memoryview(chunk)[start : start + 400] for start in range(0, 4000, 400)], 4000)
     assert [type(each) for each in queue] == [bytearray]
     assert len(queue[0]) == 4000
+
+
+@pytest.mark.parametrize("size", [2000, 16_384, 65_536, 500_000])
+def test_what_waits_of_a_chunk_that_nobody_reads_into_again_keeps_alive_what_it_counts(size):
+    """A client whose every read holds a little that waits must not have all of it held for that."""
+    queue = []
+    for _ in range(10):
+        chunk = memoryview(bytes(1 << 20))
+        keep_all(queue, [chunk[start : start + 16_384] for start in range(0, size, 16_384)], size)
+    alive = {id(getattr(each, "obj", each)): getattr(each, "obj", each) for each in queue}
+    assert sum(map(len, alive.values())) <= 1.25 * sum(map(len, queue))
