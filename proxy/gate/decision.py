@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from proxy.core.availability import Unanswered
 from proxy.core.reasons import Reason
-from proxy.core.types import RequestView
+from proxy.core.types import RequestView, Servable
 from proxy.core.verdict import Verdict, Violation
 from proxy.wire.status import Status
 
@@ -43,6 +43,8 @@ class Admit:
     """The same, where the answer to it was chosen to be looked at."""
     value_seconds: float | None = None
     """What the look at its values took (None: there was none)."""
+    servable: Servable | None = None
+    """What it was judged by, where somebody will have to know whether that still holds."""
 
     @property
     def failed(self) -> bool:

@@ -162,7 +162,16 @@ class Gate:
             return None
         except Exception:  # noqa: BLE001  a fault of ours must not break traffic
             return Admit(unjudged=Unjudged.FAULT)
-        return None if verdict.violations else Admit(view, verdict, batch_size=batch_size(view))
+        if verdict.violations:
+            return None
+        return Admit(view, verdict, batch_size=batch_size(view), servable=servable)
+
+    def still_holds(self, decision: Admit) -> bool:
+        """Whether a request that `judge_view_now` admitted would be judged by the same signature now."""
+        view = decision.view
+        if decision.servable is None or view is None or view.key is None:
+            return False
+        return self._signatures.peek(view.key) is decision.servable
 
     def _remember(
         self, seen: SkeletonKey, message: bytes, servable: Servable, key: ModelKey, decision: Admit

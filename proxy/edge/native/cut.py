@@ -9,6 +9,7 @@ is the client's choice. Does no I/O; what is decided, and what follows from it, 
 from typing import Final
 
 from proxy.edge.native.http2.stream import Buffer, keep
+from proxy.gate import Admit
 from proxy.wire.push import PushScanner
 
 LEAST: Final = 512 << 10
@@ -20,9 +21,11 @@ Measured on loopback: of 270 KB a fifth more per second when buffered, of 1.08 M
 class Cut:
     """The state of one such message."""
 
-    __slots__ = ("credit", "held_back", "rest", "scanner", "sent", "view")
+    __slots__ = ("credit", "decision", "held_back", "rest", "scanner", "sent", "view")
 
-    def __init__(self, scanner: PushScanner, arrived: int) -> None:
+    def __init__(self, scanner: PushScanner, arrived: int, decision: Admit) -> None:
+        # By which it flows.
+        self.decision = decision
         # None once nothing is left to judge.
         self.scanner: PushScanner | None = scanner
         # What is known of the message, for as long as it may have to be judged again.
@@ -34,6 +37,11 @@ class Cut:
         self.credit = arrived
         # Octets passed on that still count as held.
         self.sent = 0
+
+    def is_seen_with(self, size: int) -> bool:
+        """Whether `size` octets more make a message whole of which nothing is left to be seen or held back."""
+        scanner = self.scanner
+        return scanner is not None and not scanner.tail and self.rest <= size and not self.held_back
 
     def take(self, pieces: list[Buffer], size: int) -> list[Buffer]:
         """Take pieces of `size` octets as they come; return what of them may pass on now."""

@@ -226,6 +226,7 @@ class Judging(Sending):
             return True
         decision = self.plane.gate.judge_view_now(flow.view)
         if decision is not None:
+            flow.decision = decision
             if self._admitted(decision):
                 self.open()
         elif flow.scanner is None or not flow.scanner.tail:
@@ -252,7 +253,7 @@ class Judging(Sending):
             self.scanner = self.pieces = None
             self.replay = pieces
             self.received.feed(pieces, self.size)
-            self.cut = Cut(scanner, self.size)
+            self.cut = Cut(scanner, self.size, decision)
             if self._admitted(decision):
                 self.send(connection)
         elif connection is None or not scanner.tail:
@@ -266,6 +267,9 @@ class Judging(Sending):
         # A server that takes one call later than another must not stop the client's other calls.
         self.down.lend(self.down_stream, size)
         was_whole = flow.rest <= 0
+        if flow.is_seen_with(size) and self.plane.gate.still_holds(flow.decision):
+            # Nothing to judge again: the last of it need not wait, nor go in a frame of its own.
+            flow.scanner = None
         free = flow.take(pieces, size)
         if free or not size:
             passing = size if free is pieces else sum(map(len, free))

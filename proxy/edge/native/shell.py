@@ -28,7 +28,7 @@ _WRITELINES_PAUSES = not (
 )
 
 
-SLICE: Final = 0.005
+SLICE: Final = 0.02
 """Seconds that one read should take at most; whose reads take longer reads less at once, and not again right away."""
 _FIRST_ROOM: Final = 16 << 10
 _LEAST_ROOM: Final = 1 << 10

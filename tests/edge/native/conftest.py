@@ -71,6 +71,9 @@ class Doorkeeper:
         """Of a view nothing is decided but what `decide_view` says."""
         return None if self.decide_view is None else self.decide_view(read())
 
+    def still_holds(self, decision: Any) -> bool:
+        return False
+
     async def judge_view(
         self, read: Callable[[], Any], timeout: float | None = None, client: Any = None
     ) -> Any:

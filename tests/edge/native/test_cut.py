@@ -13,7 +13,7 @@ from proxy.core.policy import Policies
 from proxy.edge.admission import Limits
 from proxy.edge.native.cut import Cut, divide
 from proxy.edge.native.http2.limits import Limits as Http2Limits
-from proxy.gate import Gate
+from proxy.gate import Admit, Gate
 from proxy.wire.push import PushScanner
 from tests.edge.native.conftest import PATIENCE, PREDICT_HEAD, until
 from tests.judging import Held, predict, servable, signature, tensor
@@ -368,7 +368,7 @@ def cut_with_tail():
     message = image(["scores"])
     scanner = PushScanner(len(message))
     assert scanner.feed(message[:100])
-    return message, Cut(scanner, 105)
+    return message, Cut(scanner, 105, Admit())
 
 
 def test_the_tail_is_held_back_to_the_octet():
