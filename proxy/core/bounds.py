@@ -36,6 +36,14 @@ MAX_METADATA = 128
 """Fields in the metadata of a call, those of HTTP/2 and gRPC included (Envoy takes 100)."""
 
 
+MAX_QUESTION = 4096
+"""Bytes of a question about a model. Servers that echo its name in an error would answer with as much metadata, and
+what a client of the server may not be sent in a head ends the connection that all clients share."""
+
+MAX_COMPRESSED_QUESTION = 256
+"""The same where the message may be compressed, a thousand times at most."""
+
+
 def too_complex(what: str, limit: int) -> Verdict:
     """The refusal of a request with more than `limit` of `what` ("inputs")."""
     violation = Violation(

@@ -16,6 +16,14 @@ UNARY_METHODS: Final[frozenset[str]] = frozenset(
 )
 """TF Serving's own methods with one request and one response; every other method is relayed as a stream."""
 
+QUESTIONS: Final = frozenset(
+    {
+        "/tensorflow.serving.PredictionService/GetModelMetadata",
+        "/tensorflow.serving.ModelService/GetModelStatus",
+    }
+)
+"""What is asked about models: messages that hold little but names, and are not judged."""
+
 HARMLESS_METHODS: Final = frozenset({"/tensorflow.serving.ModelService/GetModelStatus"})
 """What may be asked of a guarded service."""
 

@@ -28,7 +28,6 @@ from proxy.core.freshness import (
     outdated_by,
     quiet_after_failure,
 )
-from proxy.core.reasons import Code
 from proxy.core.types import ModelKey, Servable
 from proxy.upstream.client import NoAnswerError, ServingClient
 from proxy.upstream.control import ControlPlane
@@ -70,7 +69,8 @@ class SignatureCache:
     and, separately, the keys without one, so that invented names never push out a model that is served.
     `max_fetches` questions for keys of which nothing is known are asked at a time, and as many for those that
     are; of the former `max_strangers` may be under way or queued, and `max_strangers_each` on behalf of one
-    client, a long name counting as several. `fetch_timeout` is in seconds and bounds each question. Questions begin on demand; `stop()` ends them.
+    client, a long name counting as several. `fetch_timeout` is in seconds and bounds each question. Questions
+    begin on demand; `stop()` ends them.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class SignatureCache:
             answer = entry.failure or answer
         if isinstance(answer, Unanswered):
             last = self._last_known(key)
-            if last is None and answer.kept and answer.code != Code.UNAVAILABLE and self._was_told(key.model):
+            if last is None and answer.kept and self._was_told(key.model):
                 # A client chooses between the names of one servable: none of them is unknown by that.
                 return replace(answer, kept=False)
             return answer if last is None else last

@@ -7,6 +7,7 @@ inside them it never looks at. Whenever in doubt there is no skeleton, and the r
 from typing import Final
 
 from proxy.core.types import DT_STRING, DTYPES
+from proxy.wire.fields import UnusualError, varint
 from proxy.wire.pieces import Pieces
 
 _MODEL_SPEC: Final = 0x0A
@@ -72,7 +73,7 @@ def skeleton_of(data: bytes) -> Skeleton | None:
                 payloads += _payloads_of_entry(data, start, stop)
             elif tag not in {_MODEL_SPEC, _OUTPUT}:
                 return None
-    except (_NoSkeletonError, IndexError):
+    except (_NoSkeletonError, UnusualError, IndexError):
         return None
     if not data or len(data) - sum(stop - start for start, stop in payloads) > _MAX_BONES:
         return None
@@ -88,7 +89,7 @@ def _fields(data: bytes, pos: int, end: int) -> list[tuple[int, int, int]]:
     found = []
     while pos < end:
         tag = data[pos]
-        value, start = _varint(data, pos + 1)
+        value, start = varint(data, pos + 1)
         if tag > 0x7F:
             raise _NoSkeletonError
         if tag & 7 == 0:
@@ -114,21 +115,8 @@ def _payloads_of_entry(data: bytes, start: int, stop: int) -> list[tuple[int, in
     tags = [tag for tag, _, _ in tensor]
     if len(set(tags)) != len(tags) or not set(tags) <= {_DTYPE, _SHAPE, _CONTENT, *_OPAQUE_VALUES}:
         raise _NoSkeletonError
-    dtype = next((_varint(data, begin)[0] for tag, begin, _ in tensor if tag == _DTYPE), 0)
+    dtype = next((varint(data, begin)[0] for tag, begin, _ in tensor if tag == _DTYPE), 0)
     kind = DTYPES.get(dtype)
     if kind is None or not kind.size or dtype in _INSPECTED:
         raise _NoSkeletonError
     return [(begin, end) for tag, begin, end in tensor if tag == _CONTENT or tag in _OPAQUE_VALUES]
-
-
-def _varint(data: bytes, pos: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[pos]
-        pos += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, pos
-        shift += 7
-        if shift > 28:
-            raise _NoSkeletonError

@@ -8,10 +8,12 @@ from collections import Counter
 import grpc
 import pytest
 
-from tests.edge.conftest import predict
+from proxy.core.types import ModelKey
+from proxy.wire.metadata import metadata_request, status_request
+from tests.edge.conftest import ask, predict
 from tests.edge.native.conftest import until
 from tests.fake_serving import DT_FLOAT
-from tests.safety.clients import BAD, GOOD, RETRYABLE, ask_all, ask_predict, channel_to
+from tests.safety.clients import BAD, GOOD, RETRYABLE, ask_all, ask_predict, bystanding, channel_to
 
 FRESH = itertools.count()
 
@@ -132,3 +134,33 @@ async def test_a_known_servable_asked_for_under_invented_signature_names_is_judg
             )
             assert (await ask_predict(channel, GOOD)).code is grpc.StatusCode.OK
     assert {answer.reason for answer in answers} == {"SIGNATURE_NOT_FOUND"}
+
+
+QUESTIONS = {
+    "/tensorflow.serving.PredictionService/GetModelMetadata": lambda name: metadata_request(ModelKey(name)),
+    "/tensorflow.serving.ModelService/GetModelStatus": status_request,
+}
+
+
+@pytest.mark.parametrize("method", QUESTIONS)
+@pytest.mark.parametrize("compression", [None, grpc.Compression.Gzip], ids=["plain", "gzip"])
+async def test_a_question_that_the_server_would_echo_costs_nobody_the_connection(proxy, method, compression):
+    """The server answers with the name in its error, in metadata as long as that."""
+    async with bystanding(proxy) as bystander, channel_to(proxy.target) as channel:
+        for length in (5_000, 150_000, 3_000_000):
+            answer = await ask(channel, method, QUESTIONS[method]("x" * length), compression=compression)
+            # Not UNAVAILABLE: that is what a connection that ended looks like.
+            assert answer.code in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.RESOURCE_EXHAUSTED}
+            if compression is None:
+                assert answer.reason == "REQUEST_TOO_COMPLEX"
+    assert bystander.was_served, bystander.answers
+
+
+@pytest.mark.parametrize("method", QUESTIONS)
+@pytest.mark.parametrize("compression", [None, grpc.Compression.Gzip], ids=["plain", "gzip"])
+async def test_questions_with_real_names_are_answered(proxy, method, compression):
+    async with channel_to(proxy.target) as channel:
+        answer = await ask(channel, method, QUESTIONS[method]("m"), compression=compression)
+        assert answer.code is grpc.StatusCode.OK
+        long = await ask(channel, method, QUESTIONS[method]("long-model-name-" * 12), compression=compression)
+    assert long.code is grpc.StatusCode.NOT_FOUND

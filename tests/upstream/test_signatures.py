@@ -473,6 +473,15 @@ async def test_a_server_that_swallows_questions_is_left_alone_as_long_as_it_swal
     await cache.stop()
 
 
+@pytest.mark.parametrize("key", [ModelKey("m", version=7), ModelKey("m", label="stable")], ids=str)
+async def test_no_other_name_of_a_model_that_was_told_is_kept_unknown(serving, cache, key):
+    await cache.lookup(KEY, 5)
+    serving.answer("GetModelMetadata", b"\xff\xff")
+    found = await cache.lookup(key, 5)
+    assert isinstance(found, Unanswered)
+    assert not found.kept
+
+
 # bounds
 
 

@@ -1,6 +1,6 @@
 """Whose a call is, as far as the core tells: by the name of the peer, which is one connection's.
 
-Law: finds accounts and counts local calls; how much one may hold is decided in `admission`. An account lives for as
+Law: finds accounts and counts local calls; how much one may hold is decided in `load`. An account lives for as
 long as it has calls.
 """
 
@@ -11,8 +11,8 @@ from urllib.parse import unquote
 
 import grpc
 
-from proxy.edge.admission import Account, Load
 from proxy.edge.grpcio.call import Context, status_code
+from proxy.edge.load import Account, Load
 from proxy.edge.local import Handlers
 from proxy.edge.metadata import DETAILS
 from proxy.wire.status import status_of

@@ -11,7 +11,7 @@ import grpc
 from proxy.core.types import RequestView
 from proxy.core.verdict import Verdict
 from proxy.diagnosis.transport import Spent
-from proxy.edge.admission import Account
+from proxy.edge.load import Account
 from proxy.edge.metadata import DETAILS, Pair
 from proxy.observe.outcome import Outcome
 from proxy.wire.status import Status, status_of

@@ -17,10 +17,11 @@ from typing import Any, NoReturn
 import grpc
 
 from proxy.core.verdict import Verdict
-from proxy.edge.admission import LEAST_SECONDS, Load, expired
+from proxy.edge.admission import LEAST_SECONDS, expired
 from proxy.edge.explainer import Answer, Explainer
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_code
 from proxy.edge.grpcio.upstream import Ending, InOrder, ending, initial_metadata, unary, write
+from proxy.edge.load import Load
 from proxy.edge.local import Handlers
 from proxy.edge.metadata import details_of, diagnosed, forwarded
 from proxy.edge.methods import UNARY_METHODS

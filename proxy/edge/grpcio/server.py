@@ -13,13 +13,14 @@ from typing import Final
 
 import grpc
 
-from proxy.edge.admission import UNLIMITED, Limits, Load
+from proxy.edge.admission import UNLIMITED, Limits
 from proxy.edge.explainer import Explainer
 from proxy.edge.grpcio.accounts import Accounts
 from proxy.edge.grpcio.relay import Relay
 from proxy.edge.grpcio.steps import Admission, Deadline, MethodPolicy, Outcomes, SignatureCheck, VersionSeen
 from proxy.edge.interface import AddressInUseError, Usage
 from proxy.edge.listening import bind, path_of
+from proxy.edge.load import Load
 from proxy.edge.local import Handlers
 from proxy.gate import Gate
 from proxy.observe.outcome import Observer

@@ -17,24 +17,16 @@ from typing import Any, NoReturn
 import grpc
 
 from proxy.core.availability import Unanswered
-from proxy.core.bounds import MAX_METADATA, too_complex
+from proxy.core.bounds import MAX_METADATA, MAX_QUESTION, too_complex
 from proxy.core.verdict import Verdict
-from proxy.edge.admission import (
-    LEAST_SECONDS,
-    METADATA,
-    Limits,
-    Load,
-    expired,
-    forbidden,
-    is_late,
-    time_allowed,
-)
+from proxy.edge.admission import LEAST_SECONDS, METADATA, Limits, expired, forbidden, is_late, time_allowed
 from proxy.edge.explainer import Answer, Explainer
 from proxy.edge.grpcio.accounts import Accounts
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_code
 from proxy.edge.judged import note
+from proxy.edge.load import Load
 from proxy.edge.metadata import diagnosed, warnings
-from proxy.edge.methods import UNARY_METHODS, changes_state
+from proxy.edge.methods import QUESTIONS, UNARY_METHODS, changes_state
 from proxy.gate import JUDGED_METHODS, Admit, Decision, Gate, Refuse
 from proxy.observe.outcome import Observer, Outcome
 from proxy.upstream.channel import ChannelWay
@@ -171,6 +163,8 @@ class Admission(grpc.aio.ServerInterceptor):
         return handler if details.method in self._local else _around(handler, self._hold)
 
     async def _hold(self, proceed: Behaviour, request: Any, context: Context) -> bytes | None:
+        if isinstance(request, bytes) and len(request) > MAX_QUESTION:
+            await self._spare_questions(context)
         load = self._load
         with self._accounts.of(context) as account:
             full = load.enter(account)
@@ -187,6 +181,12 @@ class Admission(grpc.aio.ServerInterceptor):
             finally:
                 load.give_back(account, size)
                 load.leave(account)
+
+    @staticmethod
+    async def _spare_questions(context: Context) -> None:
+        """Refuse a question about a model that no real name makes so long."""
+        if current_call.get().outcome.method in QUESTIONS:
+            await refuse(context, too_complex("bytes in a question about a model", MAX_QUESTION))
 
 
 class SignatureCheck(grpc.aio.ServerInterceptor):

@@ -12,12 +12,12 @@ nothing.
 import time
 from typing import Final
 
+from proxy.core.bounds import too_complex
 from proxy.edge.admission import (
     LEAST_RATE,
     MOST_LOCAL_BYTES,
     STALLED,
     UNLIMITED,
-    Account,
     expired,
     forbidden,
     is_late,
@@ -26,6 +26,7 @@ from proxy.edge.admission import (
     time_allowed,
     too_large,
 )
+from proxy.edge.load import Account
 from proxy.edge.methods import changes_state
 from proxy.edge.native import rpc
 from proxy.edge.native.http2 import frames
@@ -85,6 +86,10 @@ class Call(Judging):
             if limit != UNLIMITED and largest > limit:
                 self.down.consume(stream, size)
                 self.refuse(too_large(largest, limit))
+                return
+            if largest > self.head.most:
+                self.down.consume(stream, size)
+                self.refuse(too_complex("bytes in a question about a model", self.head.most))
                 return
         elif pieces and self.received.feed(pieces, size) > MOST_LOCAL_BYTES:
             self.down.consume(stream, size)

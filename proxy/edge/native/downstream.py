@@ -9,12 +9,8 @@ import time
 from typing import Final
 
 from proxy.core.bounds import MAX_METADATA, too_complex
-from proxy.edge.admission import (
-    CONNECTIONS,
-    CONNECTIONS_OF_A_PEER,
-    METADATA,
-    Account,
-)
+from proxy.edge.admission import CONNECTIONS, CONNECTIONS_OF_A_PEER, METADATA
+from proxy.edge.load import Account
 from proxy.edge.native import rpc
 from proxy.edge.native.at_once import AtOnce
 from proxy.edge.native.call import Call
@@ -91,7 +87,7 @@ class Clients:
         if not self._resting and (now - self._looked) * _LOOKED_AT_PER_SECOND >= len(self.shells):
             self._looked = now
             resting = [shell for shell in self.shells if shell.rests(now)]
-            self._resting = sorted(resting, key=_needs, reverse=True)
+            self._resting = sorted(resting, key=DownstreamShell.need, reverse=True)
         while self._resting:
             shell = self._resting.pop()
             if shell in self.shells and shell.rests(now) and peer in {None, shell.account.peer}:
@@ -332,7 +328,3 @@ class DownstreamShell(Shell):
     def _too_slow(self) -> None:
         self.close("no HTTP/2 preface in time")
         self.abort()
-
-
-def _needs(shell: DownstreamShell) -> tuple[bool, float]:
-    return shell.need()

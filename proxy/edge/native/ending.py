@@ -12,8 +12,8 @@ import time
 from proxy.core.types import ModelKey, RequestView
 from proxy.core.verdict import Verdict
 from proxy.diagnosis.transport import Spent
-from proxy.edge.admission import Account
 from proxy.edge.explainer import Answer as Answered
+from proxy.edge.load import Account
 from proxy.edge.native import rpc
 from proxy.edge.native.cut import Cut
 from proxy.edge.native.http2 import frames

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from proxy.edge.admission import LEAST_RATE, UNFINISHED_HEAD, UNREAD, Account, Limits, turned_away
+from proxy.edge.admission import LEAST_RATE, UNFINISHED_HEAD, UNREAD, Limits, turned_away
+from proxy.edge.load import Account
 from proxy.edge.native.at_once import AtOnce
 from proxy.edge.native.call import Call
 from proxy.edge.native.http2 import frames

@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any
 
-from proxy.edge.admission import Limits, Load
+from proxy.edge.admission import Limits
 from proxy.edge.explainer import Explainer
+from proxy.edge.load import Load
 from proxy.edge.local import Answering
 from proxy.edge.native.deadlines import Deadlines
 from proxy.edge.native.http2.connection import Connection

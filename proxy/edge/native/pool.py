@@ -30,7 +30,10 @@ from proxy.upstream.forward_proxy import tunnel_to
 _SHOWN_ADDRESSES: Final = 4
 # Connections that take no more calls and still have some. With so many, worn ones stay in use.
 _MAX_LEAVING: Final = 8
-MANY_CLIENTS: Final = Limits(stream_window=1 << 17, share_connection_window=False)
+# Heads as large as those of a channel (see `upstream.channel`): beyond, the connection of all clients ends.
+MANY_CLIENTS: Final = Limits(
+    stream_window=1 << 17, share_connection_window=False, header_list_size=1 << 20, continuations=256
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,15 @@ block is kept in the block's `memo`, since blocks repeat.
 import base64
 import binascii
 import re
+import sys
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 from proxy.core import explain
+from proxy.core.bounds import MAX_COMPRESSED_QUESTION, MAX_QUESTION
 from proxy.edge.metadata import DETAILS, Pair, diagnosed
-from proxy.edge.methods import UNARY_METHODS
+from proxy.edge.methods import QUESTIONS, UNARY_METHODS
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import encode_fields
 from proxy.edge.native.http2.fields import HeaderBlock
@@ -69,7 +71,9 @@ _OF_HTTP: Final = {
 class RequestHead:
     """What the proxy needs to know of a request's head, and the block that the next hop gets."""
 
-    __slots__ = ("block", "encodings", "is_grpc", "judged", "method", "timed_block", "timeout", "unary")
+    __slots__ = (
+        *("block", "encodings", "is_grpc", "judged", "method", "most", "timed_block", "timeout", "unary"),
+    )
 
     def __init__(self, block: HeaderBlock, scheme: bytes, authority: bytes) -> None:
         own = {b":scheme": scheme, b":authority": authority}
@@ -88,6 +92,10 @@ class RequestHead:
         )
         # gRPC's core reads the last one, others the first.
         self.encodings = tuple(value for name, value in block.fields if name == b"grpc-encoding")
+        # Octets of a message, as far as the method says.
+        self.most = sys.maxsize
+        if self.method in QUESTIONS:
+            self.most = MAX_COMPRESSED_QUESTION if self.encodings else MAX_QUESTION
         timeout = block.get(b"grpc-timeout")
         self.timeout = parse_timeout(timeout)
         self.block = encode_fields(tuple(fields))
