@@ -230,7 +230,8 @@ async def test_a_connection_that_reads_nothing_is_cut_off(start_proxy, join):
 
     async def cut_off():
         with contextlib.suppress(h2.exceptions.ProtocolError, OSError):
-            for _ in range(50):
+            # No more at a time than are answered in full: refusals alone would not fill the socket.
+            for _ in range(MOST_LOCAL_CALLS_OF_A_CONNECTION):
                 peer.request(head("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"), REFLECT)
         return await number(proxy, "tfs_proxy_bound_hits_total", bound="unread") or peer.closed.is_set()
 
