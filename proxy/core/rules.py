@@ -5,10 +5,12 @@ does not know severities, modes or codes. What is legal for TensorFlow is never 
 -1 accept anything in their place, rank 0 is a rank, one value fills a tensor, zero dimensions are legal.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from proxy.core import explain
 from proxy.core.explain import quote, sent_shape
+from proxy.core.mending.names import output_remedies
+from proxy.core.mending.remedies import DropOutput, Mending, Remedy
 from proxy.core.reasons import Reason
 from proxy.core.types import (
     CLASSIFY_METHOD,
@@ -20,11 +22,11 @@ from proxy.core.types import (
     REGRESS_METHOD,
     UNKNOWN_DIM,
     DType,
-    Servable,
     Signature,
     TensorSpec,
     TensorView,
     dtype_name,
+    fits,
     shape_text,
 )
 from proxy.core.verdict import Violation
@@ -46,12 +48,10 @@ def _of_input(reason: Reason, alias: str, path: str, expected: str, got: str, hi
     return Violation(reason, field, f"input {quote(alias)}", expected, got, hint, alias)
 
 
-def input_unknown(alias: str, signature: Signature, servable: Servable, absent: Collection[str]) -> Violation:
-    """An input that the signature does not have; `absent` are those of its inputs that were not sent."""
-    elsewhere = [other.name for other in servable.signatures.values() if alias in other.inputs]
-    hint = explain.alias_hint(alias, signature.inputs, absent, elsewhere)
+def input_unknown(alias: str, signature: Signature) -> Violation:
+    """An input that the signature does not have."""
     expected = explain.listing(signature.inputs)
-    return _of_input(Reason.INPUT_UNKNOWN, alias, "", expected, "an unknown alias", hint)
+    return _of_input(Reason.INPUT_UNKNOWN, alias, "", expected, "an unknown alias")
 
 
 def input_missing(spec: TensorSpec) -> Violation:
@@ -60,18 +60,22 @@ def input_missing(spec: TensorSpec) -> Violation:
     return _of_input(Reason.INPUT_MISSING, spec.alias, "", expected, "nothing")
 
 
-def output_filter(outputs: Iterable[str], signature: Signature, servable: Servable) -> Iterator[Violation]:
+def output_filter(outputs: Iterable[str], signature: Signature) -> Iterator[Violation]:
     """Unknown and repeated names in `output_filter`."""
     seen: set[str] = set()
     for index, alias in enumerate(outputs):
         field, where = f"output_filter[{index}]", f"output {quote(alias)}"
         if alias not in signature.outputs:
-            elsewhere = [other.name for other in servable.signatures.values() if alias in other.outputs]
-            hint = explain.alias_hint(alias, signature.outputs, signature.outputs, elsewhere)
             expected = explain.listing(signature.outputs)
-            yield Violation(Reason.OUTPUT_UNKNOWN, field, where, expected, "an unknown alias", hint)
+            mending = Mending(tuple(output_remedies(index, alias, signature)))
+            yield Violation(
+                Reason.OUTPUT_UNKNOWN, field, where, expected, "an unknown alias", mending=mending
+            )
         elif alias in seen:
-            yield Violation(Reason.OUTPUT_DUPLICATE, field, where, "each output once", "a repetition")
+            mending = Mending((Remedy("", (DropOutput(index),), exact=True),))
+            yield Violation(
+                Reason.OUTPUT_DUPLICATE, field, where, "each output once", "a repetition", mending=mending
+            )
         seen.add(alias)
 
 
@@ -86,8 +90,7 @@ def dtype(view: TensorView, spec: TensorSpec) -> Violation | None:
         return _of_input(Reason.DTYPE_INVALID, view.alias, ".dtype", expected, got)
     if not wanted:
         return None
-    hint = explain.dtype_hint(view, spec)
-    return _of_input(Reason.DTYPE_MISMATCH, view.alias, ".dtype", dtype_name(wanted), got, hint)
+    return _of_input(Reason.DTYPE_MISMATCH, view.alias, ".dtype", dtype_name(wanted), got)
 
 
 def shape_invalid(view: TensorView) -> Violation:
@@ -107,17 +110,16 @@ def shape_invalid(view: TensorView) -> Violation:
 def shape(view: TensorView, spec: TensorSpec) -> Violation | None:
     """RANK_MISMATCH or SHAPE_MISMATCH: what TF Serving never compares."""
     wanted, dims = spec.shape, view.dims
-    if wanted is None or explain.fits(dims, wanted):
+    if wanted is None or fits(dims, wanted):
         return None
-    hint = explain.shape_hint(dims, wanted)
     if len(dims) != len(wanted):
         expected, got = f"rank {len(wanted)} {shape_text(wanted)}", f"rank {len(dims)} {sent_shape(dims)}"
-        return _of_input(Reason.RANK_MISMATCH, view.alias, ".tensor_shape", expected, got, hint)
+        return _of_input(Reason.RANK_MISMATCH, view.alias, ".tensor_shape", expected, got)
     wrong = [axis for axis, size in enumerate(wanted) if size not in (dims[axis], UNKNOWN_DIM)]
     if all(dims[axis] < 0 for axis in wrong):
         return None  # SHAPE_INVALID says it already
     path = f".tensor_shape.dim[{wrong[0]}]" if len(wrong) == 1 else ".tensor_shape"
-    return _of_input(Reason.SHAPE_MISMATCH, view.alias, path, shape_text(wanted), sent_shape(dims), hint)
+    return _of_input(Reason.SHAPE_MISMATCH, view.alias, path, shape_text(wanted), sent_shape(dims))
 
 
 def filled_bytes(view: TensorView, count: int) -> int:
@@ -193,7 +195,8 @@ def _content(view: TensorView, kind: DType, count: int) -> Violation | None:
     if length == wanted:
         return _wraps(view, kind) if view.wraps else None
     expected = f"{wanted} bytes ({count} x {kind.size}) for {explain.tensor_text(view)}"
-    hint = explain.length_hint(view, kind, count)
+    whole = length % kind.size == 0
+    hint = "" if whole else f"not a whole number of {kind.name} values: cut or of another dtype"
     return _of_input(Reason.PAYLOAD_LENGTH_MISMATCH, view.alias, path, expected, f"{length} bytes", hint)
 
 

@@ -45,7 +45,7 @@ REFUSED = [
     ("F01", predict("ssd", input=tensor("uint8", (1, 4, 4, 3))), "INVALID_ARGUMENT", "'image_tensor'"),
     ("F02", predict("two", text=TEXT, id=IDS), "INVALID_ARGUMENT", "did you mean 'ids'"),
     ("F03", predict("enc", images=IMAGE), "INVALID_ARGUMENT", "'image_bytes'"),
-    ("F04", predict("twosig_def", z=image(1, 2)), "INVALID_ARGUMENT", "signature 'sig_b'"),
+    ("F04", predict("twosig_def", z=image(1, 2)), "INVALID_ARGUMENT", "signature_name to 'sig_b'"),
     ("F05", predict("ssd", **{"image_tensor:0": tensor("uint8", (1, 4, 4, 3))}), "INVALID_ARGUMENT", "'image_tensor'"),
     ("F06", predict("two", text=TEXT), "INVALID_ARGUMENT", "'ids'"),
     ("F07", predict("two", examples=TEXT), "INVALID_ARGUMENT", "3 problems: (1) input 'examples'"),
@@ -65,7 +65,7 @@ REFUSED = [
     # shape
     ("F29", predict("two", text=TEXT, ids=tensor("int64", (1, 3))), "INVALID_ARGUMENT", "[?,4]"),
     ("F30", predict("fixed", x=image(4, 2)), "INVALID_ARGUMENT", "fixed batch of 2"),
-    ("F31", predict("f300", images=image(270000)), "INVALID_ARGUMENT", "reshape to [1,300,300,3]"),
+    ("F31", predict("f300", images=image(270000)), "INVALID_ARGUMENT", "send [1,300,300,3] (np.reshape"),
     ("F33", predict("f300", images=image(1, 1, 300, 300, 3)), "INVALID_ARGUMENT", "[?,300,300,3]"),
     ("F34", predict("f300", images=image(300, 300, 3)), "INVALID_ARGUMENT", "batch"),
     ("F35", predict("scalar", x=image(1)), "INVALID_ARGUMENT", "[]"),
