@@ -35,8 +35,11 @@ Tensors = Mapping[str, tuple[int, tuple[int, ...] | None]]
 
 SERVICES = {
     "tensorflow.serving.PredictionService": ("Predict", "GetModelMetadata"),
-    "tensorflow.serving.ModelService": ("GetModelStatus",),
+    "tensorflow.serving.ModelService": ("GetModelStatus", "HandleReloadConfigRequest"),
+    "tensorflow.ProfilerService": ("Profile", "Monitor", "Terminate"),
 }
+OF_OPERATORS = {*SERVICES["tensorflow.ProfilerService"], "HandleReloadConfigRequest"}
+"""Answered with an empty message, whatever they ask."""
 
 
 def tensor_info(dtype: int, shape: tuple[int, ...] | None, name: str = "") -> meta_graph_pb2.TensorInfo:
@@ -211,6 +214,9 @@ class FakeServing(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(call)
 
     def _settle(self, method: str, data: bytes) -> bytes:
+        if method in OF_OPERATORS:
+            self.calls[method] += 1
+            return b""
         request = {
             "Predict": predict_pb2.PredictRequest,
             "GetModelMetadata": get_model_metadata_pb2.GetModelMetadataRequest,

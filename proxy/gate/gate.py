@@ -253,11 +253,9 @@ class Gate:
         if policy.mode is Mode.OFF:
             return Admit(unjudged=Unjudged.BY_POLICY)
         nameless = judge_spec(view, policy)
-        if nameless is not None:
-            return _decided(view, nameless, policy)
         key = view.key
-        if key is None or not key.model:
-            return Admit(view)
+        if nameless is not None or key is None:
+            return _decided(view, nameless or Verdict(), policy)
         signatures = self._signatures
         seen: Answer | None = signatures.peek(key)
         if seen is None:
@@ -300,10 +298,11 @@ class Gate:
 
     def unread(self, verdict: Verdict) -> Decision:
         """Decide on a request that nobody here can or will read: it may be for any model, and the server may read it."""
-        policy = self._policies.strictest
-        if policy.mode is Mode.OFF:
-            return Admit(unjudged=Unjudged.BY_POLICY)
-        return _decided(None, _weighed(verdict, policy), policy)
+        return _without_view(verdict, self._policies.strictest)
+
+    def of_no_model(self, verdict: Verdict) -> Decision:
+        """Decide on a call that is about no model, by what holds for all."""
+        return _without_view(verdict, self._policies.default)
 
 
 def _malformed(text: str) -> Verdict:
@@ -342,6 +341,12 @@ def _weighed(verdict: Verdict, policy: Policy) -> Verdict:
     if severity is Severity.REFUSE:
         return verdict
     return verdict._replace(violations=(), warnings=(violation,) if severity is Severity.WARN else ())
+
+
+def _without_view(verdict: Verdict, policy: Policy) -> Decision:
+    if policy.mode is Mode.OFF:
+        return Admit(unjudged=Unjudged.BY_POLICY)
+    return _decided(None, _weighed(verdict, policy), policy)
 
 
 def _decided(

@@ -10,7 +10,7 @@ import grpc
 import numpy as np
 import pytest
 
-from proxy.wire.protos import predict_pb2
+from proxy.wire.protos import model_management_pb2, predict_pb2
 from tests import odd_servers
 from tests.failures.conftest import telling
 from tests.fake_serving import DT_FLOAT, FakeServing, signature_def
@@ -148,6 +148,19 @@ def test_f53_the_error_that_keeps_a_model_from_loading_reaches_the_client(backgr
     serving.load("m", 1, state="END", error=(5, "Op type not registered 'MyOp' in binary running on host."))
     with running_proxy("--upstream", serving.target) as proxy, telling(proxy) as tell:
         assert "Op type not registered 'MyOp'" in tell(REQUEST).words.replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("mode", "code", "reached"),
+    [("enforce", "PERMISSION_DENIED", 0), ("observe", "OK", 1), ("off", "OK", 1)],
+)
+def test_f112_a_reload_is_treated_as_the_mode_says(background, mode, code, reached):
+    serving = background(FakeServing())
+    reload = model_management_pb2.ReloadConfigRequest()
+    reload.config.model_config_list.config.add(name="m", base_path="/models/m")
+    with running_proxy("--upstream", serving.target, "--mode", mode) as proxy, telling(proxy) as tell:
+        told = tell(reload, "/tensorflow.serving.ModelService/HandleReloadConfigRequest")
+    assert (told.code, serving.calls["HandleReloadConfigRequest"]) == (code, reached)
 
 
 def test_f100_the_proxy_does_not_load_tensorflow():

@@ -134,6 +134,7 @@ OTHER = [
     ("F52", "/tensorflow.serving.PredictionService/GetModelMetadata", model_metadata("ssd"), "INVALID_ARGUMENT", "metadata_field"),
     ("F76", "/tensorflow.serving.PredictionService/predict", predict_pb2.PredictRequest(), "UNIMPLEMENTED", "no such method"),
     ("F48", "/tensorflow.serving.ModelService/HandleReloadConfigRequest", model_management_pb2.ReloadConfigRequest(), "PERMISSION_DENIED", "--allow-admin-methods"),
+    ("F113", "/tensorflow.ProfilerService/Profile", b"", "PERMISSION_DENIED", "TensorFlow's profiler, which slows the server down"),
 ]  # fmt: skip
 
 
