@@ -9,6 +9,7 @@ import urllib.request
 import grpc
 import numpy as np
 import pytest
+from grpc_health.v1 import health_pb2
 
 from proxy.wire.protos import model_management_pb2, predict_pb2
 from tests import odd_servers
@@ -161,6 +162,15 @@ def test_f112_a_reload_is_treated_as_the_mode_says(background, mode, code, reach
     with running_proxy("--upstream", serving.target, "--mode", mode) as proxy, telling(proxy) as tell:
         told = tell(reload, "/tensorflow.serving.ModelService/HandleReloadConfigRequest")
     assert (told.code, serving.calls["HandleReloadConfigRequest"]) == (code, reached)
+
+
+@pytest.mark.parametrize("service", ["PredictionService", "ModelService"])
+def test_f115_the_server_s_own_health_names_are_answered(background, service):
+    serving = background(FakeServing())
+    with running_proxy("--upstream", serving.target) as proxy, telling(proxy) as tell:
+        proxy.wait_for("upstream_up")
+        told = tell(health_pb2.HealthCheckRequest(service=service), "/grpc.health.v1.Health/Check")
+    assert told.code == "OK"
 
 
 def test_f100_the_proxy_does_not_load_tensorflow():
