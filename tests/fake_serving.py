@@ -99,6 +99,11 @@ class _AbortError(Exception):
         self.code, self.text = code, text
 
 
+async def _no_such_method(_requests: object, context: grpc.aio.ServicerContext) -> None:
+    """As gRPC in C++ answers, without a text (tfs-behaviour.md, section M)."""
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+
+
 class FakeServing(grpc.GenericRpcHandler):
     """`models[name][version]`, `labels[name][label]`; change them at any time."""
 
@@ -196,7 +201,7 @@ class FakeServing(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         _, service, method = handler_call_details.method.split("/")
         if method not in SERVICES.get(service, ()):
-            return None
+            return grpc.stream_stream_rpc_method_handler(_no_such_method)
 
         async def call(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
             try:
