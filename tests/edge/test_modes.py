@@ -6,7 +6,8 @@ import urllib.request
 import grpc
 import pytest
 
-from tests.edge.conftest import ask
+from proxy.wire.protos import predict_pb2
+from tests.edge.conftest import PREDICT, ask, predict
 
 MODEL_SERVICE = "/tensorflow.serving.ModelService"
 PROFILER = "/tensorflow.ProfilerService"
@@ -95,6 +96,23 @@ async def test_the_mode_of_one_model_is_not_that_of_calls_about_none(start_proxy
     assert (await ask(channel, FORBIDDEN[0][0], b"")).code is grpc.StatusCode.OK
 
 
+@pytest.mark.parametrize(("mode", "calls"), [("enforce", "refusals"), ("observe", "would_refuse")])
+async def test_a_request_with_three_violations_is_one_call_and_three_violations(
+    start_proxy, connect, serving, mode, calls
+):
+    proxy = await start_proxy("--mode", mode)
+    channel = connect(proxy)
+    await asyncio.to_thread(proxy.wait_for, "upstream_up")
+    request = predict_pb2.PredictRequest.FromString(predict(shape=(3,)))
+    request.inputs["x"].dtype = 9  # int64
+    await ask(channel, PREDICT, request.SerializeToString())
+    event = "request_refused" if mode == "enforce" else "request_would_be_refused"
+    reasons = (await asyncio.to_thread(proxy.wait_for, event))["reasons"]
+    assert reasons == ["DTYPE_MISMATCH", "PAYLOAD_LENGTH_MISMATCH", "RANK_MISMATCH"]
+    assert [await counted(proxy, "violations", reason) for reason in reasons] == [1, 1, 1]
+    assert sum([await counted(proxy, calls, reason) for reason in reasons]) == 1
+
+
 @pytest.mark.parametrize(
     ("spec", "reason"), [(b"", "MODEL_SPEC_MISSING"), (b"\x0a\x00", "MODEL_NAME_MISSING")]
 )
@@ -102,7 +120,7 @@ async def test_a_warning_about_a_request_that_names_no_model_is_told(
     start_proxy, connect, serving, spec, reason
 ):
     proxy = await start_proxy("--severity", f"{reason}=warn")
-    answer = await ask(connect(proxy), "/tensorflow.serving.PredictionService/Predict", spec)
+    answer = await ask(connect(proxy), PREDICT, spec)
     assert answer.code is grpc.StatusCode.NOT_FOUND  # the fake server's word
     assert [value.partition(":")[0] for key, value in answer.trailing if key == "tfs-proxy-warning"] == [
         reason
