@@ -231,7 +231,6 @@ class Proxy:
             self._health.handlers() | (reflection_handlers() if settings.reflection else {}),
             Limits(
                 default_deadline=settings.default_deadline,
-                allow_admin_methods=settings.allow_admin_methods,
                 max_message_bytes=settings.max_message_bytes,
                 max_inflight_bytes=settings.max_inflight_bytes,
                 max_concurrent_calls=settings.max_concurrent_calls,

@@ -58,7 +58,7 @@ def judge_method(request: RequestView, servable: Servable, policy: Policy, metho
 
 
 def judge_spec(request: RequestView, policy: Policy) -> Verdict | None:
-    """The refusal of a request that names no model, or None; needs no servable."""
+    """The verdict on a request that names no model, or None where it names one; needs no servable."""
     if request.key is None:
         violation = Violation(
             Reason.MODEL_SPEC_MISSING,
@@ -79,8 +79,7 @@ def judge_spec(request: RequestView, policy: Policy) -> Verdict | None:
         )
     else:
         return None
-    verdict = _sorted_out([violation], policy, None, None)
-    return verdict if verdict.violations else None
+    return _sorted_out([violation], policy, None, None)
 
 
 def batch_size(request: RequestView) -> int | None:

@@ -7,12 +7,14 @@ good is never based on stale metadata: it is confirmed once first.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 from time import monotonic, perf_counter
 from typing import Final, NamedTuple, Protocol
 
 from proxy.core.availability import Absence, Unanswered, judge_absence
 from proxy.core.bounds import MAX_FIELDS, too_complex
+from proxy.core.explain import quote
 from proxy.core.freshness import DEFAULT_LIMITS
 from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.reasons import Reason, Severity
@@ -22,7 +24,7 @@ from proxy.core.validate import batch_size, judge, judge_method, judge_spec, wit
 from proxy.core.values import judge_values
 from proxy.core.verdict import Verdict, Violation
 from proxy.gate.decision import Admit, Decision, Refuse, Unjudged
-from proxy.gate.reading import PARSERS, PREDICT, Parts, Reading, read_at_once
+from proxy.gate.reading import PARSERS, PREDICT, Part, Parts, Reading, read_at_once
 from proxy.gate.turns import Client, Slices
 from proxy.upstream.signatures import Answer, Lookup
 from proxy.wire.fields import MalformedRequestError, TooComplexError, UnusualError
@@ -208,7 +210,7 @@ class Gate:
         """Decide like `judge` on a PredictRequest whose payloads were not kept: values are not looked at."""
 
         def parts() -> Parts:
-            return ((read(), None),)
+            return (Part(read()),)
 
         return await self._judge_read(parts, parts, None, _Asker(timeout, client))
 
@@ -234,40 +236,37 @@ class Gate:
         except Exception:  # noqa: BLE001  a fault of ours must not break traffic
             return Admit(unjudged=Unjudged.FAULT)
         admitted = Admit()
-        for view, task in parts:
+        for part in parts:
             try:
-                decision = await self._judge_part(view, task, message, asker)
+                decision = await self._judge_part(part, message, asker)
             except Exception:  # noqa: BLE001  a fault of ours must not break traffic
                 decision = Admit(unjudged=Unjudged.FAULT)
-            if isinstance(decision, Refuse):
+            # TF Serving stops at the first bad task.
+            if isinstance(decision, Refuse) or decision.would_refuse:
                 return decision
-            # Of several tasks the first with something to tell speaks for all.
-            if not (admitted.would_refuse or admitted.failed):
-                admitted = decision
+            admitted = _together(admitted, decision)
         return admitted
 
-    async def _judge_part(
-        self, view: RequestView, task: str | None, message: bytes | None, asker: _Asker
-    ) -> Decision:
+    async def _judge_part(self, part: Part, message: bytes | None, asker: _Asker) -> Decision:
+        view = part.view
         policy = self._policies.of(view.key.model if view.key else "")
         if policy.mode is Mode.OFF:
             return Admit(unjudged=Unjudged.BY_POLICY)
         nameless = judge_spec(view, policy)
         if nameless is not None:
-            return _decided(view, nameless, policy)
+            return _decided(view, _of_task(nameless, part), policy)
         key = view.key
-        if key is None or not key.model:
-            return Admit(view)
+        assert key is not None
         signatures = self._signatures
         seen: Answer | None = signatures.peek(key)
         if seen is None:
             seen = await signatures.lookup(key, asker.left(), asker.client)
             await self._going_on.turn(asker.client)
         if isinstance(seen, Unanswered):
-            return _unasked(view, key, seen, policy)
-        verdict = _verdict(view, task, seen, policy)
+            return _unasked(part, key, seen, policy)
+        verdict = _verdict(part, seen, policy)
         if verdict is None:
-            return _unasked(view, key, _CONTRADICTORY, policy)
+            return _unasked(part, key, _CONTRADICTORY, policy)
         if verdict.violations:
             fresh = await signatures.recheck(key, seen, asker.left(), asker.arrived, asker.client)
             await self._going_on.turn(asker.client)
@@ -275,10 +274,10 @@ class Gate:
                 servable = seen if isinstance(seen, Servable) else None
                 return _decided(view, _weighed(unconfirmed(verdict, servable), policy), policy, fresh)
             if fresh is not seen:
-                verdict = _verdict(view, task, fresh, policy)
+                verdict = _verdict(part, fresh, policy)
                 if verdict is None:
-                    return _unasked(view, key, _CONTRADICTORY, policy)
-        if policy.looks_at_values and task is None and verdict.signature and not verdict.violations:
+                    return _unasked(part, key, _CONTRADICTORY, policy)
+        if policy.looks_at_values and part.method is None and verdict.signature and not verdict.violations:
             if message is None:
                 return Admit(view, verdict, batch_size=batch_size(view), unjudged=Unjudged.FAULT)
             return self._decided_with_values(view, verdict, message, policy)
@@ -300,10 +299,11 @@ class Gate:
 
     def unread(self, verdict: Verdict) -> Decision:
         """Decide on a request that nobody here can or will read: it may be for any model, and the server may read it."""
-        policy = self._policies.strictest
-        if policy.mode is Mode.OFF:
-            return Admit(unjudged=Unjudged.BY_POLICY)
-        return _decided(None, _weighed(verdict, policy), policy)
+        return _without_view(verdict, self._policies.strictest)
+
+    def of_no_model(self, verdict: Verdict) -> Decision:
+        """Decide on a call that is about no model, by what holds for all."""
+        return _without_view(verdict, self._policies.default)
 
 
 def _malformed(text: str) -> Verdict:
@@ -320,19 +320,49 @@ def _malformed(text: str) -> Verdict:
 _CONTRADICTORY: Final = Unanswered("answers of the server that contradict one another")
 
 
-def _verdict(view: RequestView, task: str | None, seen: Lookup, policy: Policy) -> Verdict | None:
+def _verdict(part: Part, seen: Lookup, policy: Policy) -> Verdict | None:
+    verdict: Verdict | None
     if isinstance(seen, Absence):
-        return judge_absence(seen, policy.severities)
-    if task is None:
-        return judge(view, seen, policy)
-    return judge_method(view, seen, policy, task)
+        verdict = judge_absence(seen, policy.severities)
+    elif part.method is None:
+        verdict = judge(part.view, seen, policy)
+    else:
+        verdict = judge_method(part.view, seen, policy, part.method)
+    return None if verdict is None else _of_task(verdict, part)
 
 
-def _unasked(view: RequestView, key: ModelKey, answer: Unanswered, policy: Policy) -> Decision:
+def _unasked(part: Part, key: ModelKey, answer: Unanswered, policy: Policy) -> Decision:
     """What is decided on a request for a servable of which nothing is known, and nothing to be had now."""
     if answer.kept:
-        return Admit(view, unjudged=Unjudged.KEPT_UNKNOWN)
-    return _decided(view, _weighed(unavailable(key, answer.why), policy), policy, answer)
+        return Admit(part.view, unjudged=Unjudged.KEPT_UNKNOWN)
+    verdict = _of_task(unavailable(key, answer.why), part)
+    return _decided(part.view, _weighed(verdict, policy), policy, answer)
+
+
+def _of_task(verdict: Verdict, part: Part) -> Verdict:
+    """The verdict on one of several tasks: which one, and of which model where its words do not name it."""
+    if part.task is None:
+        return verdict
+    task = f"tasks[{part.task}]"
+    model = quote(part.view.key.model) if part.view.key is not None and part.view.key.model else ""
+
+    def placed(each: Violation) -> Violation:
+        named = task if model in f"{each.where} {each.got}" else f"{task} (model {model})"
+        return replace(each, field=f"{task}.{each.field}", where=f"{named}, {each.where}")
+
+    return verdict._replace(
+        violations=tuple(map(placed, verdict.violations)), warnings=tuple(map(placed, verdict.warnings))
+    )
+
+
+def _together(first: Admit, second: Admit) -> Admit:
+    """What is told of tasks that are admitted: that one could not be judged, else the warnings of all."""
+    if first.failed or second.failed:
+        return first if first.failed else second
+    if first.verdict is None or second.verdict is None or not first.verdict.warnings:
+        return second
+    warnings = first.verdict.warnings + second.verdict.warnings
+    return replace(second, verdict=second.verdict._replace(warnings=warnings))
 
 
 def _weighed(verdict: Verdict, policy: Policy) -> Verdict:
@@ -342,6 +372,12 @@ def _weighed(verdict: Verdict, policy: Policy) -> Verdict:
     if severity is Severity.REFUSE:
         return verdict
     return verdict._replace(violations=(), warnings=(violation,) if severity is Severity.WARN else ())
+
+
+def _without_view(verdict: Verdict, policy: Policy) -> Decision:
+    if policy.mode is Mode.OFF:
+        return Admit(unjudged=Unjudged.BY_POLICY)
+    return _decided(None, _weighed(verdict, policy), policy)
 
 
 def _decided(

@@ -9,8 +9,9 @@ import urllib.request
 import grpc
 import numpy as np
 import pytest
+from grpc_health.v1 import health_pb2
 
-from proxy.wire.protos import predict_pb2
+from proxy.wire.protos import model_management_pb2, predict_pb2
 from tests import odd_servers
 from tests.failures.conftest import telling
 from tests.fake_serving import DT_FLOAT, FakeServing, signature_def
@@ -148,6 +149,28 @@ def test_f53_the_error_that_keeps_a_model_from_loading_reaches_the_client(backgr
     serving.load("m", 1, state="END", error=(5, "Op type not registered 'MyOp' in binary running on host."))
     with running_proxy("--upstream", serving.target) as proxy, telling(proxy) as tell:
         assert "Op type not registered 'MyOp'" in tell(REQUEST).words.replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("mode", "code", "reached"),
+    [("enforce", "PERMISSION_DENIED", 0), ("observe", "OK", 1), ("off", "OK", 1)],
+)
+def test_f112_a_reload_is_treated_as_the_mode_says(background, mode, code, reached):
+    serving = background(FakeServing())
+    reload = model_management_pb2.ReloadConfigRequest()
+    reload.config.model_config_list.config.add(name="m", base_path="/models/m")
+    with running_proxy("--upstream", serving.target, "--mode", mode) as proxy, telling(proxy) as tell:
+        told = tell(reload, "/tensorflow.serving.ModelService/HandleReloadConfigRequest")
+    assert (told.code, serving.calls["HandleReloadConfigRequest"]) == (code, reached)
+
+
+@pytest.mark.parametrize("service", ["PredictionService", "ModelService"])
+def test_f115_the_server_s_own_health_names_are_answered(background, service):
+    serving = background(FakeServing())
+    with running_proxy("--upstream", serving.target) as proxy, telling(proxy) as tell:
+        proxy.wait_for("upstream_up")
+        told = tell(health_pb2.HealthCheckRequest(service=service), "/grpc.health.v1.Health/Check")
+    assert told.code == "OK"
 
 
 def test_f100_the_proxy_does_not_load_tensorflow():
