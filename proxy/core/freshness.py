@@ -59,13 +59,14 @@ DEFAULT_LIMITS = Limits()
 class Entry:
     """What is remembered of one key.
 
-    `found` is the last answer (None: there never was one), `asked_at` when it was asked for, `rechecked_at`
-    when it was last asked for on behalf of a refusal, `quiet_until` until when a `failure` forbids to ask
-    again, `observed_at` when an observed version last made it `outdated`.
+    `found` is the last answer (None: there never was one), `asked_at` when it was asked for, `answered_at` when it
+    came, `rechecked_at` when it was last asked for on behalf of a refusal, `quiet_until` until when a `failure`
+    forbids to ask again, `observed_at` when an observed version last made it `outdated`.
     """
 
     found: Servable | Absence | None = None
     asked_at: float = -inf
+    answered_at: float = -inf
     outdated: bool = False
     rechecked_at: float = -inf
     quiet_until: float = -inf

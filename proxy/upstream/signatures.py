@@ -43,8 +43,9 @@ _LONGEST_NAME = 512
 """Characters of a model name and label together beyond which an absence is not remembered: names come from
 clients, and megabytes of them must not stay."""
 
-_LABEL_SPACING = 0.1
-"""Seconds between questions for a label at least, however many requests contradict what it pointed to."""
+_LABEL_PAUSE = 0.1
+"""Seconds between an answer for a label and the next question at most, however many requests contradict what it
+pointed to: as long as the answer took, since it brings all signatures, and reading them takes time."""
 
 _STOPPED = Unanswered("the proxy is stopping")
 _TOO_MANY = Unanswered("too many unknown names are being asked for")
@@ -205,7 +206,8 @@ class SignatureCache:
             if decision is Decision.USE and entry is not None and entry.found is not None:
                 if key.label is not None and entry.asked_at <= arrived:
                     # Where a label points to is told with the signature alone.
-                    pause = max(0.0, entry.asked_at + _LABEL_SPACING - now)
+                    took = entry.answered_at - entry.asked_at
+                    pause = max(0.0, entry.answered_at + min(took, _LABEL_PAUSE) - now)
                     if left is not None and left <= pause:
                         return _NO_TIME
                     await asyncio.sleep(pause)
@@ -399,6 +401,7 @@ class SignatureCache:
                 entry,
                 found=found,
                 asked_at=fetch.began,
+                answered_at=self._clock(),
                 outdated=fetch.doubted,
                 rechecked_at=rechecked_at,
                 quiet_until=-inf,
