@@ -1,16 +1,19 @@
 """What an edge adds to an error that it did not make itself: the server's, or that of the way to it.
 
 Law: code and text of the answer stay; only words are added, behind them. It never waits: signatures, states of
-models and the way to the server are watched by others, and what they know now is what is told. A fault of ours
-adds nothing and is counted.
+models and the way to the server are watched by others, and what they know now is what is told, unless the server's
+own text contradicts it: then the signature is asked for again, and nothing is explained by it. A fault of ours adds
+nothing and is counted.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from proxy.core.reasons import Code, Reason
 from proxy.core.types import RequestView, Servable
 from proxy.diagnosis import Call, Diagnosis, diagnose
+from proxy.diagnosis.contradiction import contradicts, denies_servable, told
 from proxy.diagnosis.transport import WAY_REASONS, Spent, diagnose_deadline, diagnose_reach
 from proxy.observe.outcome import Outcome
 from proxy.upstream.models import ModelWatch
@@ -71,7 +74,13 @@ class Explainer:
         The outcome is told too; its method, model, version, signature and request_bytes are read.
         """
         try:
-            diagnosis = self._diagnose(outcome, answer, request, spent)
+            call = self._call(outcome, request)
+            outdated = call.servable if contradicts(answer.text, call) else None
+            if outdated is not None or denies_servable(answer.text):
+                self._renew(request)
+            diagnosis = self._diagnose(answer, replace(call, servable=None) if outdated else call, spent)
+            if outdated is not None and diagnosis is not None:
+                diagnosis = diagnosis.saying(f"{diagnosis.sentence}; {told(outdated)}")
         except Exception as error:  # noqa: BLE001  a fault of ours must not break traffic
             self._failed(self, error)
             return None
@@ -80,15 +89,18 @@ class Explainer:
         outcome.diagnosis = diagnosis.reason
         outcome.text = f"{diagnosis.sentence}. {diagnosis.remedy}"
         outcome.request = request
-        facts = {"model": outcome.model, "version": outcome.version, "signature": outcome.signature}
+        version = outcome.version if outdated is None else None
+        facts = {"model": outcome.model, "version": version, "signature": outcome.signature}
         known = {name: str(value) for name, value in facts.items() if value not in {None, ""}}
         return annotate(answer.code, answer.text, answer.details, diagnosis, known)
 
-    def _diagnose(
-        self, outcome: Outcome, answer: Answer, request: RequestView | None, spent: Spent
-    ) -> Diagnosis | None:
+    def _renew(self, request: RequestView | None) -> None:
+        if request is not None and request.key is not None:
+            self._signatures.observe_contradiction(request.key)
+
+    def _diagnose(self, answer: Answer, call: Call, spent: Spent) -> Diagnosis | None:
         code, text = answer.code, answer.text
-        diagnosis = diagnose(code, text, self._call(outcome, request))
+        diagnosis = diagnose(code, text, call)
         reach = self._reach.latest
         if code == Code.DEADLINE_EXCEEDED and text in _DEADLINE_TEXTS:
             return diagnose_deadline(spent, self.connected, self._target, diagnosis, reach)

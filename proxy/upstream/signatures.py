@@ -24,8 +24,8 @@ from proxy.core.freshness import (
     Limits,
     confirms,
     decide,
+    may_outdate,
     moved,
-    outdated_by,
     quiet_after_failure,
 )
 from proxy.core.types import ModelKey, Servable
@@ -235,12 +235,17 @@ class SignatureCache:
         """An answer to a request for the latest version (or for `label`) came from `version`."""
         key = ModelKey(model, None, label)
         entry = self._served.get(key)
-        if entry is None:
-            return
+        if entry is not None and isinstance(entry.found, Servable) and entry.found.version != version:
+            self.observe_contradiction(key)
+
+    def observe_contradiction(self, key: ModelKey) -> None:
+        """An answer to a request for `key` contradicts what is held: it is asked for again at once."""
+        entry = self._served.get(key)
         now = self._clock()
-        if outdated_by(entry, version, now, self._limits):
+        if entry is not None and may_outdate(entry, now, self._limits):
             self._served[key] = replace(entry, outdated=True, observed_at=now)
             self._doubt(key)
+            self._begin(key)
 
     def observe_status(self, model: str, versions: Sequence[VersionStatus], asked_at: float) -> None:
         """GetModelStatus, asked at `asked_at` by this cache's `clock`, told these versions of `model`."""

@@ -15,7 +15,7 @@ from tests.fake_serving import FakeServing
 from tests.proxy_process import running_proxy
 
 TRAILER = "tfs-proxy-diagnosis"
-MISTYPED = "Expects arg[0] to be int64 but float is provided"
+MISTYPED = "Expects arg[0] to be float but int64 is provided"
 
 
 @pytest.fixture(params=EDGES)
