@@ -23,12 +23,15 @@ _ANY = 2**127
 _TENSOR_REASONS = frozenset({Reason.DTYPE_MISMATCH, Reason.RANK_MISMATCH, Reason.SHAPE_MISMATCH})
 
 
-def judge(request: RequestView, servable: Servable, policy: Policy) -> Verdict:
-    """The verdict on a PredictRequest; TF Serving runs Predict on a signature of any method."""
+def judge(request: RequestView, servable: Servable, policy: Policy, *, independent: bool = False) -> Verdict:
+    """The verdict on a PredictRequest; TF Serving runs Predict on a signature of any method.
+
+    `independent`: the inputs are known to have no batch in common.
+    """
     signature = servable.signature(request.signature)
     if signature is None:
         return _sorted_out([_signature_not_found(request, servable)], policy, servable, None)
-    found = _inputs(request, signature, servable, policy)
+    found = _inputs(request, signature, servable, policy, independent)
     if request.outputs:
         found += islice(rules.output_filter(request.outputs, signature, servable), MAX_UNKNOWN)
     return _sorted_out(found, policy, servable, signature)
@@ -92,7 +95,7 @@ def batch_size(request: RequestView) -> int | None:
 
 
 def _inputs(
-    request: RequestView, signature: Signature, servable: Servable, policy: Policy
+    request: RequestView, signature: Signature, servable: Servable, policy: Policy, independent: bool
 ) -> list[Violation]:
     found: list[Violation] = []
     specs = signature.inputs
@@ -116,7 +119,7 @@ def _inputs(
         found = _with_swaps(found, request, signature)
     if unknown or len(pairs) != len(specs):
         found = _aliases(request, unknown, signature, servable) + found
-    return found + rules.batch(pairs, policy.max_batch)
+    return found + rules.batch(pairs, signature, policy.max_batch, independent=independent)
 
 
 def _aliases(
