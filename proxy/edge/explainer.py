@@ -15,6 +15,7 @@ from proxy.core.types import RequestView, Servable
 from proxy.diagnosis import Call, Diagnosis, diagnose
 from proxy.diagnosis.contradiction import contradicts, denies_servable, told
 from proxy.diagnosis.transport import WAY_REASONS, Spent, diagnose_deadline, diagnose_reach
+from proxy.gate import Gate
 from proxy.observe.outcome import Outcome
 from proxy.upstream.models import ModelWatch
 from proxy.upstream.reach import ReachWatch
@@ -43,12 +44,14 @@ class Explainer:
     def __init__(
         self,
         target: str,
+        gate: Gate,
         signatures: SignatureCache,
         models: ModelWatch,
         reach: ReachWatch,
         failed: Callable[[object, Exception], None],
     ) -> None:
         self._target = target
+        self._gate = gate
         self._signatures = signatures
         self._models = models
         self._reach = reach
@@ -113,8 +116,10 @@ class Explainer:
         key = request.key if request is not None else None
         servable: Servable | None = None
         versions = None
-        if key is not None:
+        independent = False
+        if request is not None and key is not None:
             servable = self._signatures.last(key)
+            independent = servable is not None and self._gate.are_independent(request, servable)
             state = self._models.model(key.model)
             versions = state.versions if state is not None else None
         return Call(
@@ -124,4 +129,5 @@ class Explainer:
             versions,
             self._signatures.known_models(),
             outcome.request_bytes,
+            independent,
         )

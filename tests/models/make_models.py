@@ -190,6 +190,40 @@ class Enc(tf.Module):
         return {"mean": tf.map_fn(mean, image_bytes, fn_output_signature=tf.float32)}
 
 
+# Inputs whose leading dimensions are not all the batch.
+@tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int64)])
+def ragged(tokens):
+    return {"sums": tf.reduce_sum(tokens, axis=1)}
+
+
+@tf.function(input_signature=[tf.SparseTensorSpec([None, 5], tf.float32)])
+def sparse(features):
+    return {"dense": tf.sparse.to_dense(features)}
+
+
+@tf.function(
+    input_signature=[spec([None, None, 8], tf.float32, "state"), spec([None, None, 4], tf.float32, "x")]
+)
+def rnn(state, x):
+    """`state` is [layers, batch, 8], `x` is [batch, time, 4]."""
+    return {"y": tf.reduce_sum(state, axis=[0, 2]) + tf.reduce_sum(x, axis=[1, 2])}
+
+
+@tf.function(input_signature=[spec([None, 4], tf.float32, "queries"), spec([None, 4], tf.float32, "items")])
+def retrieval(queries, items):
+    return {"scores": tf.matmul(queries, items, transpose_b=True)}
+
+
+@tf.function(input_signature=[spec([None, 3], tf.float32, "keras_tensor")])
+def renamed_from(keras_tensor):
+    return {"y": keras_tensor}
+
+
+@tf.function(input_signature=[spec([None, 3], tf.float32, "keras_tensor_2")])
+def renamed_to(keras_tensor_2):
+    return {"y": keras_tensor_2}
+
+
 def save_classify_and_regress():
     v1 = tf.compat.v1
     build = v1.saved_model.signature_def_utils.build_signature_def
@@ -230,6 +264,10 @@ save("stateful", {"serving_default": stateful.f}, module=stateful)
 save("echo", {f"echo_{name}": echo(dtype) for name, dtype in ECHO.items()})
 for number in (1, 2, 3):
     save("multi", {"serving_default": add_version(number)}, version=number)
+for name, function in {"ragged": ragged, "sparse": sparse, "rnn": rnn, "retrieval": retrieval}.items():
+    save(name, {"serving_default": function})
+for number, function in {1: renamed_from, 2: renamed_to}.items():
+    save("renamed", {"serving_default": function}, version=number)
 conv = Conv()
 save("conv", {"serving_default": conv.f}, module=conv)
 convresize = ConvResize()

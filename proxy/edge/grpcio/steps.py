@@ -230,6 +230,8 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
         if outcome.warnings:
             call.trailing = warnings(outcome.warnings)
         response = await proceed(message, context)
+        if response is not None and decision.unsettled:
+            self._gate.learn(decision)
         if outcome.watched is not None and response is not None:
             outcome.answer = response
         verdict = decision.verdict
