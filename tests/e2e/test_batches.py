@@ -10,7 +10,7 @@ from proxy.wire.protos import predict_pb2
 from tests.e2e.conftest import Client, wait_until_ready
 from tests.proxy_process import running_proxy
 
-MODELS = ("ragged", "sparse", "rnn", "retrieval")
+MODELS = ("ragged", "nested", "sparse", "stacked", "retrieval")
 MAX_BATCH = 4
 
 
@@ -29,14 +29,21 @@ def ragged(*lengths: int) -> predict_pb2.PredictRequest:
 
 
 def sparse(rows: int, values: int) -> predict_pb2.PredictRequest:
-    indices = np.array([[at // 5, at % 5] for at in range(values)], np.int64).reshape(-1, 2)
+    indices = np.array([[at // 10, at % 10] for at in range(values)], np.int64).reshape(-1, 2)
     ones = np.ones(values, np.float32)
-    return request("sparse", features=indices, features_1=ones, features_2=np.array([rows, 5]))
+    return request("sparse", features=indices, features_1=ones, features_2=np.array([rows, 10]))
 
 
-def rnn(layers: int, batch: int, time: int) -> predict_pb2.PredictRequest:
+def nested(*lengths: int) -> predict_pb2.PredictRequest:
+    """Rows of so many sentences of three words each."""
+    outer = np.cumsum([0, *lengths])
+    inner = np.arange(outer[-1] + 1) * 3
+    return request("nested", words=np.array([b"word"] * int(inner[-1])), words_1=outer, words_2=inner)
+
+
+def stacked(layers: int, batch: int, time: int) -> predict_pb2.PredictRequest:
     return request(
-        "rnn", state=np.ones((layers, batch, 8), np.float32), x=np.ones((batch, time, 4), np.float32)
+        "stacked", state=np.ones((layers, batch, 8), np.float32), x=np.ones((batch, time, 4), np.float32)
     )
 
 
@@ -67,14 +74,18 @@ def served(client: Client, direct: Client, message: predict_pb2.PredictRequest) 
 def test_ragged_and_sparse_inputs_are_served_without_a_word_from_the_first_on(fresh, direct):
     for message in (ragged(2, 3), ragged(9), ragged(0, 0, 0), ragged(7, 0, 1, 1)):
         assert served(fresh, direct, message) == ()
-    for message in (sparse(4, 9), sparse(1, 5), sparse(4, 0)):
+    for message in (nested(2, 3), nested(9, 0, 1, 1)):
+        assert served(fresh, direct, message) == ()
+    for message in (sparse(4, 29), sparse(1, 7), sparse(4, 0)):
         assert served(fresh, direct, message) == ()
 
 
 @pytest.mark.parametrize(
     ("first", "others"),
     [
-        pytest.param(rnn(2, 3, 5), [rnn(3, 2, 1), rnn(9, 4, 2), rnn(2, 1, 1)], id="the state of an RNN"),
+        pytest.param(
+            stacked(2, 3, 5), [stacked(3, 2, 1), stacked(9, 4, 2), stacked(2, 1, 1)], id="the state of an RNN"
+        ),
         pytest.param(retrieval(1, 9), [retrieval(2, 50), retrieval(4, 3)], id="queries and items"),
     ],
 )
@@ -87,17 +98,17 @@ def test_what_the_server_has_answered_is_warned_of_no_more(fresh, direct, first,
 
 def test_what_is_learnt_of_one_signature_is_no_licence_for_another(fresh, direct):
     served(fresh, direct, retrieval(1, 3))
-    (warning,) = served(fresh, direct, rnn(2, 3, 5))
+    (warning,) = served(fresh, direct, stacked(2, 3, 5))
     assert warning.startswith("BATCH_MISMATCH")
 
 
 def test_an_error_teaches_nothing(fresh, direct):
     # Its batches differ where they must not.
-    wrong = request("rnn", state=np.ones((2, 3, 8), np.float32), x=np.ones((4, 1, 4), np.float32))
+    wrong = request("stacked", state=np.ones((2, 3, 8), np.float32), x=np.ones((4, 1, 4), np.float32))
     assert direct.predict(wrong).code == "INVALID_ARGUMENT"
     for _ in range(3):
         assert fresh.predict(wrong).code == "INVALID_ARGUMENT"
-    (warning,) = served(fresh, direct, rnn(2, 3, 5))
+    (warning,) = served(fresh, direct, stacked(2, 3, 5))
     assert warning.startswith("BATCH_MISMATCH")
 
 
@@ -106,7 +117,7 @@ def test_an_error_teaches_nothing(fresh, direct):
     ("message", "size"),
     [
         pytest.param(ragged(1, 1, 1, 0, 0), 5, id="ragged"),
-        pytest.param(rnn(9, 5, 1), 5, id="rnn"),
+        pytest.param(stacked(9, 5, 1), 5, id="stacked"),
         pytest.param(retrieval(6, 7), 6, id="retrieval"),
     ],
 )
