@@ -207,7 +207,12 @@ class Proxy:
         self._explainer = None
         if settings.diagnosis:
             self._explainer = Explainer(
-                settings.upstream, self._signatures, self._models, self._reach, self._observer_failed
+                settings.upstream,
+                self._gate,
+                self._signatures,
+                self._models,
+                self._reach,
+                self._observer_failed,
             )
 
     def _open_gate(self) -> Gate:

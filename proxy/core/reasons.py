@@ -365,9 +365,9 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
         Reason.BATCH_MISMATCH: About(
             "batch",
             _INVALID,
-            "Inputs that share a free batch dimension have different batch sizes.",
+            "Inputs with a free leading dimension differ in it, and the server has not answered such a request of this signature yet.",
             "Send the same batch size in every input.",
-            ("F82",),
+            ("F82", "F114"),
             Severity.WARN,
         ),
         Reason.BATCH_EMPTY: About(

@@ -8,6 +8,7 @@ does not know severities, modes or codes. What is legal for TensorFlow is never 
 from collections.abc import Iterable, Iterator
 
 from proxy.core import explain
+from proxy.core.components import Ragged, input_families
 from proxy.core.explain import quote, sent_shape
 from proxy.core.mending.names import output_remedies
 from proxy.core.mending.remedies import DropOutput, Mending, Remedy
@@ -209,29 +210,52 @@ def _wraps(view: TensorView, kind: DType) -> Violation:
     return _of_input(Reason.VALUE_OUT_OF_RANGE, view.alias, path, expected, "values outside", hint)
 
 
-def batch(views: Iterable[tuple[TensorView, TensorSpec]], max_batch: int | None) -> list[Violation]:
-    """Warnings about the free batch dimension, and the limit a policy gives."""
-    sizes = [
-        (view.dims[0], view.alias)
+def batch(
+    views: Iterable[tuple[TensorView, TensorSpec]],
+    signature: Signature,
+    max_batch: int | None,
+    *,
+    independent: bool = False,
+) -> list[Violation]:
+    """Warnings about the free batch dimension, and the limit a policy gives.
+
+    A free leading dimension counts as the batch, unless the inputs are known to be `independent`; those of ragged
+    and sparse tensors never do: only the number of a ragged tensor's rows, one less than its row splits, may be it.
+    What the policy limits is the smallest, since a larger one may count something else.
+    """
+    sizes = {
+        view.alias: view.dims[0]
         for view, spec in views
         if spec.shape and spec.shape[0] == UNKNOWN_DIM and len(view.dims) == len(spec.shape)
-    ]
+    }
     if not sizes:
         return []
-    (smallest, first), (largest, last) = min(sizes), max(sizes)
+    smallest, largest = min(sizes.values()), max(sizes.values())
+    if 0 < smallest == largest and (max_batch is None or largest <= max_batch):
+        return []
+    rows = []
+    for family in input_families(signature):
+        found_sizes = [sizes.pop(alias, None) for alias in family.aliases]
+        if isinstance(family, Ragged) and found_sizes[1]:
+            rows.append((found_sizes[1] - 1, family.row_splits[0]))
     found = []
     path = ".tensor_shape.dim[0]"
-    if smallest != largest:
-        got = f"{smallest} in {quote(first)}, {largest} in {quote(last)}"
-        hint = "servers with batching refuse this"
-        found.append(Violation(Reason.BATCH_MISMATCH, "inputs", "inputs", "one batch size", got, hint))
-    if smallest == 0:
+    dense = sorted((size, alias) for alias, size in sizes.items())
+    if dense and not independent:
+        (smallest, first), (largest, last) = dense[0], dense[-1]
+        if smallest != largest:
+            got = f"{smallest} in {quote(first)}, {largest} in {quote(last)}"
+            hint = "servers with batching refuse this"
+            found.append(Violation(Reason.BATCH_MISMATCH, "inputs", "inputs", "one batch size", got, hint))
+    if dense and (dense[-1] if independent else dense[0])[0] == 0:
         hint = "servers with batching may never answer"
         expected, got = "at least one example", "a batch of 0"
-        found.append(_of_input(Reason.BATCH_EMPTY, first, path, expected, got, hint))
-    if max_batch is not None and largest > max_batch:
+        found.append(_of_input(Reason.BATCH_EMPTY, dense[0][1], path, expected, got, hint))
+    smallest, first = min(dense + rows, default=(0, ""))
+    if max_batch is not None and smallest > max_batch:
         expected = f"a batch of at most {max_batch}"
-        found.append(_of_input(Reason.BATCH_TOO_LARGE, last, path, expected, f"{largest}", "split the batch"))
+        hint = "split the batch"
+        found.append(_of_input(Reason.BATCH_TOO_LARGE, first, path, expected, f"{smallest}", hint))
     return found
 
 

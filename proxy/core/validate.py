@@ -23,12 +23,15 @@ MAX_UNKNOWN = 10
 _ANY = 2**127
 
 
-def judge(request: RequestView, servable: Servable, policy: Policy) -> Verdict:
-    """The verdict on a PredictRequest; TF Serving runs Predict on a signature of any method."""
+def judge(request: RequestView, servable: Servable, policy: Policy, *, independent: bool = False) -> Verdict:
+    """The verdict on a PredictRequest; TF Serving runs Predict on a signature of any method.
+
+    `independent`: the inputs are known to have no batch in common.
+    """
     signature = servable.signature(request.signature)
     if signature is None:
         return _sorted_out([_signature_not_found(request, servable)], policy, servable, None)
-    found = _inputs(request, signature, policy)
+    found = _inputs(request, signature, policy, independent)
     if request.outputs:
         found += islice(rules.output_filter(request.outputs, signature), MAX_UNKNOWN)
     return _sorted_out(decided(found, request, signature, servable), policy, servable, signature)
@@ -90,7 +93,7 @@ def batch_size(request: RequestView) -> int | None:
     return None
 
 
-def _inputs(request: RequestView, signature: Signature, policy: Policy) -> list[Violation]:
+def _inputs(request: RequestView, signature: Signature, policy: Policy, independent: bool) -> list[Violation]:
     found: list[Violation] = []
     specs = signature.inputs
     unknown: list[str] = []
@@ -114,7 +117,7 @@ def _inputs(request: RequestView, signature: Signature, policy: Policy) -> list[
         found.sort(key=lambda each: each.alias)
     if unknown or len(pairs) != len(specs):
         found = _aliases(request, unknown, signature) + found
-    return found + rules.batch(pairs, policy.max_batch)
+    return found + rules.batch(pairs, signature, policy.max_batch, independent=independent)
 
 
 def _aliases(request: RequestView, unknown: list[str], signature: Signature) -> list[Violation]:

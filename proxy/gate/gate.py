@@ -3,7 +3,8 @@
 Law: the same gate serves every edge and the `check` command. It never raises and never changes a byte. A request
 goes on unjudged only for a reason in `Unjudged`, none of which a client can bring about; what contradicts the last
 known signature, or has none, and cannot be confirmed is refused for the moment and worth a retry. A refusal for
-good is never based on stale metadata: it is confirmed once first.
+good is never based on stale metadata: it is confirmed once first. What a signature leaves open, whether its inputs
+have a batch in common, is learnt from the server's answers (`learn`), for that version and signature alone.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from proxy.core.explain import quote
 from proxy.core.freshness import DEFAULT_LIMITS
 from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.reasons import Reason, Severity
-from proxy.core.types import ModelKey, RequestView, Servable
+from proxy.core.types import ModelKey, RequestView, Servable, Signature
 from proxy.core.unconfirmed import unavailable, unconfirmed
 from proxy.core.validate import batch_size, judge, judge_method, judge_spec, with_values
 from proxy.core.values import judge_values
@@ -43,6 +44,9 @@ _EXHAUSTED: Final = (MemoryError, RecursionError)
 
 
 _MAX_KNOWN: Final = 512
+
+_MAX_INDEPENDENT: Final = 1024
+"""Signatures of which is remembered that their inputs have no batch in common; each is one that the server has."""
 
 _GO_ON_AT_ONCE: Final = 16
 """Requests that are judged in one turn of the loop, of those that have to wait: many have waited for the same."""
@@ -98,6 +102,7 @@ class Gate:
         self._policies = policies
         self._once: set[SkeletonKey] = set()
         self._known: dict[SkeletonKey, _Known | None] = {}
+        self._independent: dict[tuple[str, int, str], Signature] = {}
         self._seen = 0
         self._reading = Reading()
         self._going_on = Slices(_GO_ON_AT_ONCE)
@@ -131,16 +136,16 @@ class Gate:
             servable = self._signatures.peek(key)
             if servable is None:
                 return None
-            verdict = judge(view, servable, policy)
+            verdict = self._judged(view, servable, policy)
             if policy.looks_at_values and not verdict.violations:
-                return self._decided_with_values(view, verdict, message, policy)
+                return self._decided_with_values(view, verdict, message, policy, servable)
         except (MalformedRequestError, TooComplexError, UnusualError, *_EXHAUSTED):
             return None
         except Exception:  # noqa: BLE001  a fault of ours must not break traffic
             return Admit(unjudged=Unjudged.FAULT)
         if verdict.violations:
             return None
-        decision = Admit(view, verdict, batch_size=batch_size(view))
+        decision = Admit(view, verdict, batch_size=batch_size(view), servable=servable)
         if seen is not None:
             self._remember(seen, message, servable, key, decision)
         return decision
@@ -159,7 +164,7 @@ class Gate:
             servable = self._signatures.peek(key)
             if servable is None or policy.mode is Mode.OFF or policy.looks_at_values:
                 return None
-            verdict = judge(view, servable, policy)
+            verdict = self._judged(view, servable, policy)
         except (MalformedRequestError, TooComplexError, UnusualError, *_EXHAUSTED):
             return None
         except Exception:  # noqa: BLE001  a fault of ours must not break traffic
@@ -264,36 +269,75 @@ class Gate:
             await self._going_on.turn(asker.client)
         if isinstance(seen, Unanswered):
             return _unasked(part, key, seen, policy)
-        verdict = _verdict(part, seen, policy)
+        verdict = self._verdict(part, seen, policy)
         if verdict is None:
             return _unasked(part, key, _CONTRADICTORY, policy)
         if verdict.violations:
             fresh = await signatures.recheck(key, seen, asker.left(), asker.arrived, asker.client)
             await self._going_on.turn(asker.client)
             if isinstance(fresh, Unanswered):
-                servable = seen if isinstance(seen, Servable) else None
-                return _decided(view, _weighed(unconfirmed(verdict, servable), policy), policy, fresh)
+                last = seen if isinstance(seen, Servable) else None
+                return _decided(view, _weighed(unconfirmed(verdict, last), policy), policy, unasked=fresh)
             if fresh is not seen:
-                verdict = _verdict(part, fresh, policy)
+                verdict = self._verdict(part, fresh, policy)
+                seen = fresh
                 if verdict is None:
                     return _unasked(part, key, _CONTRADICTORY, policy)
+        servable = seen if isinstance(seen, Servable) else None
         if policy.looks_at_values and part.method is None and verdict.signature and not verdict.violations:
             if message is None:
                 return Admit(view, verdict, batch_size=batch_size(view), unjudged=Unjudged.FAULT)
-            return self._decided_with_values(view, verdict, message, policy)
-        return _decided(view, verdict, policy)
+            return self._decided_with_values(view, verdict, message, policy, servable)
+        return _decided(view, verdict, policy, servable)
+
+    def _verdict(self, part: Part, seen: Lookup, policy: Policy) -> Verdict | None:
+        verdict: Verdict | None
+        if isinstance(seen, Absence):
+            verdict = judge_absence(seen, policy.severities)
+        elif part.method is None:
+            verdict = self._judged(part.view, seen, policy)
+        else:
+            verdict = judge_method(part.view, seen, policy, part.method)
+        return None if verdict is None else _of_task(verdict, part)
+
+    def _judged(self, view: RequestView, servable: Servable, policy: Policy) -> Verdict:
+        return judge(view, servable, policy, independent=self.are_independent(view, servable))
+
+    def are_independent(self, view: RequestView, servable: Servable) -> bool:
+        """Whether the server has shown that the inputs of the signature asked for have no batch in common."""
+        if not self._independent:
+            return False
+        signature = servable.signature(view.signature)
+        if signature is None:
+            return False
+        return self._independent.get((servable.model, servable.version, signature.name)) == signature
+
+    def learn(self, decision: Admit) -> None:
+        """The server has answered OK to what was `unsettled`: its inputs need not agree."""
+        servable, view = decision.servable, decision.view
+        if servable is None or view is None or self.are_independent(view, servable):
+            return
+        signature = servable.signature(view.signature)
+        if signature is None:
+            return
+        if len(self._independent) >= _MAX_INDEPENDENT:
+            del self._independent[next(iter(self._independent))]
+        self._independent[servable.model, servable.version, signature.name] = signature
+        # What is remembered would go on warning.
+        self._once.clear()
+        self._known.clear()
 
     def _decided_with_values(
-        self, view: RequestView, verdict: Verdict, message: bytes, policy: Policy
+        self, view: RequestView, verdict: Verdict, message: bytes, policy: Policy, servable: Servable | None
     ) -> Decision:
         """Look at the values of every so many requests; only what fits its signature gets here."""
         self._seen += 1
         if self._seen % policy.sample:
-            return _decided(view, verdict, policy)
+            return _decided(view, verdict, policy, servable)
         began = perf_counter()
         verdict = with_values(verdict, judge_values(value_facts(message), policy.inputs), policy)
         seconds = perf_counter() - began
-        decision = _decided(view, verdict, policy)
+        decision = _decided(view, verdict, policy, servable)
         decision.value_seconds = seconds
         return decision
 
@@ -320,23 +364,12 @@ def _malformed(text: str) -> Verdict:
 _CONTRADICTORY: Final = Unanswered("answers of the server that contradict one another")
 
 
-def _verdict(part: Part, seen: Lookup, policy: Policy) -> Verdict | None:
-    verdict: Verdict | None
-    if isinstance(seen, Absence):
-        verdict = judge_absence(seen, policy.severities)
-    elif part.method is None:
-        verdict = judge(part.view, seen, policy)
-    else:
-        verdict = judge_method(part.view, seen, policy, part.method)
-    return None if verdict is None else _of_task(verdict, part)
-
-
 def _unasked(part: Part, key: ModelKey, answer: Unanswered, policy: Policy) -> Decision:
     """What is decided on a request for a servable of which nothing is known, and nothing to be had now."""
     if answer.kept:
         return Admit(part.view, unjudged=Unjudged.KEPT_UNKNOWN)
     verdict = _of_task(unavailable(key, answer.why), part)
-    return _decided(part.view, _weighed(verdict, policy), policy, answer)
+    return _decided(part.view, _weighed(verdict, policy), policy, unasked=answer)
 
 
 def _of_task(verdict: Verdict, part: Part) -> Verdict:
@@ -381,12 +414,17 @@ def _without_view(verdict: Verdict, policy: Policy) -> Decision:
 
 
 def _decided(
-    view: RequestView | None, verdict: Verdict, policy: Policy, unasked: Unanswered | None = None
+    view: RequestView | None,
+    verdict: Verdict,
+    policy: Policy,
+    servable: Servable | None = None,
+    unasked: Unanswered | None = None,
 ) -> Decision:
     size = batch_size(view) if view is not None else None
     if not verdict.violations:
         judged = view is not None and unasked is None
-        return Admit(view, verdict, batch_size=size, unjudged=None if judged else Unjudged.BY_POLICY)
+        unjudged = None if judged else Unjudged.BY_POLICY
+        return Admit(view, verdict, batch_size=size, unjudged=unjudged, servable=servable)
     if policy.mode is Mode.OBSERVE:
-        return Admit(view, verdict, verdict.violations, size)
+        return Admit(view, verdict, verdict.violations, size, servable=servable)
     return Refuse(view, verdict, status_of(verdict), unasked=unasked)

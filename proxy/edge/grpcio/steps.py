@@ -244,6 +244,8 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
             await refuse(context, decision.verdict, decision.status)
         _admit(call, decision)
         response = await proceed(message, context)
+        if response is not None and decision.unsettled:
+            self._gate.learn(decision)
         if outcome.watched is not None and response is not None:
             outcome.answer = response
         verdict = decision.verdict
