@@ -38,6 +38,7 @@ SERVED = (
     *("echo", "cls", "conv", "convresize", "enc", "corrupt", "emptyver"),
     *("stacked", "retrieval"),
     *("embed", "pair", "ragged", "nested", "sparse", "rnn"),
+    *("spectrogram", "flat", "keras", "bert", "columns", "examples", "column"),
 )
 MULTI = """
 model_config_list {

@@ -62,6 +62,7 @@ class Reason(StrEnum):
     PAYLOAD_FIELD_MISMATCH = "PAYLOAD_FIELD_MISMATCH"
     PAYLOAD_COUNT_MISMATCH = "PAYLOAD_COUNT_MISMATCH"
     PAYLOAD_MISSING = "PAYLOAD_MISSING"
+    PAYLOAD_SINGLE_VALUE = "PAYLOAD_SINGLE_VALUE"
     VALUE_OUT_OF_RANGE = "VALUE_OUT_OF_RANGE"
     VALUE_NOT_FINITE = "VALUE_NOT_FINITE"
     VALUE_OUTSIDE_POLICY_RANGE = "VALUE_OUTSIDE_POLICY_RANGE"
@@ -306,6 +307,14 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             "The tensor has elements but no values: TensorFlow would read zeros or empty strings.",
             "Fill tensor_content or the *_val field of the dtype.",
             ("F27", "F28", "F94"),
+        ),
+        Reason.PAYLOAD_SINGLE_VALUE: About(
+            "payload",
+            _INVALID,
+            "One value stands for every element: legal, but also what is left of arrays that a client nested.",
+            "Send one value per element, in one flat list; where one value is meant, set the severity to off.",
+            ("F121",),
+            Severity.WARN,
         ),
         Reason.VALUE_OUT_OF_RANGE: About(
             "payload",

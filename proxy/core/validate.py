@@ -21,6 +21,7 @@ MAX_UNKNOWN = 10
 """So many unknown inputs, and as many unknown outputs, are told: a client can send any number of them."""
 
 _ANY = 2**127
+_SHAPE_REASONS = frozenset({Reason.RANK_MISMATCH, Reason.SHAPE_MISMATCH, Reason.SHAPE_INVALID})
 
 
 def judge(request: RequestView, servable: Servable, policy: Policy, *, independent: bool = False) -> Verdict:
@@ -117,6 +118,14 @@ def _inputs(request: RequestView, signature: Signature, policy: Policy, independ
         found.sort(key=lambda each: each.alias)
     if unknown or len(pairs) != len(specs):
         found = _aliases(request, unknown, signature) + found
+    if found:
+        # Of a shape that is refused nobody knows which dimension is the batch.
+        misfits = {
+            each.alias
+            for each in found
+            if each.reason in _SHAPE_REASONS and policy.severities[each.reason] is Severity.REFUSE
+        }
+        pairs = [each for each in pairs if each[0].alias not in misfits]
     return found + rules.batch(pairs, signature, policy.max_batch, independent=independent)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from proxy.core.explain import listing, quote
+from proxy.core.mending.dtypes import string_kind, string_remedy
 from proxy.core.reasons import Reason
 from proxy.diagnosis.answer import Call, Diagnosis, Row, row
 from proxy.diagnosis.facts import SHAPE_REASONS, batch_of, contradictions, input_of_arg, told
@@ -66,7 +67,7 @@ def _empty_input(_found: "re.Match[str]", call: Call, diagnosis: Diagnosis) -> D
 
 
 def _image(_found: "re.Match[str]", call: Call, diagnosis: Diagnosis) -> Diagnosis:
-    """Name base64 where the leading bytes of the string show it."""
+    """Name base64, a URL, a path or the text of bytes where the leading bytes of the string show it."""
     for view in call.request.inputs if call.request is not None else ():
         for head, kind in _BASE64_HEADS.items():
             if view.head.startswith(head) and _BASE64.match(view.head):
@@ -75,6 +76,12 @@ def _image(_found: "re.Match[str]", call: Call, diagnosis: Diagnosis) -> Diagnos
                     Reason.STRING_LOOKS_BASE64,
                     remedy="Send the raw bytes: only TF Serving's REST interface decodes base64.",
                 )
+        instead = string_remedy(view.alias, string_kind(view.head))
+        if instead is not None:
+            return diagnosis.saying(
+                f"input {quote(view.alias)}: {instead.cause}",
+                remedy=f"{instead.how[:1].upper()}{instead.how[1:]}.",
+            )
     return diagnosis
 
 

@@ -146,7 +146,8 @@ def test_what_is_off_is_not_told():
 
 
 def test_different_batches_only_warn_by_default():
-    verdict = verdict_on(predict(text=tensor("string", (2,), string_val=[b""]), ids=IDS), servable(TWO))
+    text = tensor("string", (2,), string_val=[b"", b""])
+    verdict = verdict_on(predict(text=text, ids=IDS), servable(TWO))
     assert (verdict.violations, [each.reason for each in verdict.warnings]) == ((), [Reason.BATCH_MISMATCH])
 
 

@@ -7,15 +7,16 @@ import pytest
 
 from proxy.core.reasons import REASONS, Reason
 from proxy.lint.finding import RULES
-from tests.failures import test_answers, test_files, test_life, test_requests
+from tests.failures import test_answers, test_files, test_hints, test_life, test_requests
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "failures.md"
-ALL = [f"F{number:02}" for number in (*range(1, 105), 112, 113, 114, 115, 119, 125)]
+ALL = [f"F{number:02}" for number in (*range(1, 116), 119, 121, 122, 125)]
 ROW = re.compile(r"^\| (F\d+) \| ([^|]+) \| ([^|]+) \| (✓?) ?\|$", re.MULTILINE)
 
 TABLES = (
     *(test_requests.REFUSED, test_requests.ANSWERED, test_requests.OTHER),
     *(test_answers.ANSWERS, test_files.CONFIGS, test_files.EXPORTS),
+    *(test_hints.THE_MENDING, test_hints.TO_CHOOSE),
 )
 
 
@@ -28,7 +29,7 @@ def rows():
 def shown():
     """The ids in the tables, and in the names of tests such as `test_f40_…`."""
     ids = {failure for table in TABLES for case in table for failure in case[0].split()}
-    for module in (test_answers, test_files, test_life, test_requests):
+    for module in (test_answers, test_files, test_hints, test_life, test_requests):
         for name in vars(module):
             if name.startswith("test_f"):
                 ids |= {word.upper() for word in name.split("_") if re.fullmatch(r"f\d+", word)}

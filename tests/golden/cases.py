@@ -48,7 +48,10 @@ EVERYTHING = (DETECTOR, CLASSIFIER, TEXTS, FIXED, EXAMPLES, HALF)
 
 STRICT = Policies(
     Policy.of(
-        severities={Reason.BATCH_MISMATCH: Severity.REFUSE, Reason.BATCH_EMPTY: Severity.REFUSE}, max_batch=32
+        severities=dict.fromkeys(
+            (Reason.BATCH_MISMATCH, Reason.BATCH_EMPTY, Reason.PAYLOAD_SINGLE_VALUE), Severity.REFUSE
+        ),
+        max_batch=32,
     )
 )
 
@@ -291,6 +294,11 @@ def cases() -> dict[Reason, dict[str, Case]]:
         },
         Reason.PAYLOAD_MISSING: {
             "no values": refused(predict("cnn", images=without(IMAGE, "tensor_content")))
+        },
+        Reason.PAYLOAD_SINGLE_VALUE: {
+            "ten numbers in one list too many become one (severity raised to refuse)": refused(
+                predict("fixed", x=tensor("float32", (1, 4), float_val=[math.nan])), policies=STRICT
+            ),
         },
         Reason.VALUE_OUT_OF_RANGE: {
             "300 in a uint8": refused(

@@ -253,6 +253,61 @@ def renamed_to(keras_tensor_2):
     return {"y": keras_tensor_2}
 
 
+# Each of these answers otherwise where elements or inputs are out of order: a hint that is obeyed has to be right.
+
+
+def ramp(*shape):
+    count = 1
+    for size in shape:
+        count *= size
+    return tf.reshape(tf.range(count, dtype=tf.float32), shape)
+
+
+@tf.function(input_signature=[spec([None, 40, 100], tf.float32, "x")])
+def spectrogram(x):
+    return {"y": tf.reduce_sum(x * ramp(1, 40, 100), axis=[1, 2])}
+
+
+@tf.function(input_signature=[spec([None, 784], tf.float32, "x")])
+def flat(x):
+    return {"y": tf.reduce_sum(x * ramp(1, 784), axis=1)}
+
+
+@tf.function(
+    input_signature=[
+        spec([None, 1], tf.float32, "keras_tensor_1"),
+        spec([None, 1], tf.float32, "keras_tensor_2"),
+    ]
+)
+def keras(keras_tensor_1, keras_tensor_2):
+    return {"y": keras_tensor_1 + 10.0 * keras_tensor_2}
+
+
+@tf.function(
+    input_signature=[
+        spec([None, 8], tf.int64, name) for name in ("input_ids", "attention_mask", "token_type_ids")
+    ]
+)
+def bert(input_ids, attention_mask, token_type_ids):
+    return {"y": tf.reduce_sum(input_ids * attention_mask + 1000 * token_type_ids, axis=1)}
+
+
+@tf.function(input_signature=[spec([None, 1], tf.float32, f"f_{number:03}") for number in range(30)])
+def columns(*features):
+    return {"y": tf.reduce_sum(tf.concat(features, 1) * ramp(1, 30), axis=1)}
+
+
+@tf.function(input_signature=[spec([None], tf.string, "examples")])
+def examples(examples):
+    features = tf.io.parse_example(examples, {"age": tf.io.FixedLenFeature([], tf.float32)})
+    return {"y": features["age"] * 2.0}
+
+
+@tf.function(input_signature=[spec([None, 1], tf.float32, "age")])
+def column(age):
+    return {"y": age * 2.0}
+
+
 def save_classify_and_regress():
     v1 = tf.compat.v1
     build = v1.saved_model.signature_def_utils.build_signature_def
@@ -293,6 +348,13 @@ save("ragged", {"serving_default": ragged})
 save("nested", {"serving_default": nested})
 save("sparse", {"serving_default": sparse})
 save("rnn", {"serving_default": rnn})
+save("spectrogram", {"serving_default": spectrogram})
+save("flat", {"serving_default": flat})
+save("keras", {"serving_default": keras})
+save("bert", {"serving_default": bert})
+save("columns", {"serving_default": columns})
+save("examples", {"serving_default": examples})
+save("column", {"serving_default": column})
 save("slow", {"serving_default": slow})
 stateful = Stateful()
 save("stateful", {"serving_default": stateful.f}, module=stateful)

@@ -125,9 +125,8 @@ def _encoded(view: TensorView, got: DType) -> Remedy:
     )
 
 
-def string_remedy(alias: str, head: bytes) -> Remedy | None:
-    """What to send instead of a string that only tells where or how the bytes are."""
-    kind = string_kind(head)
+def string_remedy(alias: str, kind: str) -> Remedy | None:
+    """What to send instead of a string of `kind`, where it only tells where or how the bytes are."""
     instead = _INSTEAD.get(kind)
     return Remedy(instead, (Encode(alias),), cause=f"the string holds {kind}") if instead else None
 

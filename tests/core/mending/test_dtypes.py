@@ -143,12 +143,12 @@ def test_an_array_where_a_string_is_wanted_is_told_what_strings_may_hold():
     ],
 )  # fmt: skip
 def test_a_string_that_only_tells_where_the_bytes_are_is_told_what_to_send_instead(head, words):
-    assert Mending((string_remedy("x", head),)).words == words
+    assert Mending((string_remedy("x", string_kind(head)),)).words == words
 
 
 def test_a_string_with_the_bytes_themselves_is_told_nothing():
     for head in (JPEG, PNG, EXAMPLE[:16], b"hello", b""):
-        assert string_remedy("x", head) is None
+        assert string_remedy("x", string_kind(head)) is None
 
 
 @pytest.mark.parametrize(
