@@ -29,6 +29,7 @@ _CLIENT_LIMIT: Final = 4 << 20
 """What gRPC clients receive at most unless told otherwise, in bytes."""
 _LARGEST_PROBE: Final = 64 << 20
 _VERSIONS_SHOWN: Final = 5
+_MAY_BE_THE_VALUES: Final = frozenset({Reason.UPSTREAM_REQUEST_FAULT, Reason.UPSTREAM_GRAPH_FAULT})
 _RAISE_LIMIT: Final = (
     "Raise grpc.max_receive_message_length in every client (Python: the channel's options), or ask for fewer outputs "
     "with output_filter."
@@ -202,7 +203,7 @@ async def _send_zeros(
         call = Call(_PREDICT, parse_predict(message), servable, request_bytes=len(message))
         why = diagnose(*status, call)
         strings = any(spec.dtype == DT_STRING for spec in specs)
-        if strings and (why is None or why.reason is Reason.UPSTREAM_REQUEST_FAULT):
+        if strings and (why is None or why.reason in _MAY_BE_THE_VALUES):
             return note(
                 topic,
                 f"a request of zeros and empty strings is not one that this graph can read ({shown(status)})",
