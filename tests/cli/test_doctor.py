@@ -9,7 +9,9 @@ import sys
 import threading
 from pathlib import Path
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2
 
 from tests import odd_servers
 from tests.fake_serving import DT_FLOAT, FakeServing, signature_def
@@ -105,6 +107,51 @@ def test_a_misspelt_model(doctor, dev_server, tmp_path):
     fault = next(line for line in faults(lines) if line["topic"] == "model tow")
     assert "did you mean 'two'?" in fault["seen"]
     assert any(line["topic"] == "signature two/serving_default" for line in lines)
+
+
+class Listing(FakeServing):
+    """It tells which models it serves, as tfs-proxy does."""
+
+    def service(self, handler_call_details):
+        if handler_call_details.method != "/grpc.health.v1.Health/List":
+            return super().service(handler_call_details)
+        answer = health_pb2.HealthListResponse()
+        for name in ("", "PredictionService", *(f"model/{model}" for model in self.models)):
+            answer.statuses[name].status = health_pb2.HealthCheckResponse.SERVING
+        answer.statuses["model/detectr"].status = health_pb2.HealthCheckResponse.NOT_SERVING
+
+        async def list_them(_request, _context):
+            return answer.SerializeToString()
+
+        return grpc.unary_unary_rpc_method_handler(list_them)
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [("detectr", "did you mean 'detector'?"), ("zzz", "models seen here: 'bert', 'detector'")],
+)
+def test_through_a_proxy_a_misspelt_model_is_compared_with_those_that_are_served(
+    doctor, background, asked, hint
+):
+    serving = background(Listing())
+    serving.load("detector")
+    serving.load("bert")
+    fault = first_fault(doctor("--upstream", serving.target, "--model", asked, exit_code=1))
+    assert hint in fault["seen"]
+    (line,) = [
+        line for line in doctor("--upstream", serving.target, exit_code=0) if line["topic"] == "models"
+    ]
+    assert "seen here: 'bert', 'detector'" in line["seen"]
+
+
+def test_a_misspelt_model_is_not_offered_as_its_own_mending(doctor, background):
+    serving = background(FakeServing())
+    serving.load("detector")
+    fault = first_fault(
+        doctor("--upstream", serving.target, "--model", "detectr", "--model", "zzz", exit_code=1)
+    )
+    assert fault["seen"].count("detectr") == 1
+    assert "zzz" not in fault["seen"]
 
 
 def test_a_missing_version(doctor, dev_server):
