@@ -36,7 +36,7 @@ MAKE_MODELS = ROOT / "tests" / "models" / "make_models.py"
 SERVED = (
     *("ssd", "f300", "two", "unk", "twosig", "twosig_def", "half", "scalar", "fixed", "slow", "stateful"),
     *("echo", "cls", "conv", "convresize", "enc", "corrupt", "emptyver"),
-    *("embed", "pair", "ragged", "nested", "sparse", "rnn"),
+    *("embed", "pair", "ragged", "sparse", "rnn"),
 )
 MULTI = """
 model_config_list {

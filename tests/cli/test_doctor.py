@@ -267,6 +267,14 @@ def test_a_healthy_server(doctor, dev_server, models_dir):
     assert any("a request of zeros is answered in" in line["seen"] for line in lines)
 
 
+@pytest.mark.parametrize("model", ["ragged", "sparse", "rnn"])
+def test_a_probe_of_inputs_that_belong_together_is_answered(doctor, dev_server, model):
+    lines = doctor("--upstream", dev_server.target, "--model", model, "--probe", exit_code=0)
+    told = [line["seen"] for line in lines if line["topic"].startswith("signature")]
+    answered = sum("a request of zeros is answered in" in seen for seen in told)
+    assert answered == sum(seen.startswith("version") for seen in told)
+
+
 def test_without_a_name_it_says_that_the_server_cannot_list_its_models(doctor, dev_server):
     lines = doctor("--upstream", dev_server.target, exit_code=0)
     (note,) = [line for line in lines if line["topic"] == "models"]
