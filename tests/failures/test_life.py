@@ -229,3 +229,28 @@ def test_f96_the_real_runtime_makes_an_infinity_of_finite_inputs(dev_server):
         assert tell(request).code == "OK"
         text = proxy.wait_for("output_suspect")["text"]
     assert "NaN or infinity in output 'y', though the inputs are finite" in text
+
+
+@pytest.mark.parametrize(
+    ("model", "signature"),
+    [
+        *(("ragged", name) for name in ("serving_default", "nested", "vectors", "rows")),
+        *(("sparse", name) for name in ("serving_default", "mixed")),
+        *(("rnn", name) for name in ("serving_default", "time_major")),
+    ],
+)
+def test_f123_the_program_that_example_prints_for_inputs_that_belong_together_runs(
+    dev_server, tmp_path, model, signature
+):
+    script = tmp_path / "client.py"
+    with running_proxy("--upstream", dev_server.target) as proxy:
+        command = ("example", model, "--signature", signature, "--lang", "python-light")
+        program = subprocess.run(
+            [sys.executable, "-m", "proxy", *command, "--upstream", proxy.target],
+            capture_output=True,
+            check=True,
+        )
+        script.write_bytes(program.stdout)
+        done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "y " in done.stdout
