@@ -22,8 +22,9 @@ check: $(READY) ## format, lint, types, import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(READY) ## measure beside Envoy, nginx, HAProxy and others (BENCH=--help: what to measure)
+bench: $(READY) ## measure beside Envoy, nginx, HAProxy and others, and refusals beside the server's errors (BENCH=--help)
 	$(BIN)/python -m tests.bench $(BENCH)
+	$(BIN)/python -m tests.bench.refusals
 
 format: $(READY) ## rewrite the sources in the project's format
 	$(BIN)/ruff format .

@@ -43,7 +43,7 @@ class UnreadableRequestError(ValueError):
     """The file holds no request; the text says what is wrong with it and what to do."""
 
 
-_SUFFIXES: Final = {
+SUFFIXES: Final = {
     ".pb": Format.BINARY,
     ".bin": Format.BINARY,
     ".binpb": Format.BINARY,
@@ -58,7 +58,7 @@ _REST_KEYS: Final = ("instances", "inputs", "examples")
 
 def format_of(name: str, data: bytes) -> Format:
     """What the file called `name` is: by its ending, else by what is in it."""
-    by_name = _SUFFIXES.get(PurePath(name).suffix.lower())
+    by_name = SUFFIXES.get(PurePath(name).suffix.lower())
     if by_name is not None:
         return by_name
     if data.startswith(b"PK\x03\x04"):

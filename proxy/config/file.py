@@ -12,7 +12,7 @@ from proxy.config.document import read_document
 from proxy.config.reading import SettingsError, shown
 from proxy.config.settings import DECLARED, ModelSettings, about
 from proxy.core.explain import closest
-from proxy.core.reasons import Reason, Severity
+from proxy.core.reasons import OF_NO_MODEL, Reason, Severity
 from proxy.core.values import InputPolicy, StringKind
 
 _LONGEST_NAME = 100
@@ -74,6 +74,13 @@ def _severities(value: Any, where: str) -> dict[Reason, Severity]:
     return dict(reading.severity((name, "=", level)) for name, level in value.items())
 
 
+def _of_a_model(severities: dict[Reason, Severity]) -> dict[Reason, Severity]:
+    for reason in OF_NO_MODEL:
+        if reason in severities:
+            raise SettingsError(f"{reason} is about no model: set it in the `severities` of all")
+    return severities
+
+
 def _inputs(value: Any, where: str) -> dict[str, InputPolicy]:
     if value is not None and not isinstance(value, dict):
         raise SettingsError(f"{where} must map aliases to settings, such as `images: {{min: 0, max: 1}}`")
@@ -118,7 +125,7 @@ def _models(value: Any, path: str) -> dict[str, ModelSettings]:
         try:
             models[str(name)] = ModelSettings(
                 mode=reading.mode(section["mode"]) if "mode" in section else None,
-                severities=_severities(section.get("severities", {}), f"{where}: severities"),
+                severities=_of_a_model(_severities(section.get("severities", {}), f"{where}: severities")),
                 max_batch=reading.limit(section["max_batch"]) if "max_batch" in section else None,
                 inputs=_inputs(section.get("inputs"), f"{where}: inputs"),
                 sample=_sample(section.get("sample", 1)),

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.core.types import UNKNOWN_DIM, TensorSpec
+from proxy.core.types import UNKNOWN_DIM, Signature, TensorSpec
 
 _INT32: Final = 3
 _INT64: Final = 9
@@ -83,6 +83,22 @@ def families(specs: Mapping[str, TensorSpec]) -> tuple[Family, ...]:
         for alias in family.aliases:
             owners[alias] = owners.get(alias, 0) + 1
     return tuple(family for family in found if all(owners[alias] == 1 for alias in family.aliases))
+
+
+_MOST_HELD: Final = 256
+
+_held: dict[int, tuple[Signature, tuple[Family, ...]]] = {}
+"""By identity: a signature is not hashable, and what is held cannot lend its identity to another."""
+
+
+def input_families(signature: Signature) -> tuple[Family, ...]:
+    """`families` of the inputs, read once for each signature: it is asked for every request that disagrees."""
+    held = _held.get(id(signature))
+    if held is None:
+        if len(_held) >= _MOST_HELD:
+            _held.clear()
+        held = _held[id(signature)] = signature, families(signature.inputs)
+    return held[1]
 
 
 def _numbered(specs: Mapping[str, TensorSpec]) -> Iterator[Family]:

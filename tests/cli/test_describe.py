@@ -78,7 +78,7 @@ def test_what_the_server_does_not_have_is_a_finding(run, dev_server, arguments, 
 
 
 def test_inputs_that_belong_together_are_named(run, models_dir):
-    ragged = run("describe", "--path", models_dir / "ragged").output
+    ragged = run("describe", "--path", models_dir / "nested").output
     assert "'words' is ragged: values 'words', row splits 'words_1', 'words_2'" in ragged
     sparse = run("describe", "--path", models_dir / "sparse").output
     assert "'features' is sparse: indices 'features', values 'features_1', dense shape 'features_2'" in sparse

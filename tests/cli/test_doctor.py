@@ -267,7 +267,7 @@ def test_a_healthy_server(doctor, dev_server, models_dir):
     assert any("a request of zeros is answered in" in line["seen"] for line in lines)
 
 
-@pytest.mark.parametrize("model", ["ragged", "sparse", "rnn"])
+@pytest.mark.parametrize("model", ["ragged", "nested", "sparse", "rnn"])
 def test_a_probe_of_inputs_that_belong_together_is_answered(doctor, dev_server, model):
     lines = doctor("--upstream", dev_server.target, "--model", model, "--probe", exit_code=0)
     told = [line["seen"] for line in lines if line["topic"].startswith("signature")]

@@ -107,9 +107,9 @@ def ragged(tokens):
 
 
 @tf.function(input_signature=[tf.RaggedTensorSpec([None, None, None], tf.string)])
-def ragged_nested(words):
+def nested(words):
     """As `words`, `words_1` and `words_2`."""
-    return {"y": tf.reduce_sum(tf.strings.length(words).to_tensor(), axis=[1, 2])}
+    return {"y": tf.reduce_sum(tf.strings.length(words.flat_values)), "rows": words.nrows()}
 
 
 @tf.function(
@@ -266,6 +266,29 @@ class Enc(tf.Module):
         return {"mean": tf.map_fn(mean, image_bytes, fn_output_signature=tf.float32)}
 
 
+@tf.function(
+    input_signature=[spec([None, None, 8], tf.float32, "state"), spec([None, None, 4], tf.float32, "x")]
+)
+def stacked(state, x):
+    """The state is [layers, batch, 8] for any number of layers, `x` is [batch, time, 4]."""
+    return {"y": tf.reduce_sum(state, axis=[0, 2]) + tf.reduce_sum(x, axis=[1, 2])}
+
+
+@tf.function(input_signature=[spec([None, 4], tf.float32, "queries"), spec([None, 4], tf.float32, "items")])
+def retrieval(queries, items):
+    return {"scores": tf.matmul(queries, items, transpose_b=True)}
+
+
+@tf.function(input_signature=[spec([None, 3], tf.float32, "keras_tensor")])
+def renamed_from(keras_tensor):
+    return {"y": keras_tensor}
+
+
+@tf.function(input_signature=[spec([None, 3], tf.float32, "keras_tensor_2")])
+def renamed_to(keras_tensor_2):
+    return {"y": keras_tensor_2}
+
+
 def save_classify_and_regress():
     v1 = tf.compat.v1
     build = v1.saved_model.signature_def_utils.build_signature_def
@@ -302,10 +325,8 @@ save("scalar", {"serving_default": scalar})
 save("fixed", {"serving_default": fixed})
 save("embed", {"serving_default": embed})
 save("pair", {"serving_default": pair})
-save(
-    "ragged",
-    {"serving_default": ragged, "nested": ragged_nested, "vectors": ragged_vectors, "rows": ragged_rows},
-)
+save("ragged", {"serving_default": ragged, "vectors": ragged_vectors, "rows": ragged_rows})
+save("nested", {"serving_default": nested})
 save("sparse", {"serving_default": sparse, "mixed": mixed})
 save("rnn", {"serving_default": rnn, "time_major": rnn_time_major})
 save("slow", {"serving_default": slow})
@@ -314,6 +335,10 @@ save("stateful", {"serving_default": stateful.f}, module=stateful)
 save("echo", {f"echo_{name}": echo(dtype) for name, dtype in ECHO.items()})
 for number in (1, 2, 3):
     save("multi", {"serving_default": add_version(number)}, version=number)
+save("stacked", {"serving_default": stacked})
+save("retrieval", {"serving_default": retrieval})
+save("renamed", {"serving_default": renamed_from}, version=1)
+save("renamed", {"serving_default": renamed_to}, version=2)
 conv = Conv()
 save("conv", {"serving_default": conv.f}, module=conv)
 convresize = ConvResize()
