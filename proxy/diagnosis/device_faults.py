@@ -31,8 +31,8 @@ def _kernels_own(text: str) -> str:
 _failure = partial(_fault, codes=_BLAMES_NOBODY, says=_kernels_own)
 
 _LIBRARIES: Final = (
-    r"(?i:cudnn|cu(?:da|blas|fft|rand|solver|sparse|tensor)|nccl|\bblas\b|\bdnn\b|\bfft\b|onednn"
-    r"|rocm|miopen|(?:roc|hip)(?:blas|fft|rand|solver|sparse)|hiperror|gpuprim|stream ?executor)|\b[GT]PU\b"
+    r"(?i:cudnn|cu(?:da|blas|fft|rand|solver|sparse|tensor)|nccl|\bblas\b|\bdnn\b|\bfft\b|onednn|\bmkl|tensorrt|\btrt\b"
+    r"|rocm|miopen|(?:roc|hip)(?:blas|fft|rand|solver|sparse)|hiperror|gpuprim|stream ?executor|\bcu(?:init|mem|ctx|launch|stream|device|module)|\bnv(?:rtc|ml)\b)|\b[GT]PU\b"
 )
 
 DEVICE_FAULTS: Final[tuple[Row, ...]] = (

@@ -160,7 +160,7 @@ SERVER_FAULTS: Final[tuple[Row, ...]] = (
         append=True,
     ),
     row(
-        r"OOM when allocating|std::bad_alloc|[Ff]ailed to allocate|[Uu]nable to allocate|[Oo]ut of memory|OUT_OF_MEMORY"
+        r"OOM when allocating|std::bad_alloc|[Ff]ailed to allocate|[Uu]nable to allocate|[Oo]ut of (?:\w+ )?memory|OUT_OF_MEMORY"
         r"|ALLOC_FAILED|[Rr]an out of (?:GPU )?memory|[Ee]xceed(?:ed|s) (?:the )?memory limit|Dst tensor is not initialized",
         Reason.UPSTREAM_OUT_OF_MEMORY,
         "the server has no memory left for this request: not a thread quota and not a message limit",

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests import odd_servers
 from tests.fake_serving import DT_FLOAT, FakeServing, signature_def
+from tests.proxy_process import EDGES, running_proxy
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -109,39 +110,36 @@ def test_a_misspelt_model(doctor, dev_server, tmp_path):
     assert any(line["topic"] == "signature two/serving_default" for line in lines)
 
 
-class Listing(FakeServing):
-    """It tells which models it serves, as tfs-proxy does."""
-
-    def service(self, handler_call_details):
-        if handler_call_details.method != "/grpc.health.v1.Health/List":
-            return super().service(handler_call_details)
-        answer = health_pb2.HealthListResponse()
-        for name in ("", "PredictionService", *(f"model/{model}" for model in self.models)):
-            answer.statuses[name].status = health_pb2.HealthCheckResponse.SERVING
-        answer.statuses["model/detectr"].status = health_pb2.HealthCheckResponse.NOT_SERVING
-
-        async def list_them(_request, _context):
-            return answer.SerializeToString()
-
-        return grpc.unary_unary_rpc_method_handler(list_them)
-
-
+@pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.parametrize(
     ("asked", "hint"),
     [("detectr", "did you mean 'detector'?"), ("zzz", "models seen here: 'bert', 'detector'")],
 )
 def test_through_a_proxy_a_misspelt_model_is_compared_with_those_that_are_served(
-    doctor, background, asked, hint
+    doctor, background, edge, asked, hint
 ):
-    serving = background(Listing())
+    serving = background(FakeServing())
     serving.load("detector")
     serving.load("bert")
-    fault = first_fault(doctor("--upstream", serving.target, "--model", asked, exit_code=1))
-    assert hint in fault["seen"]
-    (line,) = [
-        line for line in doctor("--upstream", serving.target, exit_code=0) if line["topic"] == "models"
-    ]
+    flags = [flag for name in ("detector", "bert", asked) for flag in ("--model", name)]
+    with running_proxy("--upstream", serving.target, *flags, *EDGES[edge]) as proxy:
+        wait_until_served(proxy, "bert", "detector")
+        fault = first_fault(doctor("--upstream", proxy.target, "--model", asked, exit_code=1))
+        assert hint in fault["seen"]
+        (line,) = [
+            line for line in doctor("--upstream", proxy.target, exit_code=0) if line["topic"] == "models"
+        ]
     assert "seen here: 'bert', 'detector'" in line["seen"]
+
+
+def wait_until_served(proxy, *models):
+    """Until the proxy's own health says so of each."""
+    with grpc.insecure_channel(proxy.target) as channel:
+        for model in models:
+            request = health_pb2.HealthCheckRequest(service=f"model/{model}")
+            for answer in health_pb2_grpc.HealthStub(channel).Watch(request, timeout=20):
+                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    break
 
 
 def test_a_misspelt_model_is_not_offered_as_its_own_mending(doctor, background):

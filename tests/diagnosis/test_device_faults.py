@@ -41,6 +41,10 @@ TEXTS = [
     (INTERNAL, "CUDA_ERROR_LAUNCH_TIMEOUT: the launch timed out and was terminated", "'CUDA'"),
     (INTERNAL, "MIOpen error: miopenStatusInternalError", "'MIOpen'"),
     (ABORTED, "Operation received an exception:Status: 1, message: could not create a primitive, in file tensorflow/core/kernels/mkl/mkl_conv_ops.cc:1153", "'Operation received an exception'"),
+    (INTERNAL, "failed call to cuInit: UNKNOWN ERROR (303)", "'cuInit'"),
+    (INTERNAL, "Failed to build TensorRT engine", "'TensorRT'"),
+    (INTERNAL, "dnn PoolForward launch failed", "'dnn'"),
+    (INTERNAL, "Loaded runtime CuDNN library: 7.1.2 but source was compiled with: 7.2.1.", "'CuDNN'"),
     # driver
     (INTERNAL, "cudaGetDevice() failed. Status: CUDA driver version is insufficient for CUDA runtime version", "do not fit one another ('driver version is insufficient')"),
     (INTERNAL, "CUDA runtime implicit initialization on GPU:0 failed. Status: device kernel image is invalid", "do not fit"),
@@ -76,6 +80,7 @@ def test_a_device_or_library_that_fails_is_named_and_the_request_is_not_blamed(c
         "failed to create cublas handle: CUBLAS_STATUS_ALLOC_FAILED",
         "CUDNN failed to allocate the scratch space for the runner or to find a working no-scratch runner.",
         "Dst tensor is not initialized.",
+        "Out of device memory",
         "OOM when allocating tensor with shape[64,300,300,64] and type float on /job:localhost/replica:0/task:0/device:GPU:0 by allocator GPU_0_bfc",
     ],
 )
