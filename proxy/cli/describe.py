@@ -14,6 +14,8 @@ from proxy.cli.asking import UPSTREAM_SETTINGS
 from proxy.cli.servables import names_servable, servable_from_path, servable_from_server
 from proxy.cli.settings import CONTEXT, effective, takes
 from proxy.cli.tables import new_table, open_console
+from proxy.client_code.composites import described
+from proxy.core.components import families
 from proxy.core.types import ModelKey, Servable, Signature, TensorSpec, dtype_name, shape_text
 
 _EPILOG = """\
@@ -76,6 +78,8 @@ def _show(servable: Servable, where: str) -> None:
                     spec.graph_name or "none: a sparse or composite tensor",
                 )
         console.print(table)
+        for family in families(signature.inputs):
+            console.print(described(family), soft_wrap=True)
 
 
 def _ordered(specs: Mapping[str, TensorSpec]) -> list[TensorSpec]:

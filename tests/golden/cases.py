@@ -401,6 +401,12 @@ def cases() -> dict[Reason, dict[str, Case]]:
         Reason.UPSTREAM_MESSAGE_TOO_LARGE: {
             "4 MiB": Answered(8, "Received message larger than max (6000080 vs. 4194304)"),
         },
+        Reason.UPSTREAM_METADATA_TOO_LARGE: {
+            "a large cookie": Answered(
+                8,
+                "received metadata size exceeds soft limit (12576 vs. 8192);  :path:82B user-agent:90B cookie:12038B",
+            ),
+        },
         Reason.UPSTREAM_THREADS_EXHAUSTED: {"all threads busy": Answered(8, "Server Threadpool Exhausted")},
         Reason.UPSTREAM_QUEUE_FULL: {
             "the batch queue": Answered(
@@ -411,6 +417,13 @@ def cases() -> dict[Reason, dict[str, Case]]:
             "a large tensor": Answered(
                 8, "OOM when allocating tensor with shape[64,300,300,64] and type float"
             ),
+        },
+        Reason.UPSTREAM_DEVICE_FAULT: {
+            "cuDNN": Answered(
+                2,
+                "Failed to get convolution algorithm. This is probably because cuDNN failed to initialize, so try looking to see if a warning log message was printed above.",
+            ),
+            "libdevice": Answered(13, "libdevice not found at ./libdevice.10.bc"),
         },
         Reason.UPSTREAM_BATCHING: {
             "two dtypes in one batch": Answered(
@@ -443,5 +456,14 @@ def cases() -> dict[Reason, dict[str, Case]]:
                 3,
                 "Name: <unknown>, Feature: x (data type: float) is required but could not be found.\n\t [[{{node ParseExample/ParseExampleV2}}]]",
             ),
+            "an id outside of the vocabulary": Answered(
+                3, "indices[0,1] = 12 is not in [0, 10)\n\t [[{{node embedding_lookup}}]]"
+            ),
+            "shapes that do not broadcast": Answered(
+                3, "Incompatible shapes: [2,3] vs. [4]\n\t [[{{node add}}]]"
+            ),
+        },
+        Reason.UPSTREAM_GRAPH_FAULT: {
+            "a node that fails": Answered(13, "Unexpected state of an op\n\t [[{{node MyOp}}]]"),
         },
     }

@@ -112,6 +112,22 @@ def nested(words):
     return {"y": tf.reduce_sum(tf.strings.length(words.flat_values)), "rows": words.nrows()}
 
 
+@tf.function(
+    input_signature=[
+        tf.RaggedTensorSpec([None, None, 3], tf.float32, ragged_rank=1, row_splits_dtype=tf.int32)
+    ]
+)
+def ragged_vectors(boxes):
+    """With row splits of 32 bits."""
+    return {"y": tf.reduce_sum(boxes, axis=[1, 2])}
+
+
+@tf.function(input_signature=[tf.RaggedTensorSpec([3, None], tf.int64), spec([None, 2], tf.float32, "dense")])
+def ragged_rows(tokens, dense):
+    """Three rows, of each of two inputs."""
+    return {"y": tf.cast(tf.reduce_sum(tokens, axis=1), tf.float32) + tf.reduce_sum(dense, axis=1)}
+
+
 @tf.function(input_signature=[tf.SparseTensorSpec([None, 10], tf.float32)])
 def sparse(features):
     """As `features`, the indices, `features_1`, the values, and `features_2`, the dense shape."""
@@ -119,12 +135,32 @@ def sparse(features):
 
 
 @tf.function(
+    input_signature=[
+        tf.SparseTensorSpec([None, None, None], tf.string),
+        tf.RaggedTensorSpec([None, None], tf.float32),
+        spec([None, 4], tf.float32, "dense"),
+    ]
+)
+def mixed(words, weights, dense):
+    lengths = tf.strings.length(tf.sparse.to_dense(words, ""))
+    sums = tf.reduce_sum(weights, axis=1) + tf.reduce_sum(dense, axis=1)
+    return {"y": tf.cast(tf.reduce_sum(lengths, axis=[1, 2]), tf.float32) + sums}
+
+
+@tf.function(
     input_signature=[spec([None, None, 4], tf.float32, "frames"), spec([2, None, 8], tf.float32, "state")]
 )
 def rnn(frames, state):
     """The state of two layers has its batch second, as cuDNN and PyTorch lay it out."""
-    first = tf.tanh(tf.reduce_sum(frames, axis=[1, 2])[:, None] + state[0])
+    first = tf.tanh(tf.concat([tf.reduce_sum(frames, axis=1), state[0][:, 4:]], axis=1) + state[0])
     return {"y": first, "next": tf.stack([first, tf.tanh(first + state[1])])}
+
+
+@tf.function(
+    input_signature=[spec([None, None, 4], tf.float32, "frames"), spec([None, 8], tf.float32, "state")]
+)
+def rnn_time_major(frames, state):
+    return {"y": tf.tanh(tf.concat([tf.reduce_sum(frames, axis=0), state[:, 4:]], axis=1) + state)}
 
 
 @tf.function(input_signature=[spec([2, 2], tf.float32, "x")])
@@ -344,10 +380,10 @@ save("scalar", {"serving_default": scalar})
 save("fixed", {"serving_default": fixed})
 save("embed", {"serving_default": embed})
 save("pair", {"serving_default": pair})
-save("ragged", {"serving_default": ragged})
+save("ragged", {"serving_default": ragged, "vectors": ragged_vectors, "rows": ragged_rows})
 save("nested", {"serving_default": nested})
-save("sparse", {"serving_default": sparse})
-save("rnn", {"serving_default": rnn})
+save("sparse", {"serving_default": sparse, "mixed": mixed})
+save("rnn", {"serving_default": rnn, "time_major": rnn_time_major})
 save("spectrogram", {"serving_default": spectrogram})
 save("flat", {"serving_default": flat})
 save("keras", {"serving_default": keras})
