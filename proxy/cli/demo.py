@@ -83,13 +83,14 @@ def _cache() -> Path:
 
 @contextmanager
 def _stopped_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demonstration as Ctrl-C does: processes are stopped."""
+    """SIGTERM and a closed terminal (but under nohup) end the demonstration as Ctrl-C does: processes are stopped."""
 
     def interrupt(*_: Any) -> NoReturn:
         raise KeyboardInterrupt
 
     numbers = [number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
-    before = [(number, signal.signal(number, interrupt)) for number in numbers]
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = [(number, signal.signal(number, interrupt)) for number in heard]
     try:
         yield
     finally:
