@@ -171,7 +171,7 @@ def test_ctrl_c_reports_what_was_compared(dev_server, tmp_path):
             stderr=subprocess.PIPE,
             text=True,
         )
-        proxy.wait_for("call")
+        proxy.wait_for("call", method="/tensorflow.serving.PredictionService/Predict")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "")
