@@ -19,7 +19,7 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColum
 
 from proxy.cli.asking import UPSTREAM_SETTINGS, CannotAskError, make_sure_of, tls_of
 from proxy.cli.settings import CONTEXT, TARGET, effective, takes
-from proxy.cli.tables import new_table, open_console
+from proxy.cli.tables import open_console, say, show_table
 from proxy.config import Settings
 from proxy.core.explain import escape
 from proxy.replay.records import Recorded, UnreadableCaptureError, recorded_requests
@@ -223,23 +223,23 @@ def _show(report: Report, against: str, baseline: str | None) -> None:
     sides = [("after", against, report.after)]
     if baseline is not None:
         sides.insert(0, ("before", baseline, report.before))
-    table = new_table(console, "", "server", "answers", "median ms", "p99 ms")
+    rows = []
     for role, target, side in sides:
         answers = ", ".join(f"{count} {code}" for code, count in side.codes.most_common())
-        table.add_row(role, target, answers, _shown(side.quantile(0.5)), _shown(side.quantile(0.99)))
-    console.print(table)
+        rows.append((role, target, answers, _shown(side.quantile(0.5)), _shown(side.quantile(0.99))))
+    show_table(console, ("", "server", "answers", "median ms", "p99 ms"), rows)
     if report.found:
-        table = new_table(console, "record", "difference", "output", "before", "after")
-        for index, each in report.found[:_IN_TABLE]:
-            row = (escape(text, 300) for text in (each.kind, each.where, each.before, each.after))
-            table.add_row(str(index), *row)
-        console.print(table)
+        found = [
+            (str(index), *(escape(text, 300) for text in (each.kind, each.where, each.before, each.after)))
+            for index, each in report.found[:_IN_TABLE]
+        ]
+        show_table(console, ("record", "difference", "output", "before", "after"), found)
         more = sum(report.kinds.values()) - min(len(report.found), _IN_TABLE)
         if more:
-            console.print(f"and {more} more differences (--json tells up to {MOST_KEPT})")
+            say(console, f"and {more} more differences (--json tells up to {MOST_KEPT})")
     if report.interrupted:
-        console.print("Interrupted: the rest was not sent.")
-    console.print(f"{report.sent} requests sent, {report.different} with differences.")
+        say(console, "Interrupted: the rest was not sent.")
+    say(console, f"{report.sent} requests sent, {report.different} with differences.")
 
 
 def _shown(milliseconds: float | None) -> str:
