@@ -45,6 +45,7 @@ UPSTREAM_DOWN = "upstream_down"
 MODEL_VERSIONS_CHANGED = "model_versions_changed"
 SIGNATURE_DRIFT = "signature_drift"
 SIGNATURE_FETCH_FAILED = "signature_fetch_failed"
+UNKNOWN_VARIABLE = "unknown_variable"
 
 Format = Literal["auto", "json", "console"]
 
@@ -139,6 +140,11 @@ def _what_first(
 ) -> structlog.typing.EventDict:
     """When, how bad and what at the beginning, for whoever reads the JSON with bare eyes."""
     return {key: line.pop(key) for key in ("timestamp", "level", "event")} | dict(line)
+
+
+def unknown_variable(name: str, text: str) -> None:
+    """A variable of the environment that is taken for a setting and is none."""
+    structlog.get_logger("tfs-proxy").warning(UNKNOWN_VARIABLE, name=name, text=text)
 
 
 class RateLimit:
