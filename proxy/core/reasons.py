@@ -103,7 +103,7 @@ class Reason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class About:
     """What is fixed about a reason. `meaning` and `remedy` are one sentence each; `failures` are the kinds
-    of failure users reported (catalogued F01 to F104) that it answers. An answer of the upstream keeps its
+    of failure users reported (numbered in docs/failures.md) that it answers. An answer of the upstream keeps its
     own code; in the family "upstream" `code` is the usual one.
     """
 
