@@ -25,8 +25,9 @@ check: $(READY) ## format, lint, types, import contract
 words: $(READY) ## write every generated text anew: golden statuses and clients, docs/reasons.md, parts of README
 	$(BIN)/python -m tests.words
 
-bench: $(READY) ## measure beside Envoy, nginx, HAProxy and others (BENCH=--help: what to measure)
+bench: $(READY) ## measure beside Envoy, nginx, HAProxy and others, and refusals beside the server's errors (BENCH=--help)
 	$(BIN)/python -m tests.bench $(BENCH)
+	$(BIN)/python -m tests.bench.refusals
 
 format: $(READY) ## rewrite the sources in the project's format
 	$(BIN)/ruff format .

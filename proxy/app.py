@@ -207,7 +207,12 @@ class Proxy:
         self._explainer = None
         if settings.diagnosis:
             self._explainer = Explainer(
-                settings.upstream, self._signatures, self._models, self._reach, self._observer_failed
+                settings.upstream,
+                self._gate,
+                self._signatures,
+                self._models,
+                self._reach,
+                self._observer_failed,
             )
 
     def _open_gate(self) -> Gate:
@@ -231,7 +236,6 @@ class Proxy:
             self._health.handlers() | (reflection_handlers() if settings.reflection else {}),
             Limits(
                 default_deadline=settings.default_deadline,
-                allow_admin_methods=settings.allow_admin_methods,
                 max_message_bytes=settings.max_message_bytes,
                 max_inflight_bytes=settings.max_inflight_bytes,
                 max_concurrent_calls=settings.max_concurrent_calls,

@@ -35,8 +35,11 @@ Tensors = Mapping[str, tuple[int, tuple[int, ...] | None]]
 
 SERVICES = {
     "tensorflow.serving.PredictionService": ("Predict", "GetModelMetadata"),
-    "tensorflow.serving.ModelService": ("GetModelStatus",),
+    "tensorflow.serving.ModelService": ("GetModelStatus", "HandleReloadConfigRequest"),
+    "tensorflow.ProfilerService": ("Profile", "Monitor", "Terminate"),
 }
+OF_OPERATORS = {*SERVICES["tensorflow.ProfilerService"], "HandleReloadConfigRequest"}
+"""Answered with an empty message, whatever they ask."""
 
 
 def tensor_info(dtype: int, shape: tuple[int, ...] | None, name: str = "") -> meta_graph_pb2.TensorInfo:
@@ -94,6 +97,11 @@ class Hold:
 class _AbortError(Exception):
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
         self.code, self.text = code, text
+
+
+async def _no_such_method(_requests: object, context: grpc.aio.ServicerContext) -> None:
+    """As gRPC in C++ answers, without a text (tfs-behaviour.md, section M)."""
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED)
 
 
 class FakeServing(grpc.GenericRpcHandler):
@@ -193,7 +201,7 @@ class FakeServing(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         _, service, method = handler_call_details.method.split("/")
         if method not in SERVICES.get(service, ()):
-            return None
+            return grpc.stream_stream_rpc_method_handler(_no_such_method)
 
         async def call(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
             try:
@@ -211,6 +219,9 @@ class FakeServing(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(call)
 
     def _settle(self, method: str, data: bytes) -> bytes:
+        if method in OF_OPERATORS:
+            self.calls[method] += 1
+            return b""
         request = {
             "Predict": predict_pb2.PredictRequest,
             "GetModelMetadata": get_model_metadata_pb2.GetModelMetadataRequest,

@@ -17,4 +17,3 @@ def test_the_marks_of_generated_parts_stand_in_the_readme_once():
     text = README.read_text(encoding="utf-8")
     for mark in ("settings: begin", "settings: end", "reasons: begin", "reasons: end"):
         assert text.count(f"<!-- {mark} -->\n") == 1
-    assert text.count("failures that users reported") == 1

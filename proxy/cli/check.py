@@ -16,11 +16,13 @@ from rich.console import Console
 from rich.text import Text
 
 from proxy.cli.asking import UPSTREAM_SETTINGS, CannotAskError, ask
+from proxy.cli.mended_files import NotMendedError, checked_output, mended_message, write
 from proxy.cli.request_files import Address, Format, UnreadableRequestError, message_of
 from proxy.cli.settings import CONTEXT, effective, takes
 from proxy.cli.tables import open_console
 from proxy.config import Settings
 from proxy.core.explain import escape
+from proxy.core.mending.remedies import plan_of
 from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.reasons import Code
 from proxy.core.types import ModelKey, Servable
@@ -34,15 +36,19 @@ from proxy.wire.status import sentence_of
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """What came of one file: a decision, or why there is none."""
+    """What came of one file: a decision, or why there is none; with --fix, where the mended request is or why not."""
 
     name: str
     decision: Decision | None = None
     problem: str = ""
+    mended: str = ""
+    not_mended: str = ""
 
     @property
     def exit_code(self) -> int:
-        return 2 if self.decision is None else int(isinstance(self.decision, Refuse))
+        if self.decision is None:
+            return 2
+        return int(isinstance(self.decision, Refuse) and not self.mended)
 
 
 class _Asked:
@@ -71,8 +77,8 @@ class _Asked:
 
 _EPILOG = """\
 \b
-Exit code: 0 every request would be forwarded, 1 one would be refused,
-2 a file could not be read or the server not be asked.
+Exit code: 0 every request would be forwarded (with --fix: or was mended),
+1 one would be refused, 2 a file could not be read or the server not be asked.
 
 \b
 Examples:
@@ -80,6 +86,7 @@ Examples:
   tfs-proxy check request.json --upstream tfs.example:8500
   tfs-proxy check batch.npz --model detector --path /models/detector
   my-client --dump | tfs-proxy check - --json
+  tfs-proxy check request.pb --fix mended.pb
 """
 
 
@@ -120,6 +127,15 @@ Examples:
 )
 @takes(*UPSTREAM_SETTINGS, "severities", "max_batch")
 @click.option(
+    "--fix",
+    "out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="OUT",
+    allow_from_autoenv=False,
+    help="Write the mended request to OUT (.pb, .pbtxt or .json), where there is only one way to mend it that "
+    "keeps its values; else say why not. FILE is left as it is.",
+)
+@click.option(
     "--json", "as_json", is_flag=True, allow_from_autoenv=False, help="Print JSON, one object per FILE."
 )
 def check(
@@ -129,6 +145,7 @@ def check(
     npz_model: str,
     signature: str,
     version: int | None,
+    out: Path | None,
     as_json: bool,
     **_: object,
 ) -> None:
@@ -142,9 +159,16 @@ def check(
         Address(npz_model, signature, version),
         path.resolve().name if path else "",
     )
+    form_of_out = checked_output(out, files) if out else None
     files_read = [reading.of(file) for file in files]
     settings = effective().settings
-    findings = _by_saved_model(path, files_read, settings) if path else _by_server(files_read, settings)
+
+    def judged(requests: Sequence[_File]) -> list[_Finding]:
+        return _by_saved_model(path, requests, settings) if path else _by_server(requests, settings)
+
+    findings = judged(files_read)
+    if out and form_of_out:
+        findings = [_fixed(findings[0], files_read[0].message, out, form_of_out, judged)]
     if as_json:
         click.echo(json.dumps([_as_json(each) for each in findings], indent=2))
     else:
@@ -236,6 +260,33 @@ async def _judged(
     return findings
 
 
+# === mending ===
+
+
+def _fixed(
+    finding: _Finding,
+    message: bytes,
+    out: Path,
+    form: Format,
+    judged: Callable[[Sequence[_File]], list[_Finding]],
+) -> _Finding:
+    decision = finding.decision
+    if decision is None:
+        return finding
+    if not isinstance(decision, Refuse) or decision.verdict is None:
+        return replace(finding, not_mended=f"there is nothing to mend; {out} was not written")
+    try:
+        result = mended_message(message, decision.verdict)
+        (again,) = judged([_File(str(out), result)])
+        if not again.exit_code:
+            write(out, form, result)
+    except NotMendedError as error:
+        return replace(finding, not_mended=str(error))
+    if again.exit_code:
+        return replace(finding, not_mended="with every hint obeyed it would still be refused")
+    return replace(finding, mended=str(out))
+
+
 # === what is shown ===
 
 
@@ -252,6 +303,13 @@ def _show(console: Console, finding: _Finding) -> None:
     else:
         by = f" by {verdict.model} version {verdict.version}, signature {verdict.signature}"
         console.print(Text.assemble((finding.name, "bold"), ": ", ("accepted", "green"), by), soft_wrap=True)
+    if finding.mended:
+        console.print(
+            Text.assemble((finding.mended, "bold"), ": ", ("mended", "green"), ", would be forwarded"),
+            soft_wrap=True,
+        )
+    if finding.not_mended:
+        console.print(f"  not mended: {escape(finding.not_mended, 1000)}", soft_wrap=True)
     for kind, violations in (("", verdict.violations), ("warning: ", verdict.warnings)):
         for each in violations:
             console.print(
@@ -277,10 +335,18 @@ def _as_json(finding: _Finding) -> dict[str, Any]:
         "signature": verdict.signature,
         "violations": [_violation_as_json(each) for each in verdict.violations],
         "warnings": [_violation_as_json(each) for each in verdict.warnings],
+        "mending": _mending_as_json(verdict),
+        **({"mended": finding.mended} if finding.mended else {}),
+        **({"not_mended": finding.not_mended} if finding.not_mended else {}),
     }
 
 
-def _violation_as_json(violation: Violation) -> dict[str, str]:
+def _mending_as_json(verdict: Verdict) -> dict[str, Any]:
+    plan = plan_of(each.mending for each in verdict.violations)
+    return {"certainty": plan.certainty.value, "steps": [step.form() for step in plan.steps]}
+
+
+def _violation_as_json(violation: Violation) -> dict[str, Any]:
     return {
         "reason": violation.reason.value,
         "field": violation.field,
@@ -288,4 +354,6 @@ def _violation_as_json(violation: Violation) -> dict[str, str]:
         "got": violation.got,
         "hint": violation.hint,
         "text": sentence_of(violation),
+        "certainty": violation.mending.certainty.value,
+        "remedies": [[step.form() for step in each.steps] for each in violation.mending.remedies],
     }

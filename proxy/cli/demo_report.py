@@ -25,6 +25,7 @@ _VALUES_SHOWN: Final = 3
 _SUMMED_BY: Final = {
     "tfs_proxy_requests_total": "code",
     "tfs_proxy_refusals_total": "reason",
+    "tfs_proxy_violations_total": "reason",
     "tfs_proxy_warnings_total": "reason",
 }
 """Metrics with a series per model and signature, shown by what tells most."""

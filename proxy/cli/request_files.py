@@ -43,7 +43,7 @@ class UnreadableRequestError(ValueError):
     """The file holds no request; the text says what is wrong with it and what to do."""
 
 
-_SUFFIXES: Final = {
+SUFFIXES: Final = {
     ".pb": Format.BINARY,
     ".bin": Format.BINARY,
     ".binpb": Format.BINARY,
@@ -73,7 +73,7 @@ _REST_KEYS: Final = ("instances", "inputs", "examples")
 
 def format_of(name: str, data: bytes) -> Format:
     """What the file called `name` is: by its ending, else by what is in it."""
-    found = _SUFFIXES.get(PurePath(name).suffix.lower()) or _FORMAT_OF_KIND.get(kind := kind_of(data))
+    found = SUFFIXES.get(PurePath(name).suffix.lower()) or _FORMAT_OF_KIND.get(kind := kind_of(data))
     if found is not None:
         return found
     if not kind and not is_request(data):

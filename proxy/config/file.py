@@ -14,7 +14,7 @@ from proxy.config.document import Section, read_document
 from proxy.config.reading import SettingsError, shown
 from proxy.config.settings import DECLARED, ModelSettings, about
 from proxy.core.explain import closest
-from proxy.core.reasons import Reason, Severity
+from proxy.core.reasons import OF_NO_MODEL, Reason, Severity
 from proxy.core.values import InputPolicy, StringKind
 
 _LONGEST_NAME = 100
@@ -115,12 +115,15 @@ def _name(key: Any) -> str:
 
 
 def _severities(
-    value: Any, line: int | None, where: tuple[str, ...], mistakes: _Mistakes
+    value: Any, line: int | None, where: tuple[str, ...], mistakes: _Mistakes, *, of_a_model: bool = False
 ) -> Iterator[tuple[Reason, Severity]]:
     with mistakes.noted(line, *where):
         for name, level in _mapping(value, "severities, such as `INPUT_MISSING: warn`"):
             with mistakes.noted(value.lines.get(name), *where):
-                yield reading.severity((name, "=", level))
+                reason, severity = reading.severity((name, "=", level))
+                if of_a_model and reason in OF_NO_MODEL:
+                    raise SettingsError(f"{reason} is about no model: set it in the `severities` of all")
+                yield reason, severity
 
 
 def _models(value: Any, line: int | None, mistakes: _Mistakes) -> Iterator[tuple[str, ModelSettings]]:
@@ -135,7 +138,7 @@ def _model(value: Any, line: int | None, where: tuple[str, ...], mistakes: _Mist
     for key, content in section.items():
         at = section.lines.get(key)
         if key == "severities":
-            found[key] = dict(_severities(content, at, (*where, key), mistakes))
+            found[key] = dict(_severities(content, at, (*where, key), mistakes, of_a_model=True))
         elif key == "inputs":
             found[key] = dict(_inputs(content, at, (*where, key), mistakes))
         else:

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, NamedTuple
 from proxy.config import reading
 from proxy.config.reading import SettingsError
 from proxy.core.policy import Mode, Policies, Policy
-from proxy.core.reasons import Reason, Severity
+from proxy.core.reasons import OF_NO_MODEL, Reason, Severity
 from proxy.core.values import InputPolicy
 
 ENVIRONMENT_PREFIX: Final = "TFS_PROXY"
@@ -176,7 +176,7 @@ class Settings:
         JUDGE,
         reading.mode,
         "enforce|observe|off",
-        "Refuse what does not match, only count what would be refused, or just relay.",
+        "Refuse what does not match, only count what would be refused, or just relay. Limits hold in each.",
     )
     severities: Mapping[Reason, Severity] = _setting(
         {},
@@ -193,7 +193,7 @@ class Settings:
         JUDGE,
         reading.yes_no,
         "",
-        "Let methods through that change the server, such as HandleReloadConfigRequest.",
+        "Let methods through that only an operator needs: HandleReloadConfigRequest, the profiler.",
     )
 
     default_deadline: float | None = _setting(
@@ -339,12 +339,14 @@ class Settings:
     def policies(self) -> Policies:
         """The policy of every model; what the file says of one adds to what holds for all."""
         everyone, most = _optional_limit(self.max_batch), _optional_limit(self.max_fill_bytes)
+        allowed = dict.fromkeys(OF_NO_MODEL, Severity.OFF) if self.allow_admin_methods else {}
+        severities = {**allowed, **self.severities}
         return Policies(
-            Policy.of(self.mode, self.severities, everyone, max_fill_bytes=most),
+            Policy.of(self.mode, severities, everyone, max_fill_bytes=most),
             {
                 name: Policy.of(
                     own.mode or self.mode,
-                    {**self.severities, **own.severities},
+                    {**severities, **own.severities},
                     everyone if own.max_batch is None else _optional_limit(own.max_batch),
                     own.inputs,
                     own.sample,

@@ -40,7 +40,7 @@ class Event(Enum):
 class Limits:
     """Seconds. `refresh_after`: age at which a servable is asked for again in the background. `absent_for`:
     how long an absence stands. `failure_for`: how long, at least, a failed question is not repeated.
-    `recheck_interval`: at most one recheck, and one invalidation by an observed version, per key in this time.
+    `recheck_interval`: at most one recheck, and one invalidation by an answer of the server, per key in this time.
     `patience`: how long a request waits at most for a question, and the renewal of what is known is waited for
     by anyone: after that, what was last known serves.
     """
@@ -59,13 +59,14 @@ DEFAULT_LIMITS = Limits()
 class Entry:
     """What is remembered of one key.
 
-    `found` is the last answer (None: there never was one), `asked_at` when it was asked for, `rechecked_at`
-    when it was last asked for on behalf of a refusal, `quiet_until` until when a `failure` forbids to ask
-    again, `observed_at` when an observed version last made it `outdated`.
+    `found` is the last answer (None: there never was one), `asked_at` when it was asked for, `answered_at` when it
+    came, `rechecked_at` when it was last asked for on behalf of a refusal, `quiet_until` until when a `failure`
+    forbids to ask again, `observed_at` when an answer to somebody's request last made it `outdated`.
     """
 
     found: Servable | Absence | None = None
     asked_at: float = -inf
+    answered_at: float = -inf
     outdated: bool = False
     rechecked_at: float = -inf
     quiet_until: float = -inf
@@ -117,17 +118,13 @@ def moved(key: ModelKey, found: Servable | Absence, versions: Sequence[VersionSt
     return found.version not in available
 
 
-def outdated_by(entry: Entry, version: int, now: float, limits: Limits = DEFAULT_LIMITS) -> bool:
-    """Whether a `version` seen in an answer for this key outdates the entry.
+def may_outdate(entry: Entry, now: float, limits: Limits = DEFAULT_LIMITS) -> bool:
+    """Whether what an answer says against the entry makes it outdated now.
 
     Limited in rate: answers of the old version still come in after a swap, and replicas behind one address
     may serve two versions for a while; neither may turn every answer into a question.
     """
-    return (
-        isinstance(entry.found, Servable)
-        and entry.found.version != version
-        and now - entry.observed_at >= limits.recheck_interval
-    )
+    return isinstance(entry.found, Servable) and now - entry.observed_at >= limits.recheck_interval
 
 
 def quiet_after_failure(now: float, took: float, limits: Limits = DEFAULT_LIMITS) -> float:

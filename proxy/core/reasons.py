@@ -73,6 +73,7 @@ class Reason(StrEnum):
     BATCH_EMPTY = "BATCH_EMPTY"
     BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
     METHOD_FORBIDDEN = "METHOD_FORBIDDEN"
+    PROFILER_FORBIDDEN = "PROFILER_FORBIDDEN"
     DEADLINE_EXPIRED = "DEADLINE_EXPIRED"
     OVERLOADED = "OVERLOADED"
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
@@ -103,7 +104,7 @@ class Reason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class About:
     """What is fixed about a reason. `meaning` and `remedy` are one sentence each; `failures` are the kinds
-    of failure users reported (numbered in docs/failures.md) that it answers. An answer of the upstream keeps its
+    of failure users reported (catalogued in docs/failures.md) that it answers. An answer of the upstream keeps its
     own code; in the family "upstream" `code` is the usual one.
     """
 
@@ -130,7 +131,7 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             "request",
             Code.RESOURCE_EXHAUSTED,
             "The request has more parts (inputs, dimensions, strings, tasks, metadata fields) than any real model takes.",
-            "Send fewer at once; the bounds stand in SECURITY.md.",
+            "Send fewer at once; the bounds stand in SECURITY.md, and those of metadata and of questions hold in every mode.",
         ),
         Reason.REQUEST_ENCODING_INVALID: About(
             "request",
@@ -364,9 +365,9 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
         Reason.BATCH_MISMATCH: About(
             "batch",
             _INVALID,
-            "Inputs that share a free batch dimension have different batch sizes.",
+            "Inputs with a free leading dimension differ in it, and the server has not answered such a request of this signature yet.",
             "Send the same batch size in every input.",
-            ("F82",),
+            ("F82", "F114"),
             Severity.WARN,
         ),
         Reason.BATCH_EMPTY: About(
@@ -385,11 +386,18 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             ("F81",),
         ),
         Reason.METHOD_FORBIDDEN: About(
-            "admission",
+            "method",
             Code.PERMISSION_DENIED,
             "The method changes the server and is not allowed through this proxy.",
             "Call the server directly, or start the proxy with --allow-admin-methods.",
-            ("F48",),
+            ("F48", "F112"),
+        ),
+        Reason.PROFILER_FORBIDDEN: About(
+            "method",
+            Code.PERMISSION_DENIED,
+            "The method is one of TensorFlow's profiler, which slows the server down and writes to a path that its caller chooses.",
+            "Let TensorBoard profile the server's own address, or start the proxy with --severity PROFILER_FORBIDDEN=off.",
+            ("F113",),
         ),
         Reason.DEADLINE_EXPIRED: About(
             "admission",
@@ -540,3 +548,6 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
     }
 )
 """Everything fixed about each reason; docs/reasons.md is generated from it."""
+
+OF_NO_MODEL = tuple(reason for reason in Reason if reason.about.family == "method")
+"""Reasons of calls that are about no model: what holds for all models decides."""

@@ -5,10 +5,13 @@ does not know severities, modes or codes. What is legal for TensorFlow is never 
 -1 accept anything in their place, rank 0 is a rank, one value fills a tensor, zero dimensions are legal.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from proxy.core import explain
+from proxy.core.components import Ragged, input_families
 from proxy.core.explain import quote, sent_shape
+from proxy.core.mending.names import output_remedies
+from proxy.core.mending.remedies import DropOutput, Mending, Remedy
 from proxy.core.reasons import Reason
 from proxy.core.types import (
     CLASSIFY_METHOD,
@@ -20,11 +23,11 @@ from proxy.core.types import (
     REGRESS_METHOD,
     UNKNOWN_DIM,
     DType,
-    Servable,
     Signature,
     TensorSpec,
     TensorView,
     dtype_name,
+    fits,
     shape_text,
 )
 from proxy.core.verdict import Violation
@@ -46,12 +49,10 @@ def _of_input(reason: Reason, alias: str, path: str, expected: str, got: str, hi
     return Violation(reason, field, f"input {quote(alias)}", expected, got, hint, alias)
 
 
-def input_unknown(alias: str, signature: Signature, servable: Servable, absent: Collection[str]) -> Violation:
-    """An input that the signature does not have; `absent` are those of its inputs that were not sent."""
-    elsewhere = [other.name for other in servable.signatures.values() if alias in other.inputs]
-    hint = explain.alias_hint(alias, signature.inputs, absent, elsewhere)
+def input_unknown(alias: str, signature: Signature) -> Violation:
+    """An input that the signature does not have."""
     expected = explain.listing(signature.inputs)
-    return _of_input(Reason.INPUT_UNKNOWN, alias, "", expected, "an unknown alias", hint)
+    return _of_input(Reason.INPUT_UNKNOWN, alias, "", expected, "an unknown alias")
 
 
 def input_missing(spec: TensorSpec) -> Violation:
@@ -60,18 +61,22 @@ def input_missing(spec: TensorSpec) -> Violation:
     return _of_input(Reason.INPUT_MISSING, spec.alias, "", expected, "nothing")
 
 
-def output_filter(outputs: Iterable[str], signature: Signature, servable: Servable) -> Iterator[Violation]:
+def output_filter(outputs: Iterable[str], signature: Signature) -> Iterator[Violation]:
     """Unknown and repeated names in `output_filter`."""
     seen: set[str] = set()
     for index, alias in enumerate(outputs):
         field, where = f"output_filter[{index}]", f"output {quote(alias)}"
         if alias not in signature.outputs:
-            elsewhere = [other.name for other in servable.signatures.values() if alias in other.outputs]
-            hint = explain.alias_hint(alias, signature.outputs, signature.outputs, elsewhere)
             expected = explain.listing(signature.outputs)
-            yield Violation(Reason.OUTPUT_UNKNOWN, field, where, expected, "an unknown alias", hint)
+            mending = Mending(tuple(output_remedies(index, alias, signature)))
+            yield Violation(
+                Reason.OUTPUT_UNKNOWN, field, where, expected, "an unknown alias", mending=mending
+            )
         elif alias in seen:
-            yield Violation(Reason.OUTPUT_DUPLICATE, field, where, "each output once", "a repetition")
+            mending = Mending((Remedy("", (DropOutput(index),), exact=True),))
+            yield Violation(
+                Reason.OUTPUT_DUPLICATE, field, where, "each output once", "a repetition", mending=mending
+            )
         seen.add(alias)
 
 
@@ -86,8 +91,7 @@ def dtype(view: TensorView, spec: TensorSpec) -> Violation | None:
         return _of_input(Reason.DTYPE_INVALID, view.alias, ".dtype", expected, got)
     if not wanted:
         return None
-    hint = explain.dtype_hint(view, spec)
-    return _of_input(Reason.DTYPE_MISMATCH, view.alias, ".dtype", dtype_name(wanted), got, hint)
+    return _of_input(Reason.DTYPE_MISMATCH, view.alias, ".dtype", dtype_name(wanted), got)
 
 
 def shape_invalid(view: TensorView) -> Violation:
@@ -107,17 +111,16 @@ def shape_invalid(view: TensorView) -> Violation:
 def shape(view: TensorView, spec: TensorSpec) -> Violation | None:
     """RANK_MISMATCH or SHAPE_MISMATCH: what TF Serving never compares."""
     wanted, dims = spec.shape, view.dims
-    if wanted is None or explain.fits(dims, wanted):
+    if wanted is None or fits(dims, wanted):
         return None
-    hint = explain.shape_hint(dims, wanted)
     if len(dims) != len(wanted):
         expected, got = f"rank {len(wanted)} {shape_text(wanted)}", f"rank {len(dims)} {sent_shape(dims)}"
-        return _of_input(Reason.RANK_MISMATCH, view.alias, ".tensor_shape", expected, got, hint)
+        return _of_input(Reason.RANK_MISMATCH, view.alias, ".tensor_shape", expected, got)
     wrong = [axis for axis, size in enumerate(wanted) if size not in (dims[axis], UNKNOWN_DIM)]
     if all(dims[axis] < 0 for axis in wrong):
         return None  # SHAPE_INVALID says it already
     path = f".tensor_shape.dim[{wrong[0]}]" if len(wrong) == 1 else ".tensor_shape"
-    return _of_input(Reason.SHAPE_MISMATCH, view.alias, path, shape_text(wanted), sent_shape(dims), hint)
+    return _of_input(Reason.SHAPE_MISMATCH, view.alias, path, shape_text(wanted), sent_shape(dims))
 
 
 def filled_bytes(view: TensorView, count: int) -> int:
@@ -193,7 +196,8 @@ def _content(view: TensorView, kind: DType, count: int) -> Violation | None:
     if length == wanted:
         return _wraps(view, kind) if view.wraps else None
     expected = f"{wanted} bytes ({count} x {kind.size}) for {explain.tensor_text(view)}"
-    hint = explain.length_hint(view, kind, count)
+    whole = length % kind.size == 0
+    hint = "" if whole else f"not a whole number of {kind.name} values: cut or of another dtype"
     return _of_input(Reason.PAYLOAD_LENGTH_MISMATCH, view.alias, path, expected, f"{length} bytes", hint)
 
 
@@ -206,29 +210,52 @@ def _wraps(view: TensorView, kind: DType) -> Violation:
     return _of_input(Reason.VALUE_OUT_OF_RANGE, view.alias, path, expected, "values outside", hint)
 
 
-def batch(views: Iterable[tuple[TensorView, TensorSpec]], max_batch: int | None) -> list[Violation]:
-    """Warnings about the free batch dimension, and the limit a policy gives."""
-    sizes = [
-        (view.dims[0], view.alias)
+def batch(
+    views: Iterable[tuple[TensorView, TensorSpec]],
+    signature: Signature,
+    max_batch: int | None,
+    *,
+    independent: bool = False,
+) -> list[Violation]:
+    """Warnings about the free batch dimension, and the limit a policy gives.
+
+    A free leading dimension counts as the batch, unless the inputs are known to be `independent`; those of ragged
+    and sparse tensors never do: only the number of a ragged tensor's rows, one less than its row splits, may be it.
+    What the policy limits is the smallest, since a larger one may count something else.
+    """
+    sizes = {
+        view.alias: view.dims[0]
         for view, spec in views
         if spec.shape and spec.shape[0] == UNKNOWN_DIM and len(view.dims) == len(spec.shape)
-    ]
+    }
     if not sizes:
         return []
-    (smallest, first), (largest, last) = min(sizes), max(sizes)
+    smallest, largest = min(sizes.values()), max(sizes.values())
+    if 0 < smallest == largest and (max_batch is None or largest <= max_batch):
+        return []
+    rows = []
+    for family in input_families(signature):
+        found_sizes = [sizes.pop(alias, None) for alias in family.aliases]
+        if isinstance(family, Ragged) and found_sizes[1]:
+            rows.append((found_sizes[1] - 1, family.row_splits[0]))
     found = []
     path = ".tensor_shape.dim[0]"
-    if smallest != largest:
-        got = f"{smallest} in {quote(first)}, {largest} in {quote(last)}"
-        hint = "servers with batching refuse this"
-        found.append(Violation(Reason.BATCH_MISMATCH, "inputs", "inputs", "one batch size", got, hint))
-    if smallest == 0:
+    dense = sorted((size, alias) for alias, size in sizes.items())
+    if dense and not independent:
+        (smallest, first), (largest, last) = dense[0], dense[-1]
+        if smallest != largest:
+            got = f"{smallest} in {quote(first)}, {largest} in {quote(last)}"
+            hint = "servers with batching refuse this"
+            found.append(Violation(Reason.BATCH_MISMATCH, "inputs", "inputs", "one batch size", got, hint))
+    if dense and (dense[-1] if independent else dense[0])[0] == 0:
         hint = "servers with batching may never answer"
         expected, got = "at least one example", "a batch of 0"
-        found.append(_of_input(Reason.BATCH_EMPTY, first, path, expected, got, hint))
-    if max_batch is not None and largest > max_batch:
+        found.append(_of_input(Reason.BATCH_EMPTY, dense[0][1], path, expected, got, hint))
+    smallest, first = min(dense + rows, default=(0, ""))
+    if max_batch is not None and smallest > max_batch:
         expected = f"a batch of at most {max_batch}"
-        found.append(_of_input(Reason.BATCH_TOO_LARGE, last, path, expected, f"{largest}", "split the batch"))
+        hint = "split the batch"
+        found.append(_of_input(Reason.BATCH_TOO_LARGE, first, path, expected, f"{smallest}", hint))
     return found
 
 

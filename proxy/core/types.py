@@ -140,6 +140,19 @@ def element_count(dims: Shape) -> int | None:
     return count
 
 
+def fits(dims: Shape, shape: Shape | None) -> bool:
+    """Whether a tensor of `dims` is what a spec of `shape` allows."""
+    if shape is None:
+        return True
+    if len(dims) != len(shape):
+        return False
+    # A plain loop: this runs for every input of every request.
+    for got, want in zip(dims, shape, strict=True):  # noqa: SIM110
+        if want != got and want != UNKNOWN_DIM:  # noqa: PLR1714
+            return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """What a signature says of one tensor: its alias, dtype number, shape (None: unknown rank), graph name."""

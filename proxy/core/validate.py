@@ -4,12 +4,14 @@ Law: decides what is wrong and, by the policy's severities, whether that refuses
 modes, caches or wires. A request that fits costs one pass over its inputs.
 """
 
-from dataclasses import replace
 from heapq import nsmallest
 from itertools import islice
 
 from proxy.core import explain, rules
 from proxy.core.explain import quote
+from proxy.core.mending.deciding import decided, fitting_signatures
+from proxy.core.mending.names import signature_remedies
+from proxy.core.mending.remedies import Mending
 from proxy.core.policy import Policy
 from proxy.core.reasons import Code, Reason, Severity
 from proxy.core.types import DEFAULT_SIGNATURE, RequestView, Servable, Signature, element_count
@@ -20,18 +22,19 @@ MAX_UNKNOWN = 10
 
 _ANY = 2**127
 
-_TENSOR_REASONS = frozenset({Reason.DTYPE_MISMATCH, Reason.RANK_MISMATCH, Reason.SHAPE_MISMATCH})
 
+def judge(request: RequestView, servable: Servable, policy: Policy, *, independent: bool = False) -> Verdict:
+    """The verdict on a PredictRequest; TF Serving runs Predict on a signature of any method.
 
-def judge(request: RequestView, servable: Servable, policy: Policy) -> Verdict:
-    """The verdict on a PredictRequest; TF Serving runs Predict on a signature of any method."""
+    `independent`: the inputs are known to have no batch in common.
+    """
     signature = servable.signature(request.signature)
     if signature is None:
         return _sorted_out([_signature_not_found(request, servable)], policy, servable, None)
-    found = _inputs(request, signature, servable, policy)
+    found = _inputs(request, signature, policy, independent)
     if request.outputs:
-        found += islice(rules.output_filter(request.outputs, signature, servable), MAX_UNKNOWN)
-    return _sorted_out(found, policy, servable, signature)
+        found += islice(rules.output_filter(request.outputs, signature), MAX_UNKNOWN)
+    return _sorted_out(decided(found, request, signature, servable), policy, servable, signature)
 
 
 def with_values(verdict: Verdict, found: list[Violation], policy: Policy) -> Verdict:
@@ -58,7 +61,7 @@ def judge_method(request: RequestView, servable: Servable, policy: Policy, metho
 
 
 def judge_spec(request: RequestView, policy: Policy) -> Verdict | None:
-    """The refusal of a request that names no model, or None; needs no servable."""
+    """The verdict on a request that names no model, or None where it names one; needs no servable."""
     if request.key is None:
         violation = Violation(
             Reason.MODEL_SPEC_MISSING,
@@ -79,8 +82,7 @@ def judge_spec(request: RequestView, policy: Policy) -> Verdict | None:
         )
     else:
         return None
-    verdict = _sorted_out([violation], policy, None, None)
-    return verdict if verdict.violations else None
+    return _sorted_out([violation], policy, None, None)
 
 
 def batch_size(request: RequestView) -> int | None:
@@ -91,9 +93,7 @@ def batch_size(request: RequestView) -> int | None:
     return None
 
 
-def _inputs(
-    request: RequestView, signature: Signature, servable: Servable, policy: Policy
-) -> list[Violation]:
+def _inputs(request: RequestView, signature: Signature, policy: Policy, independent: bool) -> list[Violation]:
     found: list[Violation] = []
     specs = signature.inputs
     unknown: list[str] = []
@@ -113,44 +113,22 @@ def _inputs(
             room -= rules.filled_bytes(view, count)
         found += filter(None, (rules.dtype(view, spec), rules.shape(view, spec), elements))
     if len(found) > 1:
-        found = _with_swaps(found, request, signature)
+        # A map on the wire has no order.
+        found.sort(key=lambda each: each.alias)
     if unknown or len(pairs) != len(specs):
-        found = _aliases(request, unknown, signature, servable) + found
-    return found + rules.batch(pairs, policy.max_batch)
+        found = _aliases(request, unknown, signature) + found
+    return found + rules.batch(pairs, signature, policy.max_batch, independent=independent)
 
 
-def _aliases(
-    request: RequestView, unknown: list[str], signature: Signature, servable: Servable
-) -> list[Violation]:
-    absent = sorted(signature.inputs.keys() - {view.alias for view in request.inputs})
-    missing = [alias for alias in absent if alias not in signature.defaults]
-    found = [
-        rules.input_unknown(alias, signature, servable, absent) for alias in nsmallest(MAX_UNKNOWN, unknown)
-    ]
-    return found + [rules.input_missing(signature.inputs[alias]) for alias in missing]
-
-
-def _with_swaps(found: list[Violation], request: RequestView, signature: Signature) -> list[Violation]:
-    """In order of alias, because a map on the wire has none; with the hint that tensors were swapped."""
-    wrong = sorted({each.alias for each in found if each.reason in _TENSOR_REASONS})
-    views = {view.alias: view for view in request.inputs}
-    moves = explain.swap_hint(views, signature.inputs, wrong)
-    told: list[Violation] = []
-    moved: set[str] = set()
-    for each in sorted(found, key=lambda each: each.alias):
-        if each.alias in moves and each.reason in _TENSOR_REASONS:
-            # Once for each tensor; what would mend the tensor where it is would mislead.
-            first = each.alias not in moved
-            moved.add(each.alias)
-            hint = f"tensors are swapped: this one belongs under {quote(moves[each.alias])}" if first else ""
-            told.append(replace(each, hint=hint))
-        else:
-            told.append(each)
-    return told
+def _aliases(request: RequestView, unknown: list[str], signature: Signature) -> list[Violation]:
+    absent = signature.inputs.keys() - {view.alias for view in request.inputs} - signature.defaults
+    found = [rules.input_unknown(alias, signature) for alias in nsmallest(MAX_UNKNOWN, unknown)]
+    return found + [rules.input_missing(signature.inputs[alias]) for alias in sorted(absent)]
 
 
 def _signature_not_found(request: RequestView, servable: Servable) -> Violation:
     asked = request.signature
+    fitting = fitting_signatures(request, servable, servable.signatures)
     got = quote(asked) if asked else f"no name, and the model has no {quote(DEFAULT_SIGNATURE)}"
     return Violation(
         Reason.SIGNATURE_NOT_FOUND,
@@ -158,7 +136,7 @@ def _signature_not_found(request: RequestView, servable: Servable) -> Violation:
         "signature",
         explain.listing(servable.signatures),
         got,
-        explain.signature_hint(asked, servable.signatures),
+        mending=Mending(tuple(signature_remedies(fitting, servable.signatures, asked))),
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from proxy.core.mending.remedies import NO_MENDING, Mending
 from proxy.core.reasons import Code, Reason
 
 
@@ -11,8 +12,8 @@ class Violation:
     """One thing that is wrong.
 
     `field` is the path in the request (`inputs["x"].tensor_shape.dim[3]`), `where` the same for a person
-    ("input 'x'"), `alias` the input's alias where it concerns one. `expected`, `got` and `hint` are short
-    phrases; `hint` may be empty.
+    ("input 'x'"), `alias` the input's alias where it concerns one. `expected`, `got` and `note` are short
+    phrases; `note`, what else there is to know, may be empty. `mending` is how the request becomes right.
     """
 
     reason: Reason
@@ -20,8 +21,14 @@ class Violation:
     where: str
     expected: str
     got: str
-    hint: str = ""
+    note: str = ""
     alias: str = ""
+    mending: Mending = NO_MENDING
+
+    @property
+    def hint(self) -> str:
+        """What a person is told beyond expected and got."""
+        return "; ".join(filter(None, (self.note, self.mending.words)))
 
 
 class Verdict(NamedTuple):

@@ -21,6 +21,7 @@ class Call:
     `method` is the full path (`/tensorflow.serving.PredictionService/Predict`). `servable` is the version
     judged against. `versions` is what GetModelStatus says of the model (None: not asked, empty: it knows
     none). `known` are model names seen served. `request_bytes` is the length of the serialised request.
+    `independent`: its inputs are known to have no batch in common.
     """
 
     method: str = ""
@@ -29,6 +30,7 @@ class Call:
     versions: tuple[VersionStatus, ...] | None = None
     known: tuple[str, ...] = ()
     request_bytes: int | None = None
+    independent: bool = False
 
     @property
     def signature(self) -> Signature | None:

@@ -32,7 +32,7 @@ def contradictions(call: Call) -> tuple[Violation, ...]:
     """Everything in which a PredictRequest departs from its signature, warnings included."""
     if call.request is None or call.servable is None or not call.method.endswith("/Predict"):
         return ()
-    verdict = judge(call.request, call.servable, _STRICT)
+    verdict = judge(call.request, call.servable, _STRICT, independent=call.independent)
     return verdict.violations + verdict.warnings
 
 

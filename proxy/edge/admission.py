@@ -48,11 +48,21 @@ LEAST_RATE: Final = 1024
 """Octets a second below which a request that has begun falls behind."""
 
 
-def forbidden(method: str) -> Verdict:
-    """The refusal of a method that changes the server."""
+def forbidden(method: str, reason: Reason) -> Verdict:
+    """The refusal of a method that only an operator needs, with the reason that `methods` gives."""
+    where = f"method {quote(method)}"
+    if reason is Reason.PROFILER_FORBIDDEN:
+        return _refusal(
+            reason,
+            where,
+            "a method that clients need",
+            "TensorFlow's profiler, which slows the server down and writes where its caller says",
+            "let TensorBoard profile the server's own address, or start the proxy with "
+            f"--severity {reason}=off",
+        )
     return _refusal(
-        Reason.METHOD_FORBIDDEN,
-        f"method {quote(method)}",
+        reason,
+        where,
         "a method that does not change the server",
         "one that does",
         "call the server directly, or start the proxy with --allow-admin-methods",
@@ -211,7 +221,6 @@ class Limits:
     """
 
     default_deadline: float | None = None
-    allow_admin_methods: bool = False
     max_message_bytes: int = UNLIMITED
     max_inflight_bytes: int = UNLIMITED
     max_concurrent_calls: int = UNLIMITED

@@ -1,17 +1,21 @@
 """What an edge adds to an error that it did not make itself: the server's, or that of the way to it.
 
 Law: code and text of the answer stay; only words are added, behind them. It never waits: signatures, states of
-models and the way to the server are watched by others, and what they know now is what is told. A fault of ours
-adds nothing and is counted.
+models and the way to the server are watched by others, and what they know now is what is told, unless the server's
+own text contradicts it: then the signature is asked for again, and nothing is explained by it. A fault of ours adds
+nothing and is counted.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from proxy.core.reasons import Code, Reason
 from proxy.core.types import RequestView, Servable
 from proxy.diagnosis import Call, Diagnosis, diagnose
+from proxy.diagnosis.contradiction import contradicts, denies_servable, told
 from proxy.diagnosis.transport import WAY_REASONS, Spent, diagnose_deadline, diagnose_reach
+from proxy.gate import Gate
 from proxy.observe.outcome import Outcome
 from proxy.upstream.models import ModelWatch
 from proxy.upstream.reach import ReachWatch
@@ -40,12 +44,14 @@ class Explainer:
     def __init__(
         self,
         target: str,
+        gate: Gate,
         signatures: SignatureCache,
         models: ModelWatch,
         reach: ReachWatch,
         failed: Callable[[object, Exception], None],
     ) -> None:
         self._target = target
+        self._gate = gate
         self._signatures = signatures
         self._models = models
         self._reach = reach
@@ -71,7 +77,13 @@ class Explainer:
         The outcome is told too; its method, model, version, signature and request_bytes are read.
         """
         try:
-            diagnosis = self._diagnose(outcome, answer, request, spent)
+            call = self._call(outcome, request)
+            outdated = call.servable if contradicts(answer.text, call) else None
+            if outdated is not None or denies_servable(answer.text):
+                self._renew(request)
+            diagnosis = self._diagnose(answer, replace(call, servable=None) if outdated else call, spent)
+            if outdated is not None and diagnosis is not None:
+                diagnosis = diagnosis.saying(f"{diagnosis.sentence}; {told(outdated)}")
         except Exception as error:  # noqa: BLE001  a fault of ours must not break traffic
             self._failed(self, error)
             return None
@@ -80,15 +92,18 @@ class Explainer:
         outcome.diagnosis = diagnosis.reason
         outcome.text = f"{diagnosis.sentence}. {diagnosis.remedy}"
         outcome.request = request
-        facts = {"model": outcome.model, "version": outcome.version, "signature": outcome.signature}
+        version = outcome.version if outdated is None else None
+        facts = {"model": outcome.model, "version": version, "signature": outcome.signature}
         known = {name: str(value) for name, value in facts.items() if value not in {None, ""}}
         return annotate(answer.code, answer.text, answer.details, diagnosis, known)
 
-    def _diagnose(
-        self, outcome: Outcome, answer: Answer, request: RequestView | None, spent: Spent
-    ) -> Diagnosis | None:
+    def _renew(self, request: RequestView | None) -> None:
+        if request is not None and request.key is not None:
+            self._signatures.observe_contradiction(request.key)
+
+    def _diagnose(self, answer: Answer, call: Call, spent: Spent) -> Diagnosis | None:
         code, text = answer.code, answer.text
-        diagnosis = diagnose(code, text, self._call(outcome, request))
+        diagnosis = diagnose(code, text, call)
         reach = self._reach.latest
         if code == Code.DEADLINE_EXCEEDED and text in _DEADLINE_TEXTS:
             return diagnose_deadline(spent, self.connected, self._target, diagnosis, reach)
@@ -101,8 +116,10 @@ class Explainer:
         key = request.key if request is not None else None
         servable: Servable | None = None
         versions = None
-        if key is not None:
+        independent = False
+        if request is not None and key is not None:
             servable = self._signatures.last(key)
+            independent = servable is not None and self._gate.are_independent(request, servable)
             state = self._models.model(key.model)
             versions = state.versions if state is not None else None
         return Call(
@@ -112,4 +129,5 @@ class Explainer:
             versions,
             self._signatures.known_models(),
             outcome.request_bytes,
+            independent,
         )

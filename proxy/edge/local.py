@@ -22,9 +22,12 @@ Answering = Callable[[bytes], tuple[int, bytes | str]]
 
 OVERALL: Final = ""
 """The process is alive and not draining."""
-PREDICTION_SERVICE: Final = "tensorflow.serving.PredictionService"
-"""The upstream is reachable."""
-MODEL_SERVICE: Final = "tensorflow.serving.ModelService"
+_SERVER_SERVICES: Final = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
+SERVER_NAMES: Final = (*_SERVER_SERVICES, *(name.rpartition(".")[2] for name in _SERVER_SERVICES))
+"""The upstream is reachable and has what it should. The names without a package are those that
+tensorflow_model_server itself answers with `--enable_grpc_healthcheck_service` (`server.cc`).
+"""
+_UNKNOWN: Final = "unknown service; Health/List has those that are known"
 
 _SERVING, _NOT_SERVING, _SERVICE_UNKNOWN = (
     health_pb2.HealthCheckResponse(status=status).SerializeToString()
@@ -77,9 +80,14 @@ class Health:
         return {f"/{health.SERVICE_NAME}/Check": self._answer}
 
     def handlers(self) -> Handlers:
-        """Check and Watch."""
+        """Check, List and Watch."""
         read = health_pb2.HealthCheckRequest.FromString
         return {
+            f"/{health.SERVICE_NAME}/List": grpc.unary_unary_rpc_method_handler(
+                self._list,
+                health_pb2.HealthListRequest.FromString,
+                health_pb2.HealthListResponse.SerializeToString,
+            ),
             f"/{health.SERVICE_NAME}/Check": grpc.unary_unary_rpc_method_handler(self._check, read),
             f"/{health.SERVICE_NAME}/Watch": grpc.unary_stream_rpc_method_handler(self._watch, read),
         }
@@ -90,13 +98,19 @@ class Health:
         except DecodeError:
             return grpc.StatusCode.INTERNAL.value[0], "the request is not a HealthCheckRequest"
         status = self._statuses.get(service)
-        return (grpc.StatusCode.NOT_FOUND.value[0], "") if status is None else (0, status)
+        return (grpc.StatusCode.NOT_FOUND.value[0], _UNKNOWN) if status is None else (0, status)
 
     async def _check(self, request: Any, context: Any) -> bytes | None:
         status = self._statuses.get(request.service)
         if status is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND)
+            await context.abort(grpc.StatusCode.NOT_FOUND, _UNKNOWN)
         return status
+
+    async def _list(self, _request: Any, _context: Any) -> Any:
+        answer = health_pb2.HealthListResponse()
+        for service, status in self._statuses.items():
+            answer.statuses[service].MergeFromString(status)
+        return answer
 
     async def _watch(self, request: Any, context: Any) -> None:
         told = None
@@ -123,7 +137,7 @@ def reflection_handlers() -> Handlers:
 
     v1 has the same messages as v1alpha, of which grpcio-reflection ships only the older name.
     """
-    names = (health.SERVICE_NAME, reflection.SERVICE_NAME, PREDICTION_SERVICE, MODEL_SERVICE)
+    names = (health.SERVICE_NAME, reflection.SERVICE_NAME, *_SERVER_SERVICES)
     found = _Handlers()
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
         reflection.aio.ReflectionServicer(names), found

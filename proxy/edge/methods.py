@@ -5,6 +5,7 @@ Law: decides by the method's full path alone (`/package.Service/Method`); knows 
 
 from typing import Final
 
+from proxy.core.reasons import Reason
 from proxy.wire import protos
 
 UNARY_METHODS: Final[frozenset[str]] = frozenset(
@@ -27,20 +28,23 @@ QUESTIONS: Final = frozenset(
 HARMLESS_METHODS: Final = frozenset({"/tensorflow.serving.ModelService/GetModelStatus"})
 """What may be asked of a guarded service."""
 
-GUARDED_SERVICES: Final = ("/tensorflow.serving.ModelService/", "/tensorflow.ProfilerService/")
-"""Services that change the server, so that only what is known to be harmless passes, whatever they learn later.
-
-ModelService unloads models and, with one absent path, blocks the server's threads for ever (measured).
-tensorflow_model_server registers TensorFlow's profiler on the same port (`server.cc`): it slows the server down and
-writes files to a path that the caller chooses.
+_MODEL_SERVICE: Final = "/tensorflow.serving.ModelService/"
+"""It unloads models and, with one absent path, blocks the server's threads for ever (tfs-behaviour.md, section S)."""
+_PROFILER: Final = "/tensorflow.ProfilerService/"
+"""tensorflow_model_server registers TensorFlow's profiler on the same port (`server.cc`): it slows the server down
+and writes files to a path that the caller chooses.
 """
+_GUARDED: Final = (_MODEL_SERVICE, _PROFILER)
+"""Services of which only what is known to be harmless passes, whatever they learn later."""
 
 
-def changes_state(method: str) -> bool:
-    """Whether a method may change the server, so that only an operator needs it.
+def only_for_operators(method: str) -> Reason | None:
+    """Why a client is not to call a method that only an operator needs; None: it may.
 
     Compared octet by octet, because gRPC core does so: it looks the path up in a map of the registered ones
     (`src/core/server/server.cc`, `Server::GetRegisteredMethod`). Another case, a second or a trailing slash, a
     percent-encoding or a URI in the path is another method there, one that does not exist.
     """
-    return method.startswith(GUARDED_SERVICES) and method not in HARMLESS_METHODS
+    if not method.startswith(_GUARDED) or method in HARMLESS_METHODS:
+        return None
+    return Reason.PROFILER_FORBIDDEN if method.startswith(_PROFILER) else Reason.METHOD_FORBIDDEN

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from proxy.core.availability import VersionStatus
 from proxy.core.drift import Drift
 from proxy.core.types import ModelKey
-from proxy.edge.local import PREDICTION_SERVICE, Health, model_service
+from proxy.edge.local import SERVER_NAMES, Health, model_service
 from proxy.observe.admin.views import Check
 from proxy.upstream.control import Way
 from proxy.upstream.models import ModelState, ModelWatch
@@ -98,7 +98,7 @@ class Readiness:
         up = self._up() is True
         names = {*self._expected, *(state.model for state in self._models.models())} if self._models else ()
         now = {model_service(name): up and self._model(name)[0] for name in names}
-        now[PREDICTION_SERVICE] = all(check.ok for check in self.checks())
+        now |= dict.fromkeys(SERVER_NAMES, all(check.ok for check in self.checks()))
         for service, serving in now.items():
             if self._told.get(service) is not serving:
                 self._told[service] = serving

@@ -44,7 +44,13 @@ class Admit:
     value_seconds: float | None = None
     """What the look at its values took (None: there was none)."""
     servable: Servable | None = None
-    """What it was judged by, where somebody will have to know whether that still holds."""
+    """What it was judged by, where that is told from metadata."""
+
+    @property
+    def unsettled(self) -> bool:
+        """Its inputs disagree about the batch: whether they have one in common, the server's answer tells."""
+        told = (self.verdict.warnings if self.verdict is not None else ()) + self.would_refuse
+        return bool(told) and any(each.reason is Reason.BATCH_MISMATCH for each in told)
 
     @property
     def failed(self) -> bool:

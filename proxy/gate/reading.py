@@ -7,7 +7,7 @@ interpreter; clients take turns, so that many messages of one keep nobody else f
 import asyncio
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxy.core.types import CLASSIFY_METHOD, REGRESS_METHOD, RequestView
 from proxy.gate.turns import Client, Turns
@@ -26,20 +26,34 @@ PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
 SHORT: Final = 1 << 20
 """Octets of a message that is read beside longer ones."""
 
-Parts = Sequence[tuple[RequestView, str | None]]
-"""What a message asks for, each with the method_name that its signature needs (None: any)."""
+
+class Part(NamedTuple):
+    """One thing that a message asks for. `method` is the method_name that its signature needs (None: any), `task`
+    its number among the tasks of a MultiInferenceRequest.
+    """
+
+    view: RequestView
+    method: str | None = None
+    task: int | None = None
+
+
+Parts = Sequence[Part]
 
 
 def _parse_predict(message: bytes) -> Parts:
-    return ((parse_predict(message), None),)
+    return (Part(parse_predict(message)),)
 
 
 def _parse_classify(message: bytes) -> Parts:
-    return ((parse_classify(message), CLASSIFY_METHOD),)
+    return (Part(parse_classify(message), CLASSIFY_METHOD),)
 
 
 def _parse_regress(message: bytes) -> Parts:
-    return ((parse_regress(message), REGRESS_METHOD),)
+    return (Part(parse_regress(message), REGRESS_METHOD),)
+
+
+def _parse_multi_inference(message: bytes) -> Parts:
+    return [Part(*each, number) for number, each in enumerate(parse_multi_inference(message))]
 
 
 PARSERS: Final[MappingProxyType[str, Callable[[bytes], Parts]]] = MappingProxyType(
@@ -47,7 +61,7 @@ PARSERS: Final[MappingProxyType[str, Callable[[bytes], Parts]]] = MappingProxyTy
         PREDICT: _parse_predict,
         "/tensorflow.serving.PredictionService/Classify": _parse_classify,
         "/tensorflow.serving.PredictionService/Regress": _parse_regress,
-        "/tensorflow.serving.PredictionService/MultiInference": parse_multi_inference,
+        "/tensorflow.serving.PredictionService/MultiInference": _parse_multi_inference,
     }
 )
 
@@ -55,7 +69,7 @@ PARSERS: Final[MappingProxyType[str, Callable[[bytes], Parts]]] = MappingProxyTy
 def read_at_once(method: str, message: bytes) -> Parts:
     """Read what takes no longer than a glance; raises UnusualError for the rest."""
     if method == PREDICT:
-        return ((parse_predict_at_once(message), None),)
+        return (Part(parse_predict_at_once(message)),)
     if len(message) > AT_ONCE:
         raise UnusualError
     return PARSERS[method](message)

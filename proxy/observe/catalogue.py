@@ -118,6 +118,13 @@ METRICS: dict[str, Declared] = {
             _FINDING,
         ),
         Declared(
+            _PREFIX + "violations_total",
+            "counter",
+            "What was wrong with calls that were refused, or that mode observe let pass: every violation under its "
+            "own reason, so a call with three counts three times.",
+            _FINDING,
+        ),
+        Declared(
             _PREFIX + "warnings_total",
             "counter",
             "Warnings on calls that were forwarded; a call counts under each of its reasons.",

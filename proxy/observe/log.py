@@ -1,7 +1,8 @@
 """Logs: structlog's set-up, the names of the events, and a line for what an operator must know.
 
 Law: one line per refusal, none per success unless asked, and no more than so many a second of each kind,
-however many bad requests come: what is left out is counted in the next line. Never tensor values, never
+however many bad requests come: what is left out is counted in the next line. What clients can bring about is a
+warning where it is news, the first of its kind in a minute, and else for information. Never tensor values, never
 metadata values; a traceback carries no local variables, because they would be both. Whatever is not printable
 is written as an escape, wherever it came from, so that no name can steer a terminal or forge a line.
 """
@@ -14,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.dev import RESET_ALL, YELLOW, Column, ConsoleRenderer, KeyValueColumnFormatter
@@ -26,9 +27,10 @@ from proxy.core.outputs import OutputFinding
 from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey
 from proxy.core.verdict import Violation
-from proxy.observe.catalogue import code_name
+from proxy.observe.catalogue import KNOWN_METHODS, code_name
 from proxy.observe.outcome import Outcome
 from proxy.observe.refusals import shapes_of
+from proxy.observe.series import OTHER
 
 CALL = "call"
 REQUEST_REFUSED = "request_refused"
@@ -50,6 +52,9 @@ UNKNOWN_VARIABLE = "unknown_variable"
 
 Format = Literal["auto", "json", "console"]
 
+_NEWS_SECONDS = 60.0
+_KINDS = 1000
+_UNKNOWN_METHODS = 100
 _NAME_LENGTH = 200
 _PLAIN_COLUMNS = 120
 _DIFFERENCES = 20
@@ -219,6 +224,40 @@ class RateLimit:
                 window[2] = 0
 
 
+Kind = tuple[str, ...]
+"""What a line is about, beside its event and reason: words of ours, and names that the upstream has confirmed."""
+
+
+class News:
+    """How loud a line is that clients can bring about: a warning where it is news, and else for information.
+
+    A method that the server does not have, whose name is the client's, is told once, and beyond so many of them not
+    at all: load balancers ask for one every few seconds and take UNIMPLEMENTED for health.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        # When a kind was a warning.
+        self._told: dict[tuple[str, str, Kind], float] = {}
+        self._unknown_methods: set[Kind] = set()
+
+    def level(self, event: str, reason: str, kind: Kind) -> int:
+        """The level of a line, which is then told."""
+        if reason == Reason.UPSTREAM_METHOD_UNKNOWN:
+            if kind in self._unknown_methods or len(self._unknown_methods) >= _UNKNOWN_METHODS:
+                return logging.DEBUG
+            self._unknown_methods.add(kind)
+            return logging.WARNING
+        now, line = self._clock(), (event, reason, kind)
+        if now - self._told.get(line, -math.inf) < _NEWS_SECONDS:
+            return logging.INFO
+        self._told.pop(line, None)
+        if len(self._told) >= _KINDS:
+            del self._told[next(iter(self._told))]
+        self._told[line] = now
+        return logging.WARNING
+
+
 class CallLog:
     """Logs calls that are over (an `EndObserver`) and what upstream/ tells its listener."""
 
@@ -232,6 +271,7 @@ class CallLog:
         self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tfs-proxy")
         self._access_log = access_log
         self._limit = RateLimit(per_second, clock)
+        self._news = News(clock)
         self._clock = clock
         # Bound → when it was last told, and how often it was hit since.
         self._bounds_told: dict[str, tuple[float, int]] = {}
@@ -249,9 +289,7 @@ class CallLog:
         if outcome.diagnosis is not None:
             self._diagnosed(outcome, outcome.diagnosis)
         if outcome.judge_failed:
-            suppressed = self._limit.admit(JUDGE_FAILED, "")
-            if suppressed is not None:
-                self._log.warning(JUDGE_FAILED, **_call(outcome), **_suppressed(suppressed))
+            self._tell(JUDGE_FAILED, "", _kind(outcome), lambda: _call(outcome))
         if self._access_log:
             self._log.info(
                 CALL,
@@ -264,31 +302,39 @@ class CallLog:
                 response_bytes=outcome.response_bytes,
             )
 
-    def _found(self, event: str, outcome: Outcome, violations: tuple[Violation, ...], **more: str) -> None:
-        suppressed = self._limit.admit(event, violations[0].reason if violations else "")
-        if suppressed is None:
-            return
-        more = more or {"text": "; ".join(_phrase(violation) for violation in violations[:5])}
-        self._log.warning(
+    def _found(self, event: str, outcome: Outcome, violations: tuple[Violation, ...], text: str = "") -> None:
+        reason = violations[0].reason.value if violations else ""
+        self._tell(
             event,
-            reason=violations[0].reason.value if violations else "",
-            reasons=sorted({violation.reason.value for violation in violations}),
-            **_call(outcome),
-            **more,
-            **_suppressed(suppressed),
+            reason,
+            _kind(outcome),
+            lambda: {
+                "reason": reason,
+                "reasons": sorted({violation.reason.value for violation in violations}),
+                **_call(outcome),
+                "text": text or "; ".join(_phrase(violation) for violation in violations[:5]),
+            },
         )
 
     def _diagnosed(self, outcome: Outcome, reason: Reason) -> None:
-        suppressed = self._limit.admit(UPSTREAM_ERROR, reason)
-        if suppressed is not None:
-            self._log.warning(
-                UPSTREAM_ERROR,
-                reason=reason.value,
+        self._tell(
+            UPSTREAM_ERROR,
+            reason.value,
+            (_cut(outcome.method),) if reason is Reason.UPSTREAM_METHOD_UNKNOWN else _kind(outcome),
+            lambda: {
+                "reason": reason.value,
                 **_call(outcome),
-                text=outcome.text,
-                inputs=shapes_of(outcome.request),
-                **_suppressed(suppressed),
-            )
+                "text": outcome.text,
+                "inputs": shapes_of(outcome.request),
+            },
+        )
+
+    def _tell(self, event: str, reason: str, kind: Kind, fields: Callable[[], dict[str, Any]]) -> None:
+        """A line that clients can bring about."""
+        suppressed = self._limit.admit(event, reason)
+        if suppressed is not None:
+            level = self._news.level(event, reason, kind)
+            self._log.log(level, event, **fields(), **_suppressed(suppressed))
 
     def upstream_out_of_reach(self, reason: str, text: str) -> None:
         """What a probe found in the way to the server."""
@@ -306,17 +352,18 @@ class CallLog:
 
     def output_found(self, model: str, version: int | None, signature: str, finding: OutputFinding) -> None:
         """What is wrong with an answer that was looked at; the client has it already."""
-        suppressed = self._limit.admit(OUTPUT_SUSPECT, finding.kind.value)
-        if suppressed is not None:
-            self._log.warning(
-                OUTPUT_SUSPECT,
-                kind=finding.kind.value,
-                model=_cut(model),
-                version=version,
-                signature=_cut(signature),
-                text=finding.text,
-                **_suppressed(suppressed),
-            )
+        self._tell(
+            OUTPUT_SUSPECT,
+            finding.kind.value,
+            (model, signature),
+            lambda: {
+                "kind": finding.kind.value,
+                "model": _cut(model),
+                "version": version,
+                "signature": _cut(signature),
+                "text": finding.text,
+            },
+        )
 
     def observer_failed(self, observer: object, error: Exception) -> None:
         """Observation itself failed; `error` tells where."""
@@ -371,15 +418,16 @@ class CallLog:
         """A question for signatures that could not be answered."""
         if result in {"ok", "absent"}:
             return
-        suppressed = self._limit.admit(SIGNATURE_FETCH_FAILED, result)
-        if suppressed is not None:
-            self._log.warning(
-                SIGNATURE_FETCH_FAILED,
-                servable=_cut(str(key)),
-                result=str(result),
-                seconds=round(seconds, 3),
-                **_suppressed(suppressed),
-            )
+        self._tell(
+            SIGNATURE_FETCH_FAILED,
+            result,
+            (),
+            lambda: {"servable": _cut(str(key)), "result": str(result), "seconds": round(seconds, 3)},
+        )
+
+
+def _kind(outcome: Outcome) -> Kind:
+    return (outcome.method if outcome.method in KNOWN_METHODS else OTHER, outcome.model or OTHER)
 
 
 def _call(outcome: Outcome) -> dict[str, str | int | None]:

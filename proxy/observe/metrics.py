@@ -133,6 +133,7 @@ class Metrics(Collector):
         self._timings: dict[Labels, _Timing] = {}
         self._batches: dict[str, Histogram] = {}
         self._refusals: Counter[Labels] = Counter({(OTHER, OTHER, reason.value): 0 for reason in Reason})
+        self._violations: Counter[Labels] = Counter(self._refusals)
         self._warnings: Counter[Labels] = Counter()
         self._would_refuse: Counter[Labels] = Counter()
         self._upstream_errors: Counter[Labels] = Counter()
@@ -216,16 +217,18 @@ class Metrics(Collector):
         invented = any(violation.reason is Reason.SIGNATURE_NOT_FOUND for violation in findings)
         trusted = "" if invented else outcome.signature
         model, signature, _ = self._vocabulary.fold(outcome.model, trusted, None)
-        for counter, violations in (
-            (self._refusals, refused[:1]),
-            (self._would_refuse, outcome.would_refuse[:1]),
-            (self._warnings, outcome.warnings),
+        every = Counter(each.reason for each in (*refused, *outcome.would_refuse))
+        for counter, reasons in (
+            (self._refusals, {each.reason: 1 for each in refused[:1]}),
+            (self._would_refuse, {each.reason: 1 for each in outcome.would_refuse[:1]}),
+            (self._violations, every),
+            (self._warnings, {each.reason: 1 for each in outcome.warnings}),
         ):
-            for reason in {violation.reason for violation in violations}:
+            for reason, count in reasons.items():
                 labels: Labels = (model, signature, reason.value)
                 if labels not in counter and len(counter) >= self._limits.rows:
                     labels = (OTHER, OTHER, reason.value)
-                counter[labels] += 1
+                counter[labels] += count
         return trusted
 
     def _row(self, outcome: Outcome, signature: str) -> _Row:
@@ -296,7 +299,7 @@ class Metrics(Collector):
             _drop(self._rows, {1: model})
             _drop(self._timings, {1: model})
             for counter in (
-                *(self._refusals, self._warnings, self._would_refuse),
+                *(self._refusals, self._violations, self._warnings, self._would_refuse),
                 *(self._upstream_errors, self._drifts),
             ):
                 _drop(counter, {0: model})
@@ -318,6 +321,7 @@ class Metrics(Collector):
         return {
             "tfs_proxy_requests_total": ((labels, row.count) for labels, row in self._rows.items()),
             "tfs_proxy_refusals_total": self._refusals.items(),
+            "tfs_proxy_violations_total": self._violations.items(),
             "tfs_proxy_warnings_total": self._warnings.items(),
             "tfs_proxy_would_refuse_total": self._would_refuse.items(),
             "tfs_proxy_upstream_errors_total": self._upstream_errors.items(),

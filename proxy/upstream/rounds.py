@@ -1,8 +1,9 @@
 """StatusRounds: GetModelStatus for many who wait, each answered by a question asked after they came.
 
-Law: one question at a time per model, `spacing` seconds between them whatever the number of those who wait;
-an answer to an earlier question never serves a later comer. Models that are known to exist have room of their
-own: names that clients invent cannot take it.
+Law: one question at a time per model whatever the number of those who wait, and none that nobody waits for: a
+wrong request costs the server no more than one, which is less than the request itself would. An answer to an
+earlier question never serves a later comer. Models that are known to exist have room of their own: names that
+clients invent cannot take it.
 """
 
 import asyncio
@@ -20,11 +21,8 @@ class StatusRounds:
     At most `max_strangers` models of which nothing is known are asked for at a time.
     """
 
-    def __init__(
-        self, ask: Callable[[str], Awaitable[Versions]], *, spacing: float = 0.02, max_strangers: int = 128
-    ) -> None:
+    def __init__(self, ask: Callable[[str], Awaitable[Versions]], *, max_strangers: int = 128) -> None:
         self._ask = ask
-        self._spacing = spacing
         self._max_strangers = max_strangers
         self._coming: dict[str, asyncio.Future[Versions | Unanswered]] = {}
         self._latest: dict[str, asyncio.Task[None]] = {}
@@ -74,7 +72,6 @@ class StatusRounds:
         finally:
             if not answer.done():
                 answer.set_result(versions)
-        await asyncio.sleep(self._spacing)
         if self._latest.get(model) is asyncio.current_task():
             del self._latest[model]
 

@@ -24,8 +24,8 @@ from proxy.core.freshness import (
     Limits,
     confirms,
     decide,
+    may_outdate,
     moved,
-    outdated_by,
     quiet_after_failure,
 )
 from proxy.core.types import ModelKey, Servable
@@ -43,8 +43,9 @@ _LONGEST_NAME = 512
 """Characters of a model name and label together beyond which an absence is not remembered: names come from
 clients, and megabytes of them must not stay."""
 
-_LABEL_SPACING = 0.1
-"""Seconds between questions for a label at least, however many requests contradict what it pointed to."""
+_LABEL_PAUSE = 0.1
+"""Seconds between an answer for a label and the next question at most, however many requests contradict what it
+pointed to: as long as the answer took, since it brings all signatures, and reading them takes time."""
 
 _STOPPED = Unanswered("the proxy is stopping")
 _TOO_MANY = Unanswered("too many unknown names are being asked for")
@@ -205,7 +206,8 @@ class SignatureCache:
             if decision is Decision.USE and entry is not None and entry.found is not None:
                 if key.label is not None and entry.asked_at <= arrived:
                     # Where a label points to is told with the signature alone.
-                    pause = max(0.0, entry.asked_at + _LABEL_SPACING - now)
+                    took = entry.answered_at - entry.asked_at
+                    pause = max(0.0, entry.answered_at + min(took, _LABEL_PAUSE) - now)
                     if left is not None and left <= pause:
                         return _NO_TIME
                     await asyncio.sleep(pause)
@@ -233,12 +235,17 @@ class SignatureCache:
         """An answer to a request for the latest version (or for `label`) came from `version`."""
         key = ModelKey(model, None, label)
         entry = self._served.get(key)
-        if entry is None:
-            return
+        if entry is not None and isinstance(entry.found, Servable) and entry.found.version != version:
+            self.observe_contradiction(key)
+
+    def observe_contradiction(self, key: ModelKey) -> None:
+        """An answer to a request for `key` contradicts what is held: it is asked for again at once."""
+        entry = self._served.get(key)
         now = self._clock()
-        if outdated_by(entry, version, now, self._limits):
+        if entry is not None and may_outdate(entry, now, self._limits):
             self._served[key] = replace(entry, outdated=True, observed_at=now)
             self._doubt(key)
+            self._begin(key)
 
     def observe_status(self, model: str, versions: Sequence[VersionStatus], asked_at: float) -> None:
         """GetModelStatus, asked at `asked_at` by this cache's `clock`, told these versions of `model`."""
@@ -399,6 +406,7 @@ class SignatureCache:
                 entry,
                 found=found,
                 asked_at=fetch.began,
+                answered_at=self._clock(),
                 outdated=fetch.doubted,
                 rechecked_at=rechecked_at,
                 quiet_until=-inf,

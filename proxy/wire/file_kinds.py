@@ -10,7 +10,7 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
-from proxy.core.explain import string_kind
+from proxy.core.mending.dtypes import string_kind
 from proxy.wire.protos import meta_graph_pb2, predict_pb2
 from proxy.wire.tfrecord import masked_crc32c
 
@@ -67,7 +67,10 @@ def kind_of(data: bytes) -> str:
     head = data[:HEAD]
     if head[:1] in _FIRST_OCTETS and is_request(data):
         return FROZEN_GRAPH if _is_graph(data) else ""
-    marked = string_kind(head[:16]) or next((name for mark, name in _MARKS if mark.match(head)), "")
+    value = string_kind(head[:16])
+    # Of a value, and not of a file, it also tells addresses and other texts.
+    marked = value if value.endswith(("image", "Example")) else ""
+    marked = marked or next((name for mark, name in _MARKS if mark.match(head)), "")
     if marked:
         return marked
     if len(data) >= 12 and masked_crc32c(data[:8]) == int.from_bytes(data[8:12], "little"):

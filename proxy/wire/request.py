@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from proxy.core import bounds
 from proxy.core.types import (
     CLASSIFY_METHOD,
+    DEFAULT_SIGNATURE,
     DT_BOOL,
     DT_STRING,
     DTYPES,
@@ -107,15 +108,16 @@ def parse_regress(data: bytes) -> RequestView:
 
 
 def parse_multi_inference(data: bytes) -> Sequence[tuple[RequestView, str]]:
-    """Read each task of a serialised MultiInferenceRequest with its method_name; raises as parse_predict.
+    """Read the tasks of a serialised MultiInferenceRequest that TF Serving would look at, each with its method_name.
 
-    All of a model run on the version that the first task asks for, whatever theirs ask for
-    (`multi_inference_helper.cc`). Tasks of other methods than classify and regress are left out: TF Serving names the
-    method itself. So are repetitions.
+    It stops at the first one of another model, with a signature that was there before or of another method than
+    classify and regress, and says so clearly (`multi_inference.cc`). All run on the version that the first asks for,
+    whatever theirs ask for (`multi_inference_helper.cc`). Raises as parse_predict.
     """
     kind = inference_pb2.MultiInferenceRequest
-    found = {}
-    first: ModelKey | None = None
+    found: list[tuple[RequestView, str]] = []
+    signatures: set[str] = set()
+    stopped = False
     for number, each in enumerate(_submessages(kind, data, "tasks", Parts())):
         if number == bounds.MAX_TASKS:
             raise TooComplexError("tasks", bounds.MAX_TASKS)
@@ -123,12 +125,18 @@ def parse_multi_inference(data: bytes) -> Sequence[tuple[RequestView, str]]:
             raise TooComplexError("bytes of a task", bounds.MAX_SPEC)
         task = _parsed(inference_pb2.InferenceTask, each)
         key, signature = key_of(task.model_spec) if task.HasField("model_spec") else (None, "")
-        first = first or key
-        if task.method_name in (CLASSIFY_METHOD, REGRESS_METHOD):
-            if key is not None and first is not None and key.model == first.model:
-                key = first
-            found[key, signature, task.method_name] = (RequestView(key, signature), task.method_name)
-    return tuple(found.values())
+        first = found[0][0].key if found else key
+        named = signature or DEFAULT_SIGNATURE
+        stopped = (
+            stopped
+            or named in signatures
+            or task.method_name not in (CLASSIFY_METHOD, REGRESS_METHOD)
+            or (key.model if key else "") != (first.model if first else "")
+        )
+        if not stopped:
+            signatures.add(named)
+            found.append((RequestView(first, signature), task.method_name))
+    return found
 
 
 def _spec_only(kind: Any, data: bytes) -> RequestView:

@@ -4,12 +4,14 @@ Law: words only what the verdict says. The text inside the details is byte-ident
 metadata has an 8 KiB soft limit and base64 adds a third, so the budgets leave room for the client's own.
 """
 
+import json
 from typing import Any, Final, NamedTuple
 
 from google.protobuf.any_pb2 import Any as AnyProto
 from google.rpc import error_details_pb2, status_pb2
 
 from proxy.core.explain import escape
+from proxy.core.mending.remedies import plan_of
 from proxy.core.validate import MAX_UNKNOWN
 from proxy.core.verdict import Verdict, Violation
 
@@ -23,6 +25,7 @@ DETAILS_BUDGET: Final = 4096
 """Bytes of the serialised google.rpc.Status."""
 
 _SIGNATURE_BUDGET: Final = 320
+_MENDING_BUDGET: Final = 1536
 
 
 class Status(NamedTuple):
@@ -47,6 +50,7 @@ def status_of(verdict: Verdict) -> Status:
     ):
         if value not in (None, ""):
             info.metadata[name] = escape(str(value), 200)
+    info.metadata.update(_mending(verdict.violations))
     _pack(status, info)
     if verdict.retry_seconds is not None:
         retry = error_details_pb2.RetryInfo()
@@ -60,6 +64,32 @@ def status_of(verdict: Verdict) -> Status:
     if bad_request.field_violations:
         _pack(status, bad_request)
     return Status(code, text, status.SerializeToString())
+
+
+def _mending(violations: tuple[Violation, ...]) -> dict[str, str]:
+    """How the request becomes right, for a machine: `certainty`, and as JSON `steps` or `options`.
+
+    Where it is "the", `steps` are to be applied in order. Else `options` name a violation's field and `any_of` its
+    remedies, each a list of steps; they are left out where nothing is known and where they would be long.
+    """
+    options = [
+        {
+            "field": each.field,
+            "certainty": each.mending.certainty,
+            "any_of": [[step.form() for step in remedy.steps] for remedy in each.mending.remedies],
+        }
+        for each in violations
+        if any(remedy.steps for remedy in each.mending.remedies)
+    ]
+    if not options:
+        return {}
+    plan = plan_of(each.mending for each in violations)
+    told = {"certainty": plan.certainty.value}
+    steps = [step.form() for step in plan.steps]
+    found = json.dumps(steps or options, separators=(",", ":"))
+    if len(found) <= _MENDING_BUDGET:
+        told["steps" if steps else "options"] = found
+    return told
 
 
 def text_of(verdict: Verdict) -> str:

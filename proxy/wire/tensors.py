@@ -22,16 +22,23 @@ def array_of(proto: tensor_pb2.TensorProto) -> "np.ndarray[Any, Any]":
     A last value stands for those that are missing, as in TensorFlow. Raises ValueError for dtypes that numpy has
     not, string tensors in `tensor_content`, and payloads that do not fit their shape.
     """
+    dims = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if min(dims, default=0) < 0:
+        raise ValueError(f"shape {list(dims)} is none")
+    return _filled(values_of(proto), dims, b"" if proto.dtype == DT_STRING else 0)
+
+
+def values_of(proto: tensor_pb2.TensorProto) -> "np.ndarray[Any, Any]":
+    """The values in `proto` in a row, as many as were sent; dtypes and ValueError as of `array_of`."""
     import numpy as np  # not needed to run the proxy
 
     kind = DTYPES.get(proto.dtype)
-    dims = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if kind is None or min(dims, default=0) < 0:
-        raise ValueError(f"dtype {proto.dtype} with shape {list(dims)} is no tensor")
+    if kind is None:
+        raise ValueError(f"dtype {proto.dtype} is none")
     if proto.dtype == DT_STRING:
         if proto.tensor_content:
             raise ValueError("strings in tensor_content")
-        return _filled(np.array([*proto.string_val, None], dtype=object)[:-1], dims, b"")
+        return np.array([*proto.string_val, None], dtype=object)[:-1]
     bits = np.dtype("<u2") if proto.dtype == _BFLOAT16 else _numpy_dtype(kind.name)
     if proto.tensor_content:
         values = np.frombuffer(proto.tensor_content, bits)
@@ -47,7 +54,7 @@ def array_of(proto: tensor_pb2.TensorProto) -> "np.ndarray[Any, Any]":
             values = np.array(field, bits)
     if proto.dtype == _BFLOAT16:
         values = (values.astype("<u4") << 16).view("<f4")
-    return _filled(values, dims, 0)
+    return values
 
 
 def _numpy_dtype(name: str) -> "np.dtype[Any]":

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
-from proxy.core.explain import string_kind
+from proxy.core.mending.dtypes import string_kind
 from proxy.core.types import DT_STRING, DTYPES, DType
 from proxy.core.values import ValueFacts
 from proxy.wire.protos import predict_pb2

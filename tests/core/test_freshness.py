@@ -15,8 +15,8 @@ from proxy.core.freshness import (
     Limits,
     confirms,
     decide,
+    may_outdate,
     moved,
-    outdated_by,
     quiet_after_failure,
 )
 from proxy.core.types import ModelKey, Servable
@@ -94,18 +94,12 @@ def test_a_refusal_that_cannot_be_rechecked_is_not_confirmed():
     assert refuse(Entry(SERVABLE, asked_at=NOW - 5, quiet_until=NOW + 1)) is Decision.UNKNOWN
 
 
-def test_only_another_version_outdates_a_servable():
-    entry = Entry(SERVABLE, asked_at=NOW)
-    assert outdated_by(entry, 2, NOW, LIMITS)
-    assert outdated_by(entry, 0, NOW, LIMITS)
-    assert not outdated_by(entry, 1, NOW, LIMITS)
-    assert not outdated_by(Entry(ABSENT, asked_at=NOW), 2, NOW, LIMITS)
-
-
-def test_observed_versions_outdate_a_key_once_a_second():
+def test_an_answer_outdates_a_servable_once_a_second_and_nothing_else():
+    assert may_outdate(Entry(SERVABLE, asked_at=NOW), NOW, LIMITS)
+    assert not may_outdate(Entry(ABSENT, asked_at=NOW), NOW, LIMITS)
     entry = Entry(SERVABLE, asked_at=NOW, observed_at=NOW)
-    assert not outdated_by(entry, 2, NOW + 0.9, LIMITS)
-    assert outdated_by(entry, 2, NOW + 1, LIMITS)
+    assert not may_outdate(entry, NOW + 0.9, LIMITS)
+    assert may_outdate(entry, NOW + 1, LIMITS)
 
 
 @pytest.mark.parametrize(("took", "quiet"), [(0, 1), (0.5, 1), (5, 5)])

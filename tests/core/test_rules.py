@@ -15,7 +15,7 @@ from proxy.core.types import (
     TensorView,
     element_count,
 )
-from tests.judging import servable, signature, spec, tensor, view_of
+from tests.judging import signature, spec, tensor, view_of
 
 FIELD_KINDS = [kind for kind in DTYPES.values() if kind.number not in (DT_RESOURCE, DT_VARIANT)]
 SIZED_KINDS = [kind for kind in FIELD_KINDS if kind.size]
@@ -263,8 +263,7 @@ def test_an_input_of_unknown_rank_is_told_as_such():
 
 def outputs_told(*names):
     one = signature({}, {"scores": ("float32", None), "boxes": ("float32", None)})
-    other = signature({}, {"embedding": ("float32", None)}, name="embed")
-    return list(rules.output_filter(names, one, servable(one, other)))
+    return list(rules.output_filter(names, one))
 
 
 def test_known_outputs_may_be_asked_for_in_any_order():
@@ -278,15 +277,14 @@ def test_an_unknown_output_is_told_by_its_place():
     assert found.hint == "did you mean 'boxes'?"
 
 
-def test_an_output_of_another_signature_is_told():
-    assert (
-        outputs_told("embedding")[0].hint
-        == "that alias exists in signature 'embed': set model_spec.signature_name"
-    )
-
-
 def test_the_graph_name_of_an_output_is_told():
-    assert "graph name" in outputs_told("StatefulPartitionedCall:0")[0].hint
+    one = signature({}, {"scores": ("float32", None)})
+    (found,) = rules.output_filter(["StatefulPartitionedCall:0"], one)
+    assert found.hint == "that is the graph name; the alias is 'scores'"
+
+
+def test_a_graph_name_of_two_outputs_is_told_as_none_of_them():
+    assert outputs_told("StatefulPartitionedCall:0")[0].hint == ""
 
 
 def test_a_repeated_output_is_told():
@@ -301,12 +299,17 @@ def test_an_empty_output_name_is_unknown():
 # === batch ===
 
 
-def batch_told(*pairs, max_batch=None):
-    views = [
-        (TensorView(f"x{i}", 1, dims), spec(f"x{i}", "float32", shape))
-        for i, (dims, shape) in enumerate(pairs)
-    ]
-    return [(each.reason, each.alias) for each in rules.batch(views, max_batch)]
+def batch_told(*pairs, max_batch=None, independent=False):
+    inputs = {f"x{i}": ("float32", shape) for i, (_, shape) in enumerate(pairs)}
+    return batch_of({f"x{i}": dims for i, (dims, _) in enumerate(pairs)}, inputs, max_batch, independent)
+
+
+def batch_of(sent, inputs, max_batch=None, independent=False):
+    """What is said of tensors of these dims, alias by alias, for a signature with these inputs."""
+    takes = signature(inputs)
+    views = [(TensorView(alias, 1, dims), takes.inputs[alias]) for alias, dims in sent.items()]
+    found = rules.batch(views, takes, max_batch, independent=independent)
+    return [(each.reason, each.alias) for each in found]
 
 
 def test_equal_batches_are_right():
@@ -328,6 +331,67 @@ def test_an_empty_batch_is_told():
 def test_a_limit_on_the_batch_is_kept():
     assert batch_told(((32, 3), (-1, 3)), max_batch=32) == []
     assert batch_told(((33, 3), (-1, 3)), max_batch=32) == [("BATCH_TOO_LARGE", "x0")]
+
+
+def test_the_limit_looks_at_the_smallest_since_a_larger_one_may_count_something_else():
+    layers = ((6, 2, 8), (-1, -1, 8))
+    assert batch_told(layers, ((2, 5, 4), (-1, -1, 4)), max_batch=4) == [("BATCH_MISMATCH", "")]
+    told = batch_told(layers, ((5, 5, 4), (-1, -1, 4)), max_batch=4)
+    assert told == [("BATCH_MISMATCH", ""), ("BATCH_TOO_LARGE", "x1")]
+
+
+def test_independent_inputs_have_no_batch_in_common():
+    query, items = ((1, 4), (-1, 4)), ((9, 4), (-1, 4))
+    assert batch_told(query, items, independent=True) == []
+    assert batch_told(query, items, max_batch=4, independent=True) == []
+    assert batch_told(query, items, max_batch=0, independent=True) == [("BATCH_TOO_LARGE", "x0")]
+    assert batch_told(query, ((0, 4), (-1, 4)), independent=True) == []
+
+
+RAGGED = {"tokens": ("int64", (-1,)), "tokens_1": ("int64", (-1,))}
+SPARSE = {"x": ("int64", (-1, 2)), "x_1": ("float32", (-1,)), "x_2": ("int64", (2,))}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sent"),
+    [
+        pytest.param(RAGGED, {"tokens": (7,), "tokens_1": (5,)}, id="ragged"),
+        pytest.param(RAGGED, {"tokens": (0,), "tokens_1": (5,)}, id="ragged, every row empty"),
+        pytest.param(RAGGED, {"tokens": (5,), "tokens_1": (5,)}, id="ragged, as many values as row splits"),
+        pytest.param(
+            {"x": ("float32", (-1, 5)), "x_1": ("int64", (-1,)), "x_2": ("int64", (-1,))},
+            {"x": (40, 5), "x_1": (5,), "x_2": (9,)},
+            id="nested ragged",
+        ),
+        pytest.param(SPARSE, {"x": (9, 2), "x_1": (9,), "x_2": (2,)}, id="sparse"),
+        pytest.param(SPARSE, {"x": (0, 2), "x_1": (0,), "x_2": (2,)}, id="sparse, nothing but zeros"),
+        pytest.param(
+            RAGGED | {"dense": ("float32", (-1, 3))},
+            {"tokens": (7,), "tokens_1": (5,), "dense": (4, 3)},
+            id="ragged beside dense",
+        ),
+        pytest.param(
+            {f"x{number and f'_{number}'}": ("int64", (-1,)) for number in ("", 1, 2, 3)},
+            {"x": (90,), "x_1": (5,), "x_2": (9,), "x_3": (30,)},
+            id="ragged, in one way or another",
+        ),
+    ],
+)
+def test_a_batch_of_four_in_ragged_and_sparse_tensors_is_one_of_four(inputs, sent):
+    assert batch_of(sent, inputs) == []
+    assert batch_of(sent, inputs, max_batch=4) == []
+
+
+def test_the_rows_of_a_ragged_tensor_are_limited_and_not_their_values():
+    assert batch_of({"tokens": (2,), "tokens_1": (6,)}, RAGGED, max_batch=4) == [
+        ("BATCH_TOO_LARGE", "tokens_1")
+    ]
+
+
+def test_dense_inputs_beside_a_ragged_one_share_a_batch():
+    inputs = RAGGED | {"a": ("float32", (-1, 3)), "b": ("float32", (-1,))}
+    sent = {"tokens": (7,), "tokens_1": (5,), "a": (4, 3), "b": (3,)}
+    assert batch_of(sent, inputs) == [("BATCH_MISMATCH", "")]
 
 
 # === Classify and Regress ===

@@ -9,6 +9,7 @@ from proxy.core.types import (
     Servable,
     dtype_name,
     element_count,
+    fits,
     shape_text,
 )
 from proxy.wire.protos import tensor_pb2, types_pb2
@@ -122,3 +123,18 @@ def test_an_empty_signature_name_asks_for_the_default_one():
 )
 def test_a_model_key_reads_as_what_it_asks_for(key, text):
     assert str(key) == text
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape", "expected"),
+    [
+        ((1, 2), None, True),
+        ((), (), True),
+        ((0, 4), (-1, 4), True),
+        ((2,), (), False),
+        ((), (-1,), False),
+        ((3, 4), (2, -1), False),
+    ],
+)
+def test_a_shape_fits_where_every_fixed_size_is_met(dims, shape, expected):
+    assert fits(dims, shape) is expected

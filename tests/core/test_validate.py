@@ -6,6 +6,7 @@ from proxy.core.policy import Policies, Policy
 from proxy.core.reasons import Code, Reason, Severity
 from proxy.core.types import CLASSIFY_METHOD, ModelKey, RequestView, TensorView
 from proxy.core.validate import MAX_UNKNOWN, batch_size, judge, judge_method, judge_spec
+from proxy.core.verdict import Verdict
 from tests.judging import predict, servable, signature, tensor, verdict_on, view_of_request
 
 TWO = signature(
@@ -181,7 +182,10 @@ def test_a_great_many_unknown_names_are_told_only_so_far():
 def test_a_request_that_names_no_model_is_refused_without_a_servable(key, reason):
     verdict = judge_spec(RequestView(key), Policy())
     assert [each.reason for each in verdict.violations] == [reason]
-    assert judge_spec(RequestView(key), Policy.of(severities={reason: Severity.OFF})) is None
+    assert judge_spec(RequestView(key), Policy.of(severities={reason: Severity.OFF})) == Verdict()
+    warned = judge_spec(RequestView(key), Policy.of(severities={reason: Severity.WARN}))
+    assert warned is not None
+    assert (warned.violations, [each.reason for each in warned.warnings]) == ((), [reason])
 
 
 def test_a_request_that_names_a_model_waits_for_its_servable():

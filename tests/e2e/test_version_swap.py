@@ -62,6 +62,16 @@ def call_through_the_swap(direct: Client, proxied: Client, old_served: threading
     return seen
 
 
+def flood(proxied: Client, over: threading.Event) -> int:
+    """Send what neither version takes, each time in another shape; how many of them were refused."""
+    refused = 0
+    while not over.is_set():
+        wrong = np.ones((1 + refused % 7, 5 + refused % 11), np.int32)
+        assert proxied.predict(request(wrong)).refused
+        refused += 1
+    return refused
+
+
 def test_no_valid_request_is_refused_while_the_signature_changes(
     models_dir, tmp_path, start_dev_server, edge, connect
 ):
@@ -71,8 +81,9 @@ def test_no_valid_request_is_refused_while_the_signature_changes(
     flags = ("--upstream", server.target, "--model", "m", "--refresh-seconds", "3600", *edge)
     with running_proxy(*flags) as proxy:
         wait_until_ready(proxy)
-        old_served = threading.Event()
-        with ThreadPoolExecutor(CLIENTS) as pool:
+        old_served, over = threading.Event(), threading.Event()
+        with ThreadPoolExecutor(CLIENTS + 1) as pool:
+            flooding = pool.submit(flood, connect(proxy.target), over)
             load = [
                 pool.submit(call_through_the_swap, connect(server.target), connect(proxy.target), old_served)
                 for _ in range(CLIENTS)
@@ -82,6 +93,8 @@ def test_no_valid_request_is_refused_while_the_signature_changes(
             shutil.copytree(models_dir / "fixed" / "1", tmp_path / "2")
             (tmp_path / "2").rename(base / "2")
             clients = [each.result() for each in load]
+            over.set()
+            assert flooding.result() > AFTER_THE_SWAP
 
         for seen in clients:
             assert seen.wrongly_refused == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.core.reasons import Code
+from proxy.core.reasons import Code, Reason
 from proxy.edge.admission import (
     expired,
     forbidden,
@@ -30,7 +30,8 @@ def test_the_client_s_deadline_comes_before_the_default(remaining, default, allo
 @pytest.mark.parametrize(
     ("verdict", "code", "hint"),
     [
-        (forbidden("/a.B/C"), Code.PERMISSION_DENIED, "--allow-admin-methods"),
+        (forbidden("/a.B/C", Reason.METHOD_FORBIDDEN), Code.PERMISSION_DENIED, "--allow-admin-methods"),
+        (forbidden("/a.B/C", Reason.PROFILER_FORBIDDEN), Code.PERMISSION_DENIED, "PROFILER_FORBIDDEN=off"),
         (expired(), Code.DEADLINE_EXCEEDED, "more time"),
         (too_large(2, 1), Code.RESOURCE_EXHAUSTED, "--max-message-bytes"),
         (never_fits(2, 1), Code.RESOURCE_EXHAUSTED, "--max-inflight-bytes"),

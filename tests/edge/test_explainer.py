@@ -11,11 +11,11 @@ import pytest
 
 from tests import odd_servers
 from tests.edge.conftest import EDGES, PREDICT, ask, judged, predict
-from tests.fake_serving import FakeServing
+from tests.fake_serving import DT_FLOAT, FakeServing, signature_def
 from tests.proxy_process import running_proxy
 
 TRAILER = "tfs-proxy-diagnosis"
-MISTYPED = "Expects arg[0] to be int64 but float is provided"
+MISTYPED = "Expects arg[0] to be float but int64 is provided"
 
 
 @pytest.fixture(params=EDGES)
@@ -68,6 +68,38 @@ async def test_an_answer_of_the_server_keeps_its_code_and_its_text_in_front(serv
     assert answer.details.startswith(f"{MISTYPED} [tfs-proxy: arg[0] is input 'x'")
     assert answer.reason == "DTYPE_MISMATCH"
     assert sentence(answer).startswith("DTYPE_MISMATCH: arg[0] is input 'x'")
+
+
+async def test_nothing_is_explained_by_a_signature_that_the_servers_text_contradicts(
+    serving, proxy_to, connect
+):
+    proxy = await proxy_to(serving.target, "--poll-seconds", "600")
+    channel = connect(proxy)
+    await judged(proxy, channel)
+    serving.swap("m", 2, {"serving_default": signature_def({"renamed": (DT_FLOAT, (-1, 3))})})
+    text = "Signature input alias: renamed(feed name: serving_default_renamed:0) not found in request"
+    serving.fail("Predict", grpc.StatusCode.INVALID_ARGUMENT, text)
+    answer = await ask(channel, PREDICT, predict())
+    assert answer.details.startswith(text)
+    assert "input 'renamed' is missing" in answer.details
+    assert "contradicts the signature known so far (version 1)" in answer.details
+    assert "takes 'x'" not in answer.details
+    await asyncio.to_thread(proxy.wait_for, "signature_drift")
+    answer = await ask(channel, PREDICT, predict())
+    assert answer.reason == "INPUT_UNKNOWN"
+    assert "version 2 accepts serving_default(renamed: float32[?,3])" in answer.details
+
+
+async def test_a_version_that_is_gone_is_noticed_by_the_first_who_asks_for_it(serving, proxy_to, connect):
+    proxy = await proxy_to(serving.target, "--poll-seconds", "600")
+    channel = connect(proxy)
+    await judged(proxy, channel)
+    serving.models["m"][1].state = "END"
+    first = await ask(channel, PREDICT, predict())
+    assert first.details.startswith("Servable not found for request: Latest(m)")
+    then = await ask(channel, PREDICT, predict())
+    assert then.reason == "MODEL_NOT_FOUND"
+    assert "all versions unloaded" in then.details
 
 
 async def test_a_text_that_says_enough_stays_alone(serving, proxy_to, connect):

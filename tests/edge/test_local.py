@@ -54,6 +54,43 @@ async def test_the_service_follows_the_server(start_proxy, connect, serving):
     await until(watching, SERVING)
 
 
+SERVER_NAMES = [
+    *("PredictionService", "ModelService"),
+    *("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"),
+]
+
+
+async def statuses(channel) -> dict[str, int]:
+    """What List says."""
+    answer = await health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest(), timeout=10)
+    return {name: each.status for name, each in answer.statuses.items()}
+
+
+@pytest.mark.parametrize("name", SERVER_NAMES)
+async def test_each_name_of_the_server_s_services_follows_the_server(start_proxy, connect, serving, name):
+    channel = connect(await start_proxy())
+    watching = watch(channel, name)
+    await until(watching, SERVING)
+    assert await check(channel, name) == SERVING
+    await serving.stop()
+    await until(watching, NOT_SERVING)
+    assert await check(channel, name) == NOT_SERVING
+    await serving.start()
+
+
+async def test_a_list_has_every_name_with_what_a_check_says_of_it(start_proxy, connect, serving):
+    channel = connect(await start_proxy("--model", "m", "--model", "late", "--poll-seconds", "0.05"))
+    await until(watch(channel, "model/m"), SERVING)
+    listed = await statuses(channel)
+    assert listed == {
+        "": SERVING,
+        "model/m": SERVING,
+        "model/late": NOT_SERVING,
+        **dict.fromkeys(SERVER_NAMES, NOT_SERVING),
+    }
+    assert listed == {name: await check(channel, name) for name in listed}
+
+
 async def test_the_service_waits_for_the_expected_models(start_proxy, connect, serving):
     channel = connect(await start_proxy("--model", "m", "--model", "late", "--poll-seconds", "0.05"))
     service, late = watch(channel, SERVICE), watch(channel, "model/late")
@@ -84,12 +121,15 @@ async def test_a_second_watcher_hears_changes_after_the_first_has_left(start_pro
     await serving.start()
 
 
-async def test_an_unknown_service_is_not_found(start_proxy, connect):
+@pytest.mark.parametrize("name", ["nobody", "predictionservice", "serving.ModelService", "model/m/"])
+async def test_an_unknown_service_is_not_found(start_proxy, connect, name):
     channel = connect(await start_proxy())
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await check(channel, "nobody")
+        await check(channel, name)
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-    assert (await watch(channel, "nobody").read()).status == SERVICE_UNKNOWN
+    assert "Health/List" in caught.value.details()
+    assert (await watch(channel, name).read()).status == SERVICE_UNKNOWN
+    assert name not in await statuses(channel)
 
 
 async def test_watchers_hear_of_the_drain_and_do_not_delay_it(start_proxy, connect):

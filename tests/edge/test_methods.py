@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from proxy.edge.methods import UNARY_METHODS, changes_state
+from proxy.core.reasons import Reason
+from proxy.edge.methods import UNARY_METHODS, only_for_operators
 from proxy.gate import JUDGED_METHODS
 from proxy.wire.protos import model_service_pb2
 
@@ -36,23 +37,28 @@ def test_all_methods_of_tf_serving_are_known():
         "/tensorflow.ProfilerService/Terminate",
     ],
 )
-def test_of_a_service_that_changes_the_server_only_what_is_known_to_be_harmless_passes(method):
-    assert changes_state(method)
+def test_of_a_service_for_operators_only_what_is_known_to_be_harmless_passes(method):
+    assert only_for_operators(method)
 
 
 @pytest.mark.parametrize(
     "method", [*JUDGED_METHODS, "/tensorflow.serving.ModelService/GetModelStatus", "/a.B/C", ""]
 )
-def test_everything_else_does_not_change_it(method):
-    assert not changes_state(method)
+def test_everything_else_is_for_clients(method):
+    assert only_for_operators(method) is None
+
+
+@pytest.mark.parametrize("method", ["Profile", "Monitor", "Terminate"])
+def test_the_profiler_has_a_reason_of_its_own(method):
+    assert only_for_operators(f"/tensorflow.ProfilerService/{method}") is Reason.PROFILER_FORBIDDEN
 
 
 def test_every_method_of_the_model_service_has_been_decided_on():
     """A TF Serving that brings another method fails here, and clients are refused it until someone has looked."""
     service = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
-    decided = {"GetModelStatus": False, "HandleReloadConfigRequest": True}
+    decided = {"GetModelStatus": None, "HandleReloadConfigRequest": Reason.METHOD_FORBIDDEN}
     assert {
-        method.name: changes_state(f"/{service.full_name}/{method.name}") for method in service.methods
+        method.name: only_for_operators(f"/{service.full_name}/{method.name}") for method in service.methods
     } == decided
 
 
@@ -128,6 +134,6 @@ def test_the_path_as_it_is_reaches_the_method(grpc_core):
 def test_no_other_spelling_of_a_path_reaches_a_method_that_is_refused(grpc_core, path):
     """Either gRPC core does not know the path, or the check sees it."""
     port, calls = grpc_core
-    assert not path.startswith(GUARDED) or changes_state(path.decode())
+    assert not path.startswith(GUARDED) or only_for_operators(path.decode())
     _call(port, path)
     assert calls == []

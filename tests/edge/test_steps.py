@@ -10,9 +10,6 @@ from tests.edge.conftest import PREDICT, ask, predict
 from tests.fake_serving import signature_def
 from tests.transparency.frames import FrameServer
 
-RELOAD = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
-PROFILE = "/tensorflow.ProfilerService/Profile"
-
 
 async def test_a_good_request_reaches_the_server_unchanged(start_proxy, connect, serving):
     channel = connect(await start_proxy())
@@ -78,20 +75,6 @@ async def test_a_label_that_has_moved_is_asked_for_again_and_nothing_else(start_
         if method == "GetModelMetadata"
     ]
     assert asked == ["canary"]
-
-
-@pytest.mark.parametrize("method", [RELOAD, PROFILE])
-async def test_methods_that_change_the_server_are_refused(start_proxy, connect, serving, method):
-    channel = connect(await start_proxy())
-    answer = await ask(channel, method, b"")
-    assert (answer.code, answer.reason) == (grpc.StatusCode.PERMISSION_DENIED, "METHOD_FORBIDDEN")
-    assert "--allow-admin-methods" in answer.details
-
-
-@pytest.mark.parametrize("method", [RELOAD, PROFILE])
-async def test_methods_that_change_the_server_pass_when_allowed(start_proxy, connect, method):
-    channel = connect(await start_proxy("--allow-admin-methods"))
-    assert (await ask(channel, method, b"")).code is grpc.StatusCode.UNIMPLEMENTED  # the fake server's word
 
 
 async def test_a_call_without_a_deadline_gets_the_default_one(start_proxy, connect, serving):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -9,8 +10,9 @@ import urllib.request
 import grpc
 import numpy as np
 import pytest
+from grpc_health.v1 import health_pb2
 
-from proxy.wire.protos import predict_pb2
+from proxy.wire.protos import model_management_pb2, predict_pb2
 from tests import odd_servers
 from tests.failures.conftest import telling
 from tests.fake_serving import DT_FLOAT, FakeServing, signature_def
@@ -150,6 +152,28 @@ def test_f53_the_error_that_keeps_a_model_from_loading_reaches_the_client(backgr
         assert "Op type not registered 'MyOp'" in tell(REQUEST).words.replace("\\", "")
 
 
+@pytest.mark.parametrize(
+    ("mode", "code", "reached"),
+    [("enforce", "PERMISSION_DENIED", 0), ("observe", "OK", 1), ("off", "OK", 1)],
+)
+def test_f112_a_reload_is_treated_as_the_mode_says(background, mode, code, reached):
+    serving = background(FakeServing())
+    reload = model_management_pb2.ReloadConfigRequest()
+    reload.config.model_config_list.config.add(name="m", base_path="/models/m")
+    with running_proxy("--upstream", serving.target, "--mode", mode) as proxy, telling(proxy) as tell:
+        told = tell(reload, "/tensorflow.serving.ModelService/HandleReloadConfigRequest")
+    assert (told.code, serving.calls["HandleReloadConfigRequest"]) == (code, reached)
+
+
+@pytest.mark.parametrize("service", ["PredictionService", "ModelService"])
+def test_f115_the_server_s_own_health_names_are_answered(background, service):
+    serving = background(FakeServing())
+    with running_proxy("--upstream", serving.target) as proxy, telling(proxy) as tell:
+        proxy.wait_for("upstream_up")
+        told = tell(health_pb2.HealthCheckRequest(service=service), "/grpc.health.v1.Health/Check")
+    assert told.code == "OK"
+
+
 def test_f100_the_proxy_does_not_load_tensorflow():
     code = "import sys, proxy.app; sys.exit('tensorflow.python' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -229,3 +253,56 @@ def test_f96_the_real_runtime_makes_an_infinity_of_finite_inputs(dev_server):
         assert tell(request).code == "OK"
         text = proxy.wait_for("output_suspect")["text"]
     assert "NaN or infinity in output 'y', though the inputs are finite" in text
+
+
+def test_f114_right_requests_whose_leading_dimensions_differ_are_served_without_a_word(dev_server):
+    ragged = predict(
+        "ragged",
+        tokens=tensor("int64", (9,)),
+        tokens_1=tensor("int64", (5,), int64_val=[0, 2, 2, 8, 9]),
+    )
+    sparse = predict(
+        "sparse",
+        features=tensor("int64", (7, 2)),
+        features_1=tensor("float32", (7,)),
+        features_2=tensor("int64", (2,), int64_val=[4, 10]),
+    )
+    stacked = predict("stacked", state=tensor("float32", (6, 2, 8)), x=tensor("float32", (2, 3, 4)))
+    items = predict("retrieval", queries=tensor("float32", (1, 4)), items=tensor("float32", (50, 4)))
+    with (
+        running_proxy("--upstream", dev_server.target, "--max-batch", "4") as proxy,
+        telling(proxy) as tell,
+    ):
+        for request in (ragged, sparse):
+            told = tell(request)
+            assert (told.code, told.words) == ("OK", "")
+        for request in (stacked, items):
+            first, then = tell(request), tell(request)
+            assert (first.code, first.words.count("BATCH_MISMATCH")) == ("OK", 1)
+            assert (then.code, then.words) == ("OK", "")
+
+
+def test_f119_an_input_renamed_while_old_clients_call_is_not_explained_by_the_old_version(
+    models_dir, tmp_path, start_dev_server
+):
+    base = tmp_path / "m"
+    shutil.copytree(models_dir / "renamed" / "1", base / "1")
+    server = start_dev_server("--model", f"m={base}", "--poll-seconds", "0.05")
+    old = predict("m", keras_tensor=tensor("float32", (1, 3)))
+    # Nobody but the failing clients can notice the swap.
+    flags = ("--upstream", server.target, "--poll-seconds", "600", "--refresh-seconds", "3600")
+    with running_proxy(*flags) as proxy, telling(proxy) as tell:
+        assert tell(old).code == "OK"
+        # Beside it first, so that the server never sees half a version.
+        shutil.copytree(models_dir / "renamed" / "2", tmp_path / "2")
+        (tmp_path / "2").rename(base / "2")
+        while (first := tell(old)).code == "OK":
+            pass
+        drift = proxy.wait_for("signature_drift")
+        then = tell(old)
+    assert first.code == "INVALID_ARGUMENT"
+    assert "input 'keras_tensor_2' is missing" in first.words
+    assert "contradicts the signature known so far (version 1)" in first.words
+    assert "takes 'keras_tensor'" not in first.words
+    assert (drift["kind"], drift["old_version"], drift["new_version"]) == ("breaking", 1, 2)
+    assert "version 2 accepts serving_default(keras_tensor_2: float32[?,3])" in then.words

@@ -6,9 +6,16 @@ Each case is (failures, the request, the code, words of the answer).
 import numpy as np
 import pytest
 
-from proxy.wire.protos import classification_pb2, get_model_metadata_pb2, model_management_pb2, predict_pb2
+from proxy.wire.protos import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    inference_pb2,
+    model_management_pb2,
+    predict_pb2,
+)
 from tests.judging import predict, tensor
 
+SERVICE = "/tensorflow.serving.PredictionService"
 IMAGE = tensor("float32", (1, 300, 300, 3))
 TEXT = tensor("string", (1,), string_val=[b"hello"])
 IDS = tensor("int64", (1, 4))
@@ -40,12 +47,20 @@ def model_metadata(model):
     return request
 
 
+def multi_inference(*tasks):
+    request = inference_pb2.MultiInferenceRequest()
+    for model, signature, kind in tasks:
+        task = request.tasks.add(method_name=f"tensorflow/serving/{kind}")
+        task.model_spec.name, task.model_spec.signature_name = model, signature
+    return request
+
+
 REFUSED = [
     # names and signatures
     ("F01", predict("ssd", input=tensor("uint8", (1, 4, 4, 3))), "INVALID_ARGUMENT", "'image_tensor'"),
     ("F02", predict("two", text=TEXT, id=IDS), "INVALID_ARGUMENT", "did you mean 'ids'"),
     ("F03", predict("enc", images=IMAGE), "INVALID_ARGUMENT", "'image_bytes'"),
-    ("F04", predict("twosig_def", z=image(1, 2)), "INVALID_ARGUMENT", "signature 'sig_b'"),
+    ("F04", predict("twosig_def", z=image(1, 2)), "INVALID_ARGUMENT", "signature_name to 'sig_b'"),
     ("F05", predict("ssd", **{"image_tensor:0": tensor("uint8", (1, 4, 4, 3))}), "INVALID_ARGUMENT", "'image_tensor'"),
     ("F06", predict("two", text=TEXT), "INVALID_ARGUMENT", "'ids'"),
     ("F07", predict("two", examples=TEXT), "INVALID_ARGUMENT", "3 problems: (1) input 'examples'"),
@@ -65,7 +80,7 @@ REFUSED = [
     # shape
     ("F29", predict("two", text=TEXT, ids=tensor("int64", (1, 3))), "INVALID_ARGUMENT", "[?,4]"),
     ("F30", predict("fixed", x=image(4, 2)), "INVALID_ARGUMENT", "fixed batch of 2"),
-    ("F31", predict("f300", images=image(270000)), "INVALID_ARGUMENT", "reshape to [1,300,300,3]"),
+    ("F31", predict("f300", images=image(270000)), "INVALID_ARGUMENT", "send [1,300,300,3] (np.reshape"),
     ("F33", predict("f300", images=image(1, 1, 300, 300, 3)), "INVALID_ARGUMENT", "[?,300,300,3]"),
     ("F34", predict("f300", images=image(300, 300, 3)), "INVALID_ARGUMENT", "batch"),
     ("F35", predict("scalar", x=image(1)), "INVALID_ARGUMENT", "[]"),
@@ -130,15 +145,20 @@ def test_an_error_of_the_real_runtime_is_explained_behind_its_text(
 
 
 OTHER = [
-    ("F18 F98", "/tensorflow.serving.PredictionService/Classify", classify("two"), "INVALID_ARGUMENT", "call Predict"),
-    ("F52", "/tensorflow.serving.PredictionService/GetModelMetadata", model_metadata("ssd"), "INVALID_ARGUMENT", "metadata_field"),
-    ("F76", "/tensorflow.serving.PredictionService/predict", predict_pb2.PredictRequest(), "UNIMPLEMENTED", "no such method"),
+    ("F18 F98", f"{SERVICE}/Classify", classify("two"), "INVALID_ARGUMENT", "call Predict"),
+    ("F52", f"{SERVICE}/GetModelMetadata", model_metadata("ssd"), "INVALID_ARGUMENT", "metadata_field"),
+    ("F76", f"{SERVICE}/predict", predict_pb2.PredictRequest(), "UNIMPLEMENTED", "no such method"),
     ("F48", "/tensorflow.serving.ModelService/HandleReloadConfigRequest", model_management_pb2.ReloadConfigRequest(), "PERMISSION_DENIED", "--allow-admin-methods"),
+    ("F125", f"{SERVICE}/MultiInference", multi_inference(("cls", "", "classify"), ("two", "regress", "regress")), "INVALID_ARGUMENT", "All ModelSpecs in a MultiInferenceRequest must access the same model name."),
+    ("F125", f"{SERVICE}/MultiInference", multi_inference(("cls", "", "classify"), ("cls", "regres", "regress")), "INVALID_ARGUMENT", "tasks[1] (model 'cls'), signature: expected "),
+    ("F113", "/tensorflow.ProfilerService/Profile", b"", "PERMISSION_DENIED", "TensorFlow's profiler, which slows the server down"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("failures", "method", "message", "code", "words"), OTHER, ids=[case[0] for case in OTHER]
+    ("failures", "method", "message", "code", "words"),
+    OTHER,
+    ids=[f"{case[0]}-{n}" for n, case in enumerate(OTHER)],
 )
 def test_calls_of_other_methods_are_answered_in_words_too(enforcing, failures, method, message, code, words):
     told = enforcing(message, method)

@@ -476,11 +476,11 @@ async def test_classify_and_regress_are_judged_as_far_as_the_signature_speaks(
         assert decision.status.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
 
 
-def tasks(*pairs):
+def tasks(*wanted):
     request = inference_pb2.MultiInferenceRequest()
-    for signature_name, method in pairs:
+    for signature_name, method, *model in wanted:
         each = request.tasks.add(method_name=method)
-        each.model_spec.name = "m"
+        each.model_spec.name = model[0] if model else "m"
         each.model_spec.signature_name = signature_name
     return request.SerializeToString()
 
@@ -489,7 +489,11 @@ def tasks(*pairs):
     ("message", "refused"),
     [
         (tasks(("", CLASSIFY_METHOD), ("regress", REGRESS_METHOD)), False),
-        (tasks(("", CLASSIFY_METHOD), ("", REGRESS_METHOD)), True),
+        (tasks(("", CLASSIFY_METHOD), ("predict", REGRESS_METHOD)), True),
+        # What the server says clearly itself: twice a signature, another model, another method.
+        (tasks(("", CLASSIFY_METHOD), ("", REGRESS_METHOD)), False),
+        (tasks(("", CLASSIFY_METHOD), ("nope", REGRESS_METHOD, "other")), False),
+        (tasks(("predict", "tensorflow/serving/predict"), ("nope", REGRESS_METHOD)), False),
         (tasks(("predict", CLASSIFY_METHOD), ("regress", REGRESS_METHOD)), True),
         (tasks(("predict", "tensorflow/serving/predict")), False),
         (tasks(), False),
@@ -498,6 +502,37 @@ def tasks(*pairs):
 async def test_multi_inference_is_refused_by_its_first_bad_task(message, refused):
     decision = await Gate(Held(CLASSIFIER), Policies()).judge(f"{SERVICE}/MultiInference", message)
     assert isinstance(decision, Refuse) is refused
+
+
+@pytest.mark.parametrize(
+    ("message", "words", "field"),
+    [
+        (
+            tasks(("", CLASSIFY_METHOD), ("regres", REGRESS_METHOD), ("", REGRESS_METHOD, "other")),
+            "tasks[1] (model 'm'), signature: expected ",
+            "tasks[1].model_spec.signature_name",
+        ),
+        (
+            tasks(("regress", CLASSIFY_METHOD)),
+            "tasks[0] (model 'm'), signature 'regress': expected ",
+            "tasks[0].model_spec.signature_name",
+        ),
+        (tasks(("", CLASSIFY_METHOD, "")), "tasks[0], model_spec.name: ", "tasks[0].model_spec.name"),
+    ],
+)
+async def test_a_problem_of_a_task_names_the_task_and_its_model(message, words, field):
+    decision = await Gate(Held(CLASSIFIER), Policies()).judge(f"{SERVICE}/MultiInference", message)
+    assert isinstance(decision, Refuse)
+    assert decision.status.text.startswith(words)
+    assert decision.verdict.violations[0].field == field
+
+
+async def test_the_warnings_of_all_tasks_are_told():
+    policy = Policy.of(severities={Reason.METHOD_MISMATCH: Severity.WARN})
+    message = tasks(("predict", CLASSIFY_METHOD), ("regress", REGRESS_METHOD), ("", REGRESS_METHOD))
+    decision = await Gate(Held(CLASSIFIER), Policies(policy)).judge(f"{SERVICE}/MultiInference", message)
+    assert isinstance(decision, Admit)
+    assert [each.field[:8] for each in decision.verdict.warnings] == ["tasks[0]", "tasks[2]"]
 
 
 async def test_what_one_task_would_be_refused_for_is_not_lost_by_a_good_one_after_it():

@@ -337,7 +337,14 @@ def cases() -> dict[Reason, dict[str, Case]]:
         },
         Reason.METHOD_FORBIDDEN: {
             "a reload": TurnedAway(
-                admission.forbidden("/tensorflow.serving.ModelService/HandleReloadConfigRequest")
+                admission.forbidden(
+                    "/tensorflow.serving.ModelService/HandleReloadConfigRequest", Reason.METHOD_FORBIDDEN
+                )
+            ),
+        },
+        Reason.PROFILER_FORBIDDEN: {
+            "TensorBoard": TurnedAway(
+                admission.forbidden("/tensorflow.ProfilerService/Profile", Reason.PROFILER_FORBIDDEN)
             ),
         },
         Reason.DEADLINE_EXPIRED: {"no time left": TurnedAway(admission.expired())},

@@ -13,7 +13,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from proxy.core.reasons import Reason
+from proxy.core.reasons import OF_NO_MODEL, Reason
 from proxy.core.types import Servable
 from proxy.gate import PREDICT
 from proxy.wire.status import Status
@@ -66,6 +66,7 @@ LIMITS = (
 """The default deadline leaves a call no time that comes without one."""
 
 RELOAD = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
+PROFILE = "/tensorflow.ProfilerService/Profile"
 NOT_JUDGED = "/tensorflow.serving.ModelService/GetModelStatus"
 ANSWER = "x-answer-bin"
 DETAILS = "grpc-status-details-bin"
@@ -231,9 +232,12 @@ def answering(case: Answered) -> dict[str, Any]:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_method_that_changes_the_server_is_refused_alike(edges: Edges):
-    heard = await edges.ask("no policies", RELOAD, b"")
-    check(heard, CASES["METHOD_FORBIDDEN: a reload"])
+@pytest.mark.parametrize(
+    ("method", "case"),
+    [(RELOAD, "METHOD_FORBIDDEN: a reload"), (PROFILE, "PROFILER_FORBIDDEN: TensorBoard")],
+)
+async def test_a_method_that_only_an_operator_needs_is_refused_alike(edges: Edges, method: str, case: str):
+    check(await edges.ask("no policies", method, b""), CASES[case])
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -262,11 +266,13 @@ async def test_calls_beyond_the_limit_are_refused_alike(edges: Edges):
 
 
 def test_no_case_is_left_out():
-    limits = {"METHOD_FORBIDDEN", "DEADLINE_EXPIRED", "OVERLOADED", "MESSAGE_TOO_LARGE"}
+    methods = {"METHOD_FORBIDDEN", "PROFILER_FORBIDDEN"}
+    limits = {"DEADLINE_EXPIRED", "OVERLOADED", "MESSAGE_TOO_LARGE"}
     # What a single request cannot show goes through both edges in tests/safety/.
     attacks = {"REQUEST_TOO_COMPLEX", "REQUEST_ENCODING_INVALID", "REQUEST_STALLED"}
     outages = {"SIGNATURE_UNCONFIRMED", "SIGNATURE_UNAVAILABLE"}
     assert {
         name.partition(":")[0] for name in CASES.keys() - {*GATED, *ANSWERED}
-    } == limits | attacks | outages
+    } == methods | limits | attacks | outages
+    assert {*OF_NO_MODEL} == methods
     assert {reason for reason in Reason if reason.about.family == "admission"} == {*limits, "REQUEST_STALLED"}

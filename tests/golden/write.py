@@ -27,9 +27,13 @@ FAMILIES = {
     "payload": "Values",
     "meaning": "Meaning of values, where a policy asks",
     "batch": "Batches",
+    "method": "Methods that only an operator needs",
     "admission": "The proxy's own limits",
     "upstream": "Answers of the server",
 }
+
+NOT_JUDGED = {"admission": "refuse, in every mode", "upstream": "none, the answer passes"}
+"""What stands for the severity where no setting changes it."""
 
 HEAD = """\
 # Reasons
@@ -42,8 +46,9 @@ mends it; `google.rpc.BadRequest` names the field. Released names never change.
 
 *refuse* answers the call instead of forwarding it, *warn* forwards it and tells metrics, log and the trailing
 metadata `tfs-proxy-warning`, *off* does nothing. Severities can be changed per reason and per model, and
-`observe` mode forwards everything and counts what would have been refused. Where a reason is about an answer of
-the server, the server's code and text stay and words are only added.
+`observe` mode forwards everything and counts what would have been refused. What the proxy has no room or time for
+it cannot forward: its own limits hold in every mode. Where a reason is about an answer of the server, the server's
+code and text stay and words are only added.
 """
 
 
@@ -83,7 +88,7 @@ def reasons_md() -> str:
 def _section(reason: Reason, examples: dict[str, Any]) -> str:
     about = reason.about
     title, example = next(iter(examples.items()))
-    severity = about.severity.value if about.family != "upstream" else "none, the answer passes"
+    severity = NOT_JUDGED.get(about.family, about.severity.value)
     lines = [f"### {reason.value}\n", f"{about.meaning}\n"]
     lines += [f"- Status code: `{about.code.name}`", f"- Severity: {severity}", f"- Remedy: {about.remedy}"]
     if about.failures:

@@ -1,4 +1,4 @@
-"""Write the SavedModels that `tests/truth/requests.jsonl` addresses: `make_models.py OUT_DIR`.
+"""Write the SavedModels that `tests/truth/requests.jsonl` addresses, and those that came later: `make_models.py OUT_DIR`.
 
 Run as a subprocess: this is real TensorFlow. Serve each as OUT_DIR/<name> under its name, `multi` with
 versions 1 and 3 only. Function names show in TensorFlow's error texts, so they are part of the truth.
@@ -85,6 +85,46 @@ def half(x):
 @tf.function(input_signature=[spec([], tf.float32, "x")])
 def scalar(x):
     return {"y": x + 1.0}
+
+
+@tf.function(input_signature=[spec([None, None], tf.int64, "ids")])
+def embed(ids):
+    """A vocabulary of 1000."""
+    return {"y": tf.reduce_sum(tf.gather(tf.range(1000, dtype=tf.float32), ids), axis=1)}
+
+
+@tf.function(
+    input_signature=[spec([None, None], tf.float32, "left"), spec([None, None], tf.float32, "right")]
+)
+def pair(left, right):
+    return {"y": left + right}
+
+
+@tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int64)])
+def ragged(tokens):
+    """As `tokens` and `tokens_1`, the row splits."""
+    return {"y": tf.reduce_sum(tokens, axis=1)}
+
+
+@tf.function(input_signature=[tf.RaggedTensorSpec([None, None, None], tf.string)])
+def nested(words):
+    """As `words`, `words_1` and `words_2`."""
+    return {"y": tf.reduce_sum(tf.strings.length(words.flat_values)), "rows": words.nrows()}
+
+
+@tf.function(input_signature=[tf.SparseTensorSpec([None, 10], tf.float32)])
+def sparse(features):
+    """As `features`, the indices, `features_1`, the values, and `features_2`, the dense shape."""
+    return {"y": tf.sparse.reduce_sum(features, axis=1)}
+
+
+@tf.function(
+    input_signature=[spec([None, None, 4], tf.float32, "frames"), spec([2, None, 8], tf.float32, "state")]
+)
+def rnn(frames, state):
+    """The state of two layers has its batch second, as cuDNN and PyTorch lay it out."""
+    first = tf.tanh(tf.reduce_sum(frames, axis=[1, 2])[:, None] + state[0])
+    return {"y": first, "next": tf.stack([first, tf.tanh(first + state[1])])}
 
 
 @tf.function(input_signature=[spec([2, 2], tf.float32, "x")])
@@ -194,6 +234,29 @@ class Enc(tf.Module):
         return {"mean": tf.map_fn(mean, image_bytes, fn_output_signature=tf.float32)}
 
 
+@tf.function(
+    input_signature=[spec([None, None, 8], tf.float32, "state"), spec([None, None, 4], tf.float32, "x")]
+)
+def stacked(state, x):
+    """The state is [layers, batch, 8] for any number of layers, `x` is [batch, time, 4]."""
+    return {"y": tf.reduce_sum(state, axis=[0, 2]) + tf.reduce_sum(x, axis=[1, 2])}
+
+
+@tf.function(input_signature=[spec([None, 4], tf.float32, "queries"), spec([None, 4], tf.float32, "items")])
+def retrieval(queries, items):
+    return {"scores": tf.matmul(queries, items, transpose_b=True)}
+
+
+@tf.function(input_signature=[spec([None, 3], tf.float32, "keras_tensor")])
+def renamed_from(keras_tensor):
+    return {"y": keras_tensor}
+
+
+@tf.function(input_signature=[spec([None, 3], tf.float32, "keras_tensor_2")])
+def renamed_to(keras_tensor_2):
+    return {"y": keras_tensor_2}
+
+
 def save_classify_and_regress():
     v1 = tf.compat.v1
     build = v1.saved_model.signature_def_utils.build_signature_def
@@ -228,12 +291,22 @@ save("twosig_def", {"serving_default": sig_a, "sig_b": sig_b})
 save("half", {"serving_default": half})
 save("scalar", {"serving_default": scalar})
 save("fixed", {"serving_default": fixed})
+save("embed", {"serving_default": embed})
+save("pair", {"serving_default": pair})
+save("ragged", {"serving_default": ragged})
+save("nested", {"serving_default": nested})
+save("sparse", {"serving_default": sparse})
+save("rnn", {"serving_default": rnn})
 save("slow", {"serving_default": slow})
 stateful = Stateful()
 save("stateful", {"serving_default": stateful.f}, module=stateful)
 save("echo", {f"echo_{name}": echo(dtype) for name, dtype in ECHO.items()})
 for number in (1, 2, 3):
     save("multi", {"serving_default": add_version(number)}, version=number)
+save("stacked", {"serving_default": stacked})
+save("retrieval", {"serving_default": retrieval})
+save("renamed", {"serving_default": renamed_from}, version=1)
+save("renamed", {"serving_default": renamed_to}, version=2)
 conv = Conv()
 save("conv", {"serving_default": conv.f}, module=conv)
 convresize = ConvResize()

@@ -9,6 +9,7 @@ GRPC = {"grpc_type", "grpc_service", "grpc_method"}
 PUBLISHED = {
     "tfs_proxy_requests_total": {"method", "model", "signature", "version", "code"},
     "tfs_proxy_refusals_total": {"model", "signature", "reason"},
+    "tfs_proxy_violations_total": {"model", "signature", "reason"},
     "tfs_proxy_warnings_total": {"model", "signature", "reason"},
     "tfs_proxy_would_refuse_total": {"model", "signature", "reason"},
     "tfs_proxy_upstream_errors_total": {"model", "reason"},

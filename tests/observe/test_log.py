@@ -117,6 +117,69 @@ def test_a_flood_of_one_reason_is_cut_to_so_many_lines_a_second_and_counted(stre
     assert lines(stream)[-1]["suppressed"] == 997
 
 
+def levels(stream: io.StringIO) -> list[str]:
+    return [line["level"] for line in lines(stream)]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"refusal": Verdict((violation(),))},
+        {"would_refuse": (violation(),)},
+        {"warnings": (violation(),)},
+        {"diagnosis": Reason.UPSTREAM_RESET},
+        {"judge_failed": True},
+    ],
+    ids=str,
+)
+def test_what_a_client_repeats_is_a_warning_once_a_minute(stream, fields):
+    clock = Clock()
+    log = CallLog(clock=clock)
+    for _ in range(61):
+        log.call_ended(Outcome(PREDICT, model="m", **fields))
+        clock.now += 1
+    assert levels(stream) == ["warning", *["info"] * 59, "warning"]
+
+
+def test_another_model_method_or_reason_is_news(stream):
+    log = CallLog()
+    log.call_ended(refused())
+    log.call_ended(refused(model="other"))
+    log.call_ended(refused(Reason.SHAPE_MISMATCH))
+    log.call_ended(Outcome(f"{PREDICT.rpartition('/')[0]}/Classify", refusal=Verdict((violation(),))))
+    assert levels(stream) == ["warning"] * 4
+
+
+def test_names_that_clients_invent_are_no_news(stream):
+    clock = Clock()
+    log = CallLog(per_second=10_000, clock=clock)
+    for number in range(1000):
+        log.call_ended(refused(model=None, request=RequestView(ModelKey(f"m{number}"))))
+        log.call_ended(Outcome(f"/a.B/C{number}", refusal=Verdict((violation(),))))
+    assert levels(stream).count("warning") == 2
+
+
+def unknown(method: str) -> Outcome:
+    return Outcome(method, code=12, diagnosis=Reason.UPSTREAM_METHOD_UNKNOWN)
+
+
+def test_a_method_that_the_server_does_not_have_is_told_once(stream):
+    clock = Clock()
+    log = CallLog(clock=clock)
+    for method in ("/AWS.ALB/healthcheck", "/other.Health/Probe") * 100:
+        log.call_ended(unknown(method))
+        clock.now += 5
+    assert [line["method"] for line in lines(stream)] == ["/AWS.ALB/healthcheck", "/other.Health/Probe"]
+
+
+def test_so_many_methods_are_told_and_no_more(stream):
+    clock = Clock()
+    log = CallLog(per_second=10_000, clock=clock)
+    for number in range(1000):
+        log.call_ended(unknown(f"/a.B/C{number}"))
+    assert len(lines(stream)) == 100
+
+
 def test_what_was_left_out_is_told_at_the_end_and_only_once(stream):
     log = CallLog(per_second=1, clock=Clock())
     for _ in range(5):

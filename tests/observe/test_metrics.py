@@ -112,6 +112,25 @@ def test_a_refusal_counts_once_under_its_first_reason(metrics):
     assert value(metrics, "tfs_proxy_refusals_total", **names, reason="RANK_MISMATCH") is None
 
 
+@pytest.mark.parametrize("mode", ["enforce", "observe"])
+def test_each_violation_of_a_call_counts_under_its_own_reason(metrics, mode):
+    reasons = [Reason.DTYPE_MISMATCH, Reason.RANK_MISMATCH, Reason.DTYPE_MISMATCH]
+    found = tuple(map(violation, reasons))
+    predict(metrics, **({"refusal": Verdict(found)} if mode == "enforce" else {"would_refuse": found}))
+    names = {"model": "m", "signature": "serving_default"}
+    for reason in set(reasons):
+        counted = value(metrics, "tfs_proxy_violations_total", **names, reason=reason.value)
+        assert counted == reasons.count(reason)
+    calls = "refusals" if mode == "enforce" else "would_refuse"
+    assert value(metrics, f"tfs_proxy_{calls}_total", **names, reason="DTYPE_MISMATCH") == 1
+
+
+def test_a_warning_is_no_violation(metrics):
+    predict(metrics, warnings=(violation(Reason.BATCH_EMPTY),))
+    names = {"model": "m", "signature": "serving_default", "reason": "BATCH_EMPTY"}
+    assert value(metrics, "tfs_proxy_violations_total", **names) is None
+
+
 def test_a_call_counts_under_each_reason_it_is_warned_of(metrics):
     warnings = (
         violation(Reason.BATCH_MISMATCH),

@@ -15,7 +15,7 @@ from proxy.upstream.rounds import StatusRounds
 @pytest.fixture
 async def rounds(serving, channel) -> AsyncIterator[StatusRounds]:
     serving.load("m", 1)
-    rounds = StatusRounds(ServingClient(ChannelControl(channel)).versions, spacing=0.001, max_strangers=2)
+    rounds = StatusRounds(ServingClient(ChannelControl(channel)).versions, max_strangers=2)
     yield rounds
     await rounds.stop()
 

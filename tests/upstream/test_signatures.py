@@ -170,6 +170,34 @@ async def test_an_answer_from_the_cached_version_invalidates_nothing(cache):
     assert cache.peek(KEY) is not None
 
 
+async def test_what_an_answer_contradicts_is_renewed_at_once(serving, cache, heard):
+    await cache.lookup(KEY, 5)
+    serving.swap("m", 2, V2)
+    cache.observe_contradiction(KEY)
+    await settled(heard, 2)
+    assert cache.peek(KEY).version == 2
+    assert [drift.new_version for drift in heard.drifts] == [2]
+
+
+async def test_answers_that_always_contradict_cost_one_question_a_second(serving, cache, clock, heard):
+    await cache.lookup(KEY, 5)
+    for round_ in range(20):
+        cache.observe_contradiction(KEY)
+        await cache.lookup(KEY, 5)
+        clock.advance(0.1)
+        assert serving.calls["GetModelMetadata"] <= 2 + round_ // 10
+
+
+async def test_of_what_is_not_held_nothing_can_be_contradicted(serving, cache):
+    cache.observe_contradiction(ModelKey("invented"))
+    await cache.lookup(ModelKey("nosuch"), 5)
+    asked = serving.calls.total()
+    cache.observe_contradiction(ModelKey("nosuch"))
+    await asyncio.sleep(0)
+    assert repr(cache) == "<SignatureCache [0 served, 1 missing, 0 being asked]>"
+    assert serving.calls.total() == asked
+
+
 async def test_an_answer_for_a_label_concerns_that_label_alone(serving, cache):
     serving.load("m", 2, V2)
     serving.labels["m"] = {"stable": 1}

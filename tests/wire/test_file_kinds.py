@@ -79,6 +79,8 @@ FILES = [
     ("JSON behind a byte order mark", b"\xef\xbb\xbf" + json.dumps(OBJECT).encode(), JSON),
     ("page", b"<!DOCTYPE html><html><body>502", "an HTML page"),
     ("prose", "d\u00e9j\u00e0 vu,\n1, 2\n".encode(), TEXT),
+    ("an address", b"https://example.com/x.png\n", TEXT),
+    ("a path", b"/models/detector/1\n", TEXT),
     ("prose in UTF-16", "x".encode("utf-16"), "text in UTF-16"),
     ("noise", b"\xde\xad\xbe\xef" * 10, ""),
     ("nothing", b"", ""),

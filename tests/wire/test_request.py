@@ -251,27 +251,54 @@ def test_classify_and_regress_show_their_model_spec_only():
             parse(b"\xff")
 
 
-def test_multi_inference_shows_the_tasks_that_it_can_run():
+def tasks(*wanted: tuple[str | None, str, str]) -> bytes:
+    """A MultiInferenceRequest of (model, signature, method) each; model None: without model_spec."""
     request = inference_pb2.MultiInferenceRequest()
-    for method in (CLASSIFY_METHOD, REGRESS_METHOD, "tensorflow/serving/predict", ""):
+    for model, signature, method in wanted:
         task = request.tasks.add(method_name=method)
-        task.model_spec.name = "m"
-    found = parse_multi_inference(request.SerializeToString())
-    assert [(view.key, method) for view, method in found] == [
-        (ModelKey("m"), CLASSIFY_METHOD),
-        (ModelKey("m"), REGRESS_METHOD),
+        if model is not None:
+            task.model_spec.name = model
+            task.model_spec.signature_name = signature
+    return request.SerializeToString()
+
+
+GOOD = (("m", "", CLASSIFY_METHOD), ("m", "b", REGRESS_METHOD))
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        ("other", "c", CLASSIFY_METHOD),
+        ("", "c", CLASSIFY_METHOD),
+        (None, "", CLASSIFY_METHOD),
+        ("m", "b", CLASSIFY_METHOD),
+        ("m", "serving_default", REGRESS_METHOD),
+        ("m", "c", "tensorflow/serving/predict"),
+        ("m", "c", ""),
+    ],
+)
+def test_multi_inference_shows_the_tasks_before_the_one_that_the_server_stops_at(stop):
+    found = parse_multi_inference(tasks(*GOOD, stop, ("m", "d", CLASSIFY_METHOD)))
+    assert [(view.key, view.signature, method) for view, method in found] == [
+        (ModelKey("m"), signature, method) for _, signature, method in GOOD
     ]
+
+
+def test_a_first_task_without_a_model_is_shown_alone():
+    found = parse_multi_inference(tasks((None, "", CLASSIFY_METHOD), *GOOD[1:]))
+    assert [view.key for view, _ in found] == [None]
+
+
+def test_a_task_that_is_not_readable_makes_the_whole_request_so():
     with pytest.raises(MalformedRequestError):
         parse_multi_inference(b"\xff")
 
 
-def test_all_tasks_of_a_model_run_on_the_version_of_the_first():
-    request = inference_pb2.MultiInferenceRequest()
-    for model, version in (("m", 1), ("m", None), ("m", 9), ("other", 9)):
-        task = request.tasks.add(method_name=CLASSIFY_METHOD)
-        task.model_spec.name = model
-        task.model_spec.signature_name = f"{model} {version}"
-        if version is not None:
-            task.model_spec.version.value = version
+def test_all_tasks_run_on_the_version_of_the_first():
+    request = inference_pb2.MultiInferenceRequest.FromString(
+        tasks(*(("m", name, CLASSIFY_METHOD) for name in "abc"))
+    )
+    for task, version in ((request.tasks[0], 1), (request.tasks[2], 9)):
+        task.model_spec.version.value = version
     found = parse_multi_inference(request.SerializeToString())
-    assert [(view.key.model, view.key.version) for view, _ in found] == [("m", 1)] * 3 + [("other", 9)]
+    assert [(view.key.version, view.signature) for view, _ in found] == [(1, "a"), (1, "b"), (1, "c")]

@@ -104,7 +104,7 @@ class Relay(grpc.GenericRpcHandler):
         call.end(end.code)
         context.set_code(status_code(end.code))
         context.set_details(end.details)
-        context.set_trailing_metadata(end.trailing)
+        context.set_trailing_metadata(end.trailing + call.trailing)
 
     async def _refuse_late(self, call: Call, context: Context) -> NoReturn:
         """The time went before the request could be sent on: without a server, it waited for one."""

@@ -56,7 +56,7 @@ class GrpcioEdge:
         self._server = grpc.aio.server(
             interceptors=(
                 Outcomes(observer, local, load, explainer),
-                MethodPolicy(limits),
+                MethodPolicy(gate),
                 Deadline(limits, local),
                 Admission(load, accounts, local),
                 SignatureCheck(gate, way, version_seen, load, explainer),

@@ -1,7 +1,7 @@
 """The steps a call goes through before it is relayed, in reading order; each is one interceptor.
 
     Outcomes        one record per call, handed over when it is over
-    MethodPolicy    what changes the server stays out
+    MethodPolicy    what only an operator needs stays out
     Deadline        what is expired is not sent on; what has no deadline may get one
     Admission       what the proxy cannot hold is turned away
     SignatureCheck  what does not match the live signature is refused
@@ -26,7 +26,7 @@ from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_c
 from proxy.edge.judged import note
 from proxy.edge.load import Load
 from proxy.edge.metadata import diagnosed, warnings
-from proxy.edge.methods import QUESTIONS, UNARY_METHODS, changes_state
+from proxy.edge.methods import QUESTIONS, UNARY_METHODS, only_for_operators
 from proxy.gate import JUDGED_METHODS, Admit, Decision, Gate, Refuse
 from proxy.observe.outcome import Observer, Outcome
 from proxy.upstream.channel import ChannelWay
@@ -57,6 +57,13 @@ def _around(handler: Handler, step: Callable[[Behaviour, Any, Context], Awaitabl
     if handler.stream_stream:
         return grpc.stream_stream_rpc_method_handler(stepped)
     return grpc.unary_unary_rpc_method_handler(stepped)
+
+
+def _admit(call: Call, decision: Admit) -> None:
+    """Write down what was decided, and what the client is told of it."""
+    note(call.outcome, decision)
+    call.request = decision.view
+    call.trailing = warnings(call.outcome.warnings)
 
 
 def _refusing(verdict: Verdict) -> Handler:
@@ -116,15 +123,24 @@ class Outcomes(grpc.aio.ServerInterceptor):
 
 
 class MethodPolicy(grpc.aio.ServerInterceptor):
-    """Refuses methods that change the server, before their request is read."""
+    """Asks the gate about methods that only an operator needs, before their request is read."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._allow_all = limits.allow_admin_methods
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
 
     async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
-        if self._allow_all or not changes_state(details.method):
+        reason = only_for_operators(details.method)
+        if reason is None:
             return await continuation(details)
-        return _refusing(forbidden(details.method))
+        decision = self._gate.of_no_model(forbidden(details.method, reason))
+        if isinstance(decision, Refuse):
+            return _refusing(decision.verdict)
+
+        async def admitted(proceed: Behaviour, request: Any, context: Context) -> bytes | None:
+            _admit(current_call.get(), decision)
+            return await proceed(request, context)
+
+        return _around(await continuation(details), admitted)
 
 
 class Deadline(grpc.aio.ServerInterceptor):
@@ -221,15 +237,15 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
         call = current_call.get()
         outcome = call.outcome
         decision = await self._decide(call, message, context)
-        note(outcome, decision)
         if isinstance(decision, Refuse):
+            note(outcome, decision)
             if decision.unasked:
                 await self._refuse_unasked(call, context, decision, decision.unasked)
             await refuse(context, decision.verdict, decision.status)
-        call.request = decision.view
-        if outcome.warnings:
-            call.trailing = warnings(outcome.warnings)
+        _admit(call, decision)
         response = await proceed(message, context)
+        if response is not None and decision.unsettled:
+            self._gate.learn(decision)
         if outcome.watched is not None and response is not None:
             outcome.answer = response
         verdict = decision.verdict

@@ -100,6 +100,8 @@ class Answer:
         if head.code is None:
             self._end_without_status()
             return
+        if call.unsettled is not None and head.code == rpc.OK:
+            call.plane.gate.learn(call.unsettled)
         call.down.send_trailers(call.down_stream, self._ending(block, head) + call.trailing)
         call.finish(head.code)
 

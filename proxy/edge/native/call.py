@@ -27,7 +27,7 @@ from proxy.edge.admission import (
     too_large,
 )
 from proxy.edge.load import Account
-from proxy.edge.methods import changes_state
+from proxy.edge.methods import only_for_operators
 from proxy.edge.native import rpc
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.fields import HeaderBlock
@@ -48,8 +48,10 @@ class Call(Judging):
         self.request_ended = ended
         if self.observed:
             plane.observer.call_started(self.head.method, self.outcome.grpc_type)
-            if changes_state(self.head.method) and not plane.limits.allow_admin_methods:
-                self.refuse(forbidden(self.head.method))
+            reason = only_for_operators(self.head.method)
+            if reason is not None and not self._admitted(
+                plane.gate.of_no_model(forbidden(self.head.method, reason))
+            ):
                 return
             seconds = time_allowed(self.head.timeout, plane.limits.default_deadline)
             if seconds is not None:

@@ -23,6 +23,7 @@ from proxy.edge.native.plane import Plane
 from proxy.edge.native.pool import Pool, Wanting
 from proxy.edge.native.rpc import Messages, RequestHead
 from proxy.edge.native.served import message_in
+from proxy.gate import Admit
 from proxy.gate.turns import Client
 from proxy.observe.outcome import Outcome
 from proxy.wire.diagnosis import Annotated
@@ -68,6 +69,8 @@ class Ending:
     # The key that did not name a version, with the version it was judged against.
     key: ModelKey | None = None
     version: int | None = None
+    # What an OK of the server will teach the gate; see `Admit.unsettled`.
+    unsettled: Admit | None = None
     task: asyncio.Task[None] | None = None
 
     # The one constructor of all layers: each further one would cost every call a call.

@@ -323,6 +323,8 @@ class Judging(Sending):
             else:
                 self.refuse(decision.verdict, decision.status)
             return False
+        if decision.unsettled:
+            self.unsettled = decision
         if self.outcome.warnings:
             self.trailing = rpc.encode_metadata(warnings(self.outcome.warnings))
         return True

@@ -1,0 +1,87 @@
+"""What a batch is, learnt from the server: inputs that it has answered although they disagree need not agree."""
+
+import pytest
+
+from proxy.core.policy import Policies, Policy
+from proxy.core.reasons import Reason, Severity
+from proxy.gate import PREDICT, Gate
+from proxy.gate.gate import _MAX_INDEPENDENT
+from tests.judging import Held, decide, predict, servable, signature, tensor
+
+INPUTS = {"query": ("float32", (-1, 4)), "items": ("float32", (-1, 4))}
+PAIR = servable(signature(INPUTS))
+
+
+def request(queries=1, items=3, model="m", name=""):
+    return predict(
+        model, name, query=tensor("float32", (queries, 4)), items=tensor("float32", (items, 4))
+    ).SerializeToString()
+
+
+def warnings(gate, message=None):
+    return [each.reason for each in decide(gate, message or request()).verdict.warnings]
+
+
+def test_an_answer_to_inputs_that_disagree_ends_the_warning():
+    gate = Gate(Held(PAIR), Policies())
+    decision = decide(gate, request())
+    assert decision.unsettled
+    gate.learn(decision)
+    assert warnings(gate) == []
+    assert not decide(gate, request(2, 5)).unsettled
+
+
+def test_a_request_that_is_known_by_heart_warns_no_more_either():
+    gate = Gate(Held(PAIR), Policies())
+    for _ in range(4):
+        assert warnings(gate) == [Reason.BATCH_MISMATCH]
+    gate.learn(gate.judge_now(PREDICT, request()))
+    for _ in range(4):
+        assert warnings(gate) == []
+
+
+def test_it_is_learnt_where_values_are_looked_at_too():
+    policy = Policy.of(severities={Reason.VALUE_NOT_FINITE: Severity.REFUSE})
+    gate = Gate(Held(PAIR), Policies(policy))
+    gate.learn(decide(gate, request()))
+    assert warnings(gate) == []
+
+
+def test_inputs_that_agree_settle_nothing():
+    gate = Gate(Held(PAIR), Policies())
+    assert not decide(gate, request(3, 3)).unsettled
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(servable(signature(INPUTS), version=2), id="another version"),
+        pytest.param(
+            servable(signature(INPUTS | {"more": ("float32", (-1,))}, defaults=frozenset({"more"}))),
+            id="other signatures of the same version",
+        ),
+    ],
+)
+def test_it_is_forgotten_with_the_servable(other):
+    signatures = Held(PAIR)
+    gate = Gate(signatures, Policies())
+    gate.learn(decide(gate, request()))
+    signatures.servables["m"] = other
+    assert warnings(gate) == [Reason.BATCH_MISMATCH]
+
+
+def test_another_signature_of_the_model_is_not_meant():
+    both = servable(signature(INPUTS), signature(INPUTS, name="other"))
+    gate = Gate(Held(both), Policies())
+    gate.learn(decide(gate, request()))
+    assert warnings(gate, request(name="serving_default")) == []
+    assert warnings(gate, request(name="other")) == [Reason.BATCH_MISMATCH]
+
+
+def test_of_very_many_signatures_the_oldest_are_forgotten():
+    count = _MAX_INDEPENDENT + 1
+    gate = Gate(Held(*(servable(signature(INPUTS), model=f"m{at}") for at in range(count))), Policies())
+    for at in range(count):
+        gate.learn(decide(gate, request(model=f"m{at}")))
+    assert warnings(gate, request(model="m0")) == [Reason.BATCH_MISMATCH]
+    assert warnings(gate, request(model="m1")) == []
