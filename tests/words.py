@@ -11,6 +11,7 @@ from proxy.config import DECLARED, about
 from proxy.core.reasons import Reason, Severity
 from proxy.core.types import ModelKey
 from tests.client_code.test_other_languages import DETECTOR, example
+from tests.golden.cases import cases
 from tests.golden.write import DOCS, FAMILIES, STATUSES, reasons_md, statuses_yaml
 
 ROOT = Path(__file__).parent.parent
@@ -72,6 +73,9 @@ WORDS: Mapping[Path, Callable[[], str]] = {
 
 
 if __name__ == "__main__":
+    caseless = set(Reason) - set(cases())
+    if caseless:
+        raise SystemExit(f"first a case in tests/golden/cases.py for {', '.join(sorted(caseless))}")
     for path, text in [(path, write()) for path, write in WORDS.items()]:
         if text != path.read_text(encoding="utf-8"):
             print(f"wrote {path.relative_to(ROOT)}")
