@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test check bench format lock clean
+.PHONY: help demo test check words bench format lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ check: $(READY) ## format, lint, types, import contract
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+words: $(READY) ## write every generated text anew: golden statuses and clients, docs/reasons.md, parts of README
+	$(BIN)/python -m tests.words
 
 bench: $(READY) ## measure beside Envoy, nginx, HAProxy and others, and refusals beside the server's errors (BENCH=--help)
 	$(BIN)/python -m tests.bench $(BENCH)

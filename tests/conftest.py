@@ -30,6 +30,12 @@ settings.register_profile(
 )
 settings.load_profile("tfs-proxy")
 
+# A caught signal is an ignored one no more in the processes that tests start: under nohup, or in the background of a
+# shell, they would ignore what tests send them, as pytest itself goes on to do.
+for _each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    if signal.getsignal(_each) is signal.SIG_IGN:
+        signal.signal(_each, lambda *_: None)
+
 ROOT = Path(__file__).parent.parent
 MAKE_MODELS = ROOT / "tests" / "models" / "make_models.py"
 # `nover` is left out: the port stays closed until every model has a version. `renamed` is swapped by those who need it.
@@ -75,22 +81,43 @@ class DevServer:
 StartDevServer = Callable[..., DevServer]
 
 
+Kept = Callable[[str, bytes, Callable[[Path], None]], Path]
+
+
 @pytest.fixture(scope="session")
-def models_dir(pytestconfig: pytest.Config) -> Path:
-    """Every model of `make_models.py`, one folder each; kept in pytest's cache until script or TF change."""
-    made_of = MAKE_MODELS.read_bytes() + importlib.metadata.version("tensorflow").encode()
-    cache = pytestconfig.cache.mkdir("tf-models")
-    models = cache / hashlib.sha256(made_of).hexdigest()[:16]
-    if not models.exists():
-        building = tempfile.mkdtemp(dir=cache)
+def kept(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """A folder that is made once, `kept(name, made_of, make)`; with pytest's cache until `made_of` changes."""
+    cached = pytestconfig.pluginmanager.hasplugin("cacheprovider")
+
+    def folder(name: str, made_of: bytes, make: Callable[[Path], None]) -> Path:
+        cache = pytestconfig.cache.mkdir(name) if cached else tmp_path_factory.getbasetemp() / name
+        cache.mkdir(exist_ok=True)
+        done = cache / hashlib.sha256(made_of).hexdigest()[:16]
+        if not done.exists():
+            making = Path(tempfile.mkdtemp(dir=cache))
+            try:
+                make(making)
+                with contextlib.suppress(OSError):  # another run was faster
+                    making.rename(done)
+            finally:
+                shutil.rmtree(making, ignore_errors=True)
+        return done
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models_dir(kept: Kept) -> Path:
+    """Every model of `make_models.py`, one folder each; made anew when script or TensorFlow change."""
+
+    def build(folder: Path) -> None:
         done = subprocess.run(
-            [sys.executable, MAKE_MODELS, building], capture_output=True, text=True, check=False
+            [sys.executable, MAKE_MODELS, folder], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr[-3000:]
-        with contextlib.suppress(OSError):  # another run was faster
-            Path(building).rename(models)
-        shutil.rmtree(building, ignore_errors=True)
-    return models
+
+    made_of = MAKE_MODELS.read_bytes() + importlib.metadata.version("tensorflow").encode()
+    return kept("tf-models", made_of, build)
 
 
 @contextlib.contextmanager

@@ -63,11 +63,11 @@ class ProxyProcess:
         assert ended_by_test or code == 0, (code, self.log, self.noise)
         assert not self.noise, self.noise
 
-    def wait_for(self, event: str) -> dict[str, Any]:
-        """The first log line with this event."""
+    def wait_for(self, event: str, **fields: Any) -> dict[str, Any]:
+        """The first log line with this event and these fields."""
 
         def found() -> list[dict[str, Any]]:
-            return [line for line in self.log if line["event"] == event]
+            return [line for line in self.log if line["event"] == event and line.items() >= fields.items()]
 
         with self._told:
             self._told.wait_for(lambda: found() or not self._reader.is_alive(), PATIENCE)

@@ -128,6 +128,11 @@ def test_halves_of_a_pair_are_refused(given, missing):
     assert f"needs {missing}" in str(caught.value)
 
 
+def test_all_halves_are_told_at_once():
+    with pytest.raises(SettingsError, match="--upstream-key needs --upstream-cert; --listen-cert needs"):
+        Settings(upstream_key=Path("x.pem"), listen_cert=Path("x.pem"))
+
+
 def test_any_tls_file_means_tls():
     assert not Settings().speaks_tls
     assert Settings(upstream_tls=True).speaks_tls
@@ -169,6 +174,72 @@ def test_a_file_may_say_everything(write):
     }
 
 
+def test_all_mistakes_are_told_at_once_each_with_its_line_and_key(write):
+    path = write(
+        """\
+upstraem: tfs:8500
+mode: strict
+listen: 8600
+model: [a, 5, [b]]
+severities: {BATCH_EMTY: off, SHAPE_MISMATCH: maybe, INPUT_MISSING: warn}
+poll_seconds:
+models:
+  detector: &all
+    mode: loud
+    max_bach: 4
+    sample: 0
+    inputs:
+      x: {min: low, max: 1}
+      y: {min: 2, max: 1, kind: photo}
+  text: [mode]
+  copy:
+    <<: *all
+    mode: observe
+"""
+    )
+    with pytest.raises(SettingsError) as caught:
+        read_file(path)
+    head, *lines = str(caught.value).splitlines()
+    assert head == f"{path}: {len(lines)} mistakes"
+    beginnings = [
+        "line 1: unknown key 'upstraem'; did you mean 'upstream'?",
+        "line 2: mode: 'strict' is none of",
+        "line 3: listen: 8600 is not HOST:PORT",
+        "line 4: model: 5 is not a text",
+        "line 4: model: ['b'] is not a text",
+        "line 5: severities: 'BATCH_EMTY' is not a reason; did you mean BATCH_EMPTY?",
+        "line 5: severities: SHAPE_MISMATCH: 'maybe' is none of",
+        "line 10: models: detector: unknown key 'max_bach'; did you mean 'max_batch'?",
+        "line 9: models: detector: mode: 'loud' is none of",
+        "line 11: models: detector: sample: must be 1",
+        "line 13: models: detector: inputs: x: min: must be a number, not 'low'",
+        "line 14: models: detector: inputs: y: kind: must be one of image, example, not 'photo'",
+        "line 14: models: detector: inputs: y: min 2 is more than max 1",
+        "line 15: models: text: must be a mapping of settings",
+        "line 10: models: copy: unknown key 'max_bach'",
+        "line 11: models: copy: sample: must be 1",
+        "line 13: models: copy: inputs: x: min: must be a number, not 'low'",
+        "line 14: models: copy: inputs: y: kind:",
+        "line 14: models: copy: inputs: y: min 2 is more than max 1",
+    ]
+    for line, beginning in zip(lines, beginnings, strict=True):
+        assert line.strip().startswith(beginning)
+
+
+def test_of_a_great_many_mistakes_twenty_are_told(write):
+    path = write("\n".join(f"x{number}: 1" for number in range(1000)))
+    with pytest.raises(SettingsError) as caught:
+        read_file(path)
+    lines = str(caught.value).splitlines()
+    assert (len(lines), lines[0], lines[-1]) == (22, f"{path}: 1000 mistakes", "  and 980 more")
+
+
+def test_a_key_without_a_value_says_nothing(write):
+    assert read_file(write("upstream_ca:\nmode: null\nmodels: {m: {mode: ~, inputs: }}")) == {
+        "models": {"m": ModelSettings()}
+    }
+
+
 def test_an_empty_file_says_nothing(write):
     assert read_file(write("")) == {}
     assert read_file(write("# upstream: tfs:8500")) == {}
@@ -180,14 +251,14 @@ def test_an_empty_file_says_nothing(write):
         ("upstraem: x:1", "unknown key 'upstraem'; did you mean 'upstream'?"),
         ("zzz: 1", "unknown key 'zzz'; known are access_log,"),
         ("models: {m: {mod: off}}", "models: m: unknown key 'mod'; did you mean 'mode'?"),
-        ("models: {m: {mode: loud}}", "models: m: 'loud' is none of"),
-        ("models: [m]", "models must map names to settings"),
+        ("models: {m: {mode: loud}}", "models: m: mode: 'loud' is none of"),
+        ("models: [m]", "models: must be a mapping of settings by model"),
         ("models: {m: {severities: {BATCH_EMTY: off}}}", "did you mean BATCH_EMPTY?"),
         (
             "models: {m: {severities: {PROFILER_FORBIDDEN: warn}}}",
-            "models: m: PROFILER_FORBIDDEN is about no model",
+            "models: m: severities: PROFILER_FORBIDDEN is about no model",
         ),
-        ("severities: [BATCH_EMPTY]", "must be a mapping, such as `INPUT_MISSING: warn`"),
+        ("severities: [BATCH_EMPTY]", "must be a mapping of severities, such as `INPUT_MISSING: warn`"),
         ("listen: 8600", "listen: 8600 is not HOST:PORT"),
         ("- upstream", "must be a mapping of settings"),
         ("a: b: c", "is not YAML"),
@@ -340,7 +411,7 @@ def test_what_the_file_says_of_a_model_adds_to_what_holds_for_all():
 
 def test_settings_are_shown_as_plain_values():
     shown = plain(Settings(severities={Reason.BATCH_EMPTY: Severity.OFF}, model=("a",), listen_cert=None))
-    assert shown["severities"] == ["BATCH_EMPTY=off"]
+    assert shown["severities"] == {"BATCH_EMPTY": "off"}
     assert shown["model"] == ["a"]
     assert shown["mode"] == "enforce"
     assert shown["listen_cert"] is None
@@ -365,12 +436,12 @@ def test_the_file_says_what_values_of_an_input_must_be(write):
 @pytest.mark.parametrize(
     ("inputs", "problem"),
     [
-        ("inputs: [x]", "must map aliases"),
-        ("inputs: {x: {min: low}}", "inputs: x: min must be a number"),
+        ("inputs: [x]", "must be a mapping of settings by input"),
+        ("inputs: {x: {min: low}}", "line 1: models: detector: inputs: x: min: must be a number"),
         ("inputs: {x: {min: 2, max: 1}}", "min 2 is more than max 1"),
-        ("inputs: {x: {kind: photo}}", "kind is one of image, example"),
+        ("inputs: {x: {kind: photo}}", "kind: must be one of image, example"),
         ("inputs: {x: {maxx: 1}}", "did you mean 'max'"),
-        ("sample: 0", "sample must be 1"),
+        ("sample: 0", "sample: must be 1"),
     ],
 )
 def test_nonsense_about_values_is_told_with_its_place(write, inputs, problem):

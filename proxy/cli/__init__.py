@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, Lazy] = {
     ),
     "learn": Lazy("proxy.cli.learn:learn", "Propose a policy from recorded requests."),
     "lint": Lazy("proxy.cli.lint:lint", "Find faults in configurations and SavedModels, offline."),
+    "explain": Lazy("proxy.cli.explain:explain", "Say what a reason or a failure's number means."),
     "config": Lazy("proxy.cli.config:config", "Print the effective settings and where each comes from."),
     "dev-server": Lazy(
         "proxy.cli.dev_server:dev_server",

@@ -12,6 +12,7 @@ import click
 import grpc
 
 from proxy.config import Settings
+from proxy.core.reasons import Code
 from proxy.upstream.channel import Tls, open_channel
 from proxy.upstream.client import NoAnswerError, ServingClient
 from proxy.upstream.control import ChannelControl
@@ -25,6 +26,8 @@ UPSTREAM_SETTINGS = (
 
 PATIENCE = 10.0
 """Seconds that a command waits for each answer."""
+
+_OUT_OF_REACH = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED}
 
 _Answer = TypeVar("_Answer")
 
@@ -55,6 +58,15 @@ def ask(settings: Settings, question: Callable[[ServingClient], Awaitable[_Answe
         raise CannotAskError(_told(settings.upstream, error)) from error
 
 
+async def make_sure_of(channel: grpc.aio.Channel, target: str) -> None:
+    """Raise CannotAskError at once where nothing at `target` takes a call; whatever is answered will do."""
+    try:
+        await ServingClient(ChannelControl(channel), PATIENCE).versions("")
+    except NoAnswerError as error:
+        if error.unanswered.code in _OUT_OF_REACH:
+            raise CannotAskError(_told(target, error, "--against HOST:PORT")) from error
+
+
 def tls_of(settings: Settings) -> Tls | None:
     """How the settings want servers to be met; None: in plaintext."""
     if not settings.speaks_tls:
@@ -67,11 +79,11 @@ def tls_of(settings: Settings) -> Tls | None:
     )
 
 
-def _told(target: str, error: NoAnswerError) -> str:
+def _told(target: str, error: NoAnswerError, flag: str = "--upstream HOST:PORT") -> str:
     if error.result is FetchResult.UNAVAILABLE:
         return (
             f"no answer from {target}: {error}\n"
-            "Is this the gRPC port (8500 by default, REST has 8501)? Name another with --upstream HOST:PORT, "
+            f"Is this the gRPC port (8500 by default, REST has 8501)? Name another with {flag}, "
             f"or let `tfs-proxy doctor --upstream {target}` find out why."
         )
     if str(error).startswith(grpc.StatusCode.UNIMPLEMENTED.name):

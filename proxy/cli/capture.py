@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from proxy.capture.files import MOST_RECORDS, OneFile
-from proxy.cli.settings import CONTEXT, SettingsCommand, effective, takes
+from proxy.cli.settings import CONTEXT, SettingsCommand, effective_of_a_server, takes
 from proxy.config import DECLARED, SettingsError, capture_bytes, share
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # as for serve
@@ -109,7 +109,7 @@ def capture(
     Runs a proxy, as `serve` does, until there are enough requests, the time is up or Ctrl-C is pressed. Calls
     under way are finished first.
     """
-    settings, origins = effective()
+    settings, origins = effective_of_a_server()
     if len(settings.model) != 1:
         raise click.UsageError("say with --model which one model to record: a warm-up file is for one")
     if out.exists():
@@ -117,9 +117,7 @@ def capture(
     if not out.parent.is_dir():
         raise click.UsageError(f"{out.parent} is not a folder")
     from proxy.app import Addresses, StartError, run  # loads grpc
-    from proxy.observe.log import configure
 
-    configure(settings.log_format, settings.log_level)
     sink = OneFile(out, records, max_bytes, _stop)
     timer = threading.Timer(seconds, _stop) if seconds is not None else None
 

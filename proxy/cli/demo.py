@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.text import Text
 
 from proxy.cli.demo_report import show_metrics, show_rows, show_summary
-from proxy.cli.tables import open_console
+from proxy.cli.tables import open_console, say
 
 if TYPE_CHECKING:
     from proxy.demo.comparison import Compared
@@ -83,13 +83,14 @@ def _cache() -> Path:
 
 @contextmanager
 def _stopped_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demonstration as Ctrl-C does: processes are stopped."""
+    """SIGTERM and a closed terminal (but under nohup) end the demonstration as Ctrl-C does: processes are stopped."""
 
     def interrupt(*_: Any) -> NoReturn:
         raise KeyboardInterrupt
 
     numbers = [number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
-    before = [(number, signal.signal(number, interrupt)) for number in numbers]
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = [(number, signal.signal(number, interrupt)) for number in heard]
     try:
         yield
     finally:
@@ -104,7 +105,7 @@ def _step(console: Console, text: str) -> Iterator[Callable[[str], None]]:
         with console.status(Text(text)) as status:
             yield lambda progress: status.update(Text(f"{text} {progress}"))
     else:
-        console.print(text)
+        say(console, text)
         yield lambda _: None
 
 
@@ -131,7 +132,7 @@ def _run(console: Console, models_dir: Path, *, serve: bool) -> bool:
         running.callback(proxy.stop)
         with _step(console, "Starting the proxy"):
             proxy.start()
-        console.print(f"Model server on {server.target}, proxy on {proxy.target}.")
+        say(console, f"Model server on {server.target}, proxy on {proxy.target}.")
 
         before = counters(proxy)
         rows: list[Compared] = []
@@ -181,11 +182,11 @@ def _keep_up(console: Console, server: "ModelServer", proxy: "ProxyServer", logs
             proxy.check()
             death = server.death(_WATCH_SECONDS)
             if death is not None:
-                console.print(f"The model server died ({death}); starting it again.")
+                say(console, f"The model server died ({death}); starting it again.")
                 server.start()
-                console.print(f"The model server is back on {server.target}.")
+                say(console, f"The model server is back on {server.target}.")
     except KeyboardInterrupt:
-        console.print("Stopping.")
+        say(console, "Stopping.")
 
 
 _SNIPPET: Final = """\

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from proxy.cli.tables import new_table
+from proxy.cli.tables import say, show_table
 from proxy.core.explain import escape
 from proxy.core.types import DTYPES, dtype_name, shape_text
 
@@ -33,18 +33,19 @@ _SUMMED_BY: Final = {
 
 def show_rows(console: Console, rows: Sequence["Compared"]) -> None:
     """Show one row per request: what was sent, what the server alone and what the proxy answered."""
-    table = new_table(
-        console, "what was sent", "what the server alone answers", "what the proxy answers", lines=True
-    )
+    shown = []
     for number, row in enumerate(rows, 1):
         wrong = row.sample.reason is not None or row.sample.warning is not None
-        table.add_row(
-            Text.assemble((f"{number}. {row.sample.title}", "bold"), "\n", _sent(row.request)),
-            _answer(row.alone, "yellow" if wrong and row.alone.ok else "", silent=wrong),
-            _answer(row.proxied, "green" if row.as_expected else "red"),
+        shown.append(
+            (
+                Text.assemble((f"{number}. {row.sample.title}", "bold"), "\n", _sent(row.request)),
+                _answer(row.alone, "yellow" if wrong and row.alone.ok else "", silent=wrong),
+                _answer(row.proxied, "green" if row.as_expected else "red"),
+            )
         )
-    console.print(table)
-    console.print("... stands for the end of a refusal: the signature that the model accepts.")
+    heads = ("what was sent", "what the server alone answers", "what the proxy answers")
+    show_table(console, heads, shown, lines=True)
+    say(console, "... stands for the end of a refusal: the signature that the model accepts.")
 
 
 def _sent(request: Any) -> str:
@@ -110,12 +111,10 @@ def show_metrics(console: Console, rises: Mapping["Series", float]) -> None:
         kept = _SUMMED_BY.get(name)
         shown = [f"{label}={value}" for label, value in labels if kept in (None, label)]
         summed[name, ", ".join(shown)] += int(rise)
-    console.print("\nThe proxy's metrics that moved:", style="bold")
-    table = new_table(console, "metric", "labels", "rose by")
-    table.columns[2].justify = "right"
-    for (name, shown_labels), rise in sorted(summed.items()):
-        table.add_row(name, shown_labels, str(rise))
-    console.print(table)
+    console.print()
+    say(console, "The proxy's metrics that moved:", "bold")
+    rows = [(name, labels, str(rise)) for (name, labels), rise in sorted(summed.items())]
+    show_table(console, ("metric", "labels", "rose by"), rows, right=("rose by",))
 
 
 def show_summary(console: Console, rows: Sequence["Compared"], seconds: float) -> None:
@@ -130,13 +129,15 @@ def show_summary(console: Console, rows: Sequence["Compared"], seconds: float) -
     )
     alike = sum(row.proxied.ok and row.proxied.outputs == row.alone.outputs for row in good)
     warned = sum(row.proxied.ok and bool(row.proxied.warnings) for row in doubtful)
-    console.print(
-        f"\n{len(wrong)} wrong requests: alone, the server accepted {silent} without a word, died of {deaths} and "
+    console.print()
+    say(
+        console,
+        f"{len(wrong)} wrong requests: alone, the server accepted {silent} without a word, died of {deaths} and "
         f"refused {len(wrong) - silent - deaths}; through the proxy {refused} were refused with a reason, and it "
         f"died of {deaths_behind}. {len(doubtful)} doubtful: {warned} forwarded with a warning. "
-        f"{len(good)} good: {alike} answered alike on both ways. ({seconds:.0f} s in all)"
+        f"{len(good)} good: {alike} answered alike on both ways. ({seconds:.0f} s in all)",
     )
     for number, row in enumerate(rows, 1):
         if not row.as_expected:
             wanted = row.sample.reason or row.sample.warning or "the server's own answer"
-            console.print(f"Not as promised: request {number} should have met with {wanted}.", style="red")
+            say(console, f"Not as promised: request {number} should have met with {wanted}.", "red")

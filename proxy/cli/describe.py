@@ -13,7 +13,7 @@ import click
 from proxy.cli.asking import UPSTREAM_SETTINGS
 from proxy.cli.servables import names_servable, servable_from_path, servable_from_server
 from proxy.cli.settings import CONTEXT, effective, takes
-from proxy.cli.tables import new_table, open_console
+from proxy.cli.tables import open_console, say, show_table
 from proxy.client_code.composites import described
 from proxy.core.components import families
 from proxy.core.types import ModelKey, Servable, Signature, TensorSpec, dtype_name, shape_text
@@ -61,25 +61,26 @@ def describe(
 
 def _show(servable: Servable, where: str) -> None:
     console = open_console()
-    console.print(f"{servable.model} version {servable.version} at {where}")
+    say(console, f"{servable.model} version {servable.version} at {where}")
     if not servable.signatures:
-        console.print("It has no signatures: nothing can be asked of it.")
+        say(console, "It has no signatures: nothing can be asked of it.")
     for name, signature in sorted(servable.signatures.items()):
-        console.print(f"\n{name}  {signature.method or '(no method name)'}", style="bold")
-        table = new_table(console, "", "alias", "dtype", "shape", "graph name")
-        for way, specs in (("input", signature.inputs), ("output", signature.outputs)):
-            for spec in _ordered(specs):
-                optional = " (optional)" if way == "input" and spec.alias in signature.defaults else ""
-                table.add_row(
-                    way,
-                    spec.alias + optional,
-                    dtype_name(spec.dtype),
-                    shape_text(spec.shape),
-                    spec.graph_name or "none: a sparse or composite tensor",
-                )
-        console.print(table)
+        console.print()
+        say(console, f"{name}  {signature.method or '(no method name)'}", "bold")
+        rows = [
+            (
+                way,
+                spec.alias + (" (optional)" if way == "input" and spec.alias in signature.defaults else ""),
+                dtype_name(spec.dtype),
+                shape_text(spec.shape),
+                spec.graph_name or "none: a sparse or composite tensor",
+            )
+            for way, specs in (("input", signature.inputs), ("output", signature.outputs))
+            for spec in _ordered(specs)
+        ]
+        show_table(console, ("", "alias", "dtype", "shape", "graph name"), rows)
         for family in families(signature.inputs):
-            console.print(described(family), soft_wrap=True)
+            say(console, described(family))
 
 
 def _ordered(specs: Mapping[str, TensorSpec]) -> list[TensorSpec]:

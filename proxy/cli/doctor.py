@@ -14,7 +14,8 @@ from rich.text import Text
 
 from proxy.cli.asking import UPSTREAM_SETTINGS
 from proxy.cli.settings import CONTEXT, effective, takes
-from proxy.cli.tables import open_console
+from proxy.cli.tables import open_console, say
+from proxy.core.explain import printable
 from proxy.doctor.checklist import Checklist
 from proxy.doctor.line import Line, Mark
 from proxy.upstream.channel import Tls
@@ -137,23 +138,17 @@ async def _walked(checklist: Checklist, console: Console | None) -> list[Line]:
 def _show(console: Console, line: Line) -> None:
     sign, word, style = _SIGNS[line.mark]
     mark = sign if console.is_terminal else word
-    seen = (_printable(line.topic), "bold"), f": {_printable(line.seen)}"
-    console.print(Text.assemble((mark, style), " ", *seen), soft_wrap=True)
+    seen = (printable(line.topic), "bold"), f": {printable(line.seen)}"
+    say(console, Text.assemble((mark, style), " ", *seen))
     if line.todo:
         failures = f" ({', '.join(line.failures)})" if line.failures else ""
         indent = " " * (len(mark) + 1)
-        console.print(Text(f"{indent}{line.todo}{failures}", style="dim"), soft_wrap=True)
+        say(console, f"{indent}{line.todo}{failures}", "dim")
 
 
 def _sum_up(console: Console, lines: list[Line]) -> None:
     faults = [line for line in lines if line.mark is Mark.FAULT]
     if not faults:
-        console.print("\nNothing is in the way.", style="green")
+        say(console, "\nNothing is in the way.", "green")
         return
-    first = _printable(f"{faults[0].topic}: {faults[0].seen}")
-    console.print(Text(f"\nThe first thing to mend: {first}"), soft_wrap=True)
-
-
-def _printable(text: str) -> str:
-    """`text` on one line; names and texts of a server must not steer a terminal."""
-    return "".join(each if each.isprintable() else " " for each in text)
+    say(console, f"\nThe first thing to mend: {printable(f'{faults[0].topic}: {faults[0].seen}')}")

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from proxy.cli.tables import open_console
+from proxy.cli.tables import open_console, say
+from proxy.core.explain import printable
 from proxy.lint.base_path import Disk
 from proxy.lint.configs import Kind, UnknownKindError
 from proxy.lint.finding import Finding, Level
@@ -80,20 +81,14 @@ def _print(findings: list[Finding], paths: int) -> None:
     console = open_console()
     for each in findings:
         failures = f"  ({', '.join(each.rule.failures)})" if each.rule.failures else ""
-        console.print(
-            Text.assemble(
-                (each.place, "bold"),
-                ": ",
-                (each.rule.level.value, _STYLES[each.rule.level]),
-                f": {each.message} [{each.rule.id}]",
-            ),
-            soft_wrap=True,
-        )
-        console.print(Text(f"    {each.rule.remedy}{failures}", style="dim"), soft_wrap=True)
+        level = (each.rule.level.value, _STYLES[each.rule.level])
+        found = f": {printable(each.message)} [{each.rule.id}]"
+        say(console, Text.assemble((printable(each.place), "bold"), ": ", level, found))
+        say(console, f"    {each.rule.remedy}{failures}", "dim")
     if not findings:
-        console.print(f"no findings in {paths} path{'s' if paths > 1 else ''}")
+        say(console, f"no findings in {paths} path{'s' if paths > 1 else ''}")
         return
     told = [
         f"{count} {level}{'s' if count > 1 else ''}" for level, count in counts(findings).items() if count
     ]
-    console.print(", ".join(told))
+    say(console, ", ".join(told))

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from proxy.cli.asking import UPSTREAM_SETTINGS, ask
 from proxy.cli.settings import CONTEXT, effective, takes
-from proxy.cli.tables import new_table, open_console
+from proxy.cli.tables import open_console, show_table
 from proxy.core.availability import AVAILABLE, LOADING_STATES, VersionStatus
 from proxy.core.explain import without_credentials
 from proxy.upstream.client import ServingClient
@@ -94,21 +94,16 @@ def _names_at(admin: str) -> Iterable[str]:
 
 
 def _show(found: Versions) -> None:
-    console = open_console()
-    table = new_table(console, "model", "version", "state", "the server says")
+    rows: list[tuple[str | Text, ...]] = []
     for name, versions in found.items():
         if not versions:
-            table.add_row(name, "", Text("unknown", "red"), "Could not find any versions of this model")
+            rows.append((name, "", Text("unknown", "red"), "Could not find any versions of this model"))
         for number, each in enumerate(versions):
             failed = each.error_code or each.error_message
             style = "green" if each.state == AVAILABLE else "yellow" if each.state in LOADING_STATES else ""
-            table.add_row(
-                "" if number else name,
-                str(each.version),
-                Text(each.state, "red" if failed else style),
-                each.error_message,
-            )
-    console.print(table)
+            state = Text(each.state, "red" if failed else style)
+            rows.append(("" if number else name, str(each.version), state, each.error_message))
+    show_table(open_console(), ("model", "version", "state", "the server says"), rows)
 
 
 def _as_json(found: Versions) -> list[dict[str, Any]]:

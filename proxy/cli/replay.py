@@ -6,9 +6,8 @@ Law: reads, sends and compares through proxy/replay; here are the flags, the pro
 import asyncio
 import json
 import signal
-import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final
@@ -18,9 +17,9 @@ import grpc
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from proxy.cli.asking import PATIENCE, UPSTREAM_SETTINGS, CannotAskError, tls_of
+from proxy.cli.asking import UPSTREAM_SETTINGS, CannotAskError, make_sure_of, tls_of
 from proxy.cli.settings import CONTEXT, TARGET, effective, takes
-from proxy.cli.tables import new_table, open_console
+from proxy.cli.tables import open_console, say, show_table
 from proxy.config import Settings
 from proxy.core.explain import escape
 from proxy.replay.records import Recorded, UnreadableCaptureError, recorded_requests
@@ -138,8 +137,10 @@ def replay_command(
     except ModuleNotFoundError as error:
         raise CannotAskError("comparing values needs numpy: pip install numpy") from error
     report = Report(tolerance, _CODES, with_baseline=baseline is not None)
-    requests = islice(chain.from_iterable(map(recorded_requests, files)), limit)
+    requests: Iterator[Recorded] = islice(chain.from_iterable(map(recorded_requests, files)), limit)
     try:
+        # A wrong file is told before a server is looked for.
+        requests = chain(tuple(islice(requests, 1)), requests)
         asyncio.run(
             _run(
                 effective().settings,
@@ -176,14 +177,15 @@ async def _run(
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
+        target = await _connect(stack, settings, *against, timeout)
+        other = await _connect(stack, settings, *baseline, timeout) if baseline is not None else None
+
         # A second Ctrl-C ends at once, as it would anywhere.
         def interrupt() -> None:
             stop.set()
             loop.remove_signal_handler(signal.SIGINT)
 
         loop.add_signal_handler(signal.SIGINT, interrupt)
-        target = await _connect(stack, settings, *against, timeout)
-        other = await _connect(stack, settings, *baseline, timeout) if baseline is not None else None
         with _progress() as progress:
             task = progress.add_task("replaying", total=None)
             async for pair in replay(requests, target, other, concurrency, stop):
@@ -205,11 +207,9 @@ async def _connect(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     await stack.enter_async_context(channel)
-    began = time.monotonic()
-    with suppress(TimeoutError):
-        await asyncio.wait_for(channel.channel_ready(), PATIENCE)
-        return Target(channel, timeout, version)
-    raise CannotAskError(f"no connection to {address} in {time.monotonic() - began:.0f} seconds")
+    with open_console(stderr=True).status(f"connecting to {address}"):
+        await make_sure_of(channel, address)
+    return Target(channel, timeout, version)
 
 
 def _progress() -> Progress:
@@ -223,23 +223,23 @@ def _show(report: Report, against: str, baseline: str | None) -> None:
     sides = [("after", against, report.after)]
     if baseline is not None:
         sides.insert(0, ("before", baseline, report.before))
-    table = new_table(console, "", "server", "answers", "median ms", "p99 ms")
+    rows = []
     for role, target, side in sides:
         answers = ", ".join(f"{count} {code}" for code, count in side.codes.most_common())
-        table.add_row(role, target, answers, _shown(side.quantile(0.5)), _shown(side.quantile(0.99)))
-    console.print(table)
+        rows.append((role, target, answers, _shown(side.quantile(0.5)), _shown(side.quantile(0.99))))
+    show_table(console, ("", "server", "answers", "median ms", "p99 ms"), rows)
     if report.found:
-        table = new_table(console, "record", "difference", "output", "before", "after")
-        for index, each in report.found[:_IN_TABLE]:
-            row = (escape(text, 300) for text in (each.kind, each.where, each.before, each.after))
-            table.add_row(str(index), *row)
-        console.print(table)
+        found = [
+            (str(index), *(escape(text, 300) for text in (each.kind, each.where, each.before, each.after)))
+            for index, each in report.found[:_IN_TABLE]
+        ]
+        show_table(console, ("record", "difference", "output", "before", "after"), found)
         more = sum(report.kinds.values()) - min(len(report.found), _IN_TABLE)
         if more:
-            console.print(f"and {more} more differences (--json tells up to {MOST_KEPT})")
+            say(console, f"and {more} more differences (--json tells up to {MOST_KEPT})")
     if report.interrupted:
-        console.print("Interrupted: the rest was not sent.")
-    console.print(f"{report.sent} requests sent, {report.different} with differences.")
+        say(console, "Interrupted: the rest was not sent.")
+    say(console, f"{report.sent} requests sent, {report.different} with differences.")
 
 
 def _shown(milliseconds: float | None) -> str:

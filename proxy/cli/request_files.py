@@ -15,9 +15,9 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from google.protobuf import json_format, text_format
-from google.protobuf.message import DecodeError
 
 from proxy.wire.arrays import tensor_of
+from proxy.wire.file_kinds import JSON, NPY, NPZ, PICKLE, SAVED_MODEL, TEXT, TFRECORD, is_request, kind_of
 from proxy.wire.protos import predict_pb2
 
 
@@ -53,31 +53,34 @@ SUFFIXES: Final = {
     ".json": Format.JSON,
     ".npz": Format.NPZ,
 }
+_FORMAT_OF_KIND: Final = {JSON: Format.JSON, TEXT: Format.TEXT, NPZ: Format.NPZ}
+_WANTED: Final = {
+    Format.BINARY: "a PredictRequest",
+    Format.TEXT: "a PredictRequest in protobuf's text format",
+    Format.JSON: "a PredictRequest in JSON",
+    Format.NPZ: "an .npz archive",
+}
+_REMEDY: Final = "`tfs-proxy example MODEL` prints a client that makes one"
+_ARRAYS: Final = "save the arrays with np.savez(FILE, alias=array) and name the model with --model"
+_REMEDIES: Final = {
+    SAVED_MODEL: "to judge requests by it, give its directory with --path",
+    TFRECORD: "`tfs-proxy replay` sends the requests in it",
+    NPY: _ARRAYS,
+    PICKLE: _ARRAYS,
+}
 _REST_KEYS: Final = ("instances", "inputs", "examples")
 
 
 def format_of(name: str, data: bytes) -> Format:
     """What the file called `name` is: by its ending, else by what is in it."""
-    by_name = SUFFIXES.get(PurePath(name).suffix.lower())
-    if by_name is not None:
-        return by_name
-    if data.startswith(b"PK\x03\x04"):
-        return Format.NPZ
-    # A binary message may be printable by chance, and its first byte is a line feed: it has the first say.
-    with contextlib.suppress(DecodeError):
-        predict_pb2.PredictRequest.FromString(data)
-        return Format.BINARY
-    if data.lstrip().startswith(b"{"):
-        return Format.JSON
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        text = "\0"
-    if all(each.isprintable() or each.isspace() for each in text):
-        return Format.TEXT
-    raise UnreadableRequestError(
-        "holds no PredictRequest in any known form (binary, text, JSON, .npz); if it is meant to, name its form with --format"
-    )
+    found = SUFFIXES.get(PurePath(name).suffix.lower()) or _FORMAT_OF_KIND.get(kind := kind_of(data))
+    if found is not None:
+        return found
+    if not kind and not is_request(data):
+        raise UnreadableRequestError(
+            "holds no PredictRequest in any known form (binary, text, JSON, .npz); if it is meant to, name its form with --format"
+        )
+    return Format.BINARY
 
 
 def message_of(
@@ -91,13 +94,36 @@ def message_of(
     if not data and form is not Format.BINARY:
         raise UnreadableRequestError("is empty")
     form = form or format_of(name, data)
+    try:
+        return _read(data, form, address, default_model)
+    except UnreadableRequestError as error:
+        kind = kind_of(data)
+        if not kind or _FORMAT_OF_KIND.get(kind) is form or (kind, form) == (TEXT, Format.JSON):
+            raise
+        raise UnreadableRequestError(_another(kind, form)) from error
+
+
+def _read(data: bytes, form: Format, address: Address, default_model: str) -> bytes:
     if form is Format.NPZ:
         return _from_npz(data, replace(address, model=address.model or default_model))
     if address != Address():
         raise UnreadableRequestError(
             "names its own model: --model, --signature and --version are for .npz files, which only hold arrays"
         )
-    return data if form is Format.BINARY else _from_words(form, data)
+    if form is not Format.BINARY:
+        return _from_words(form, data)
+    if kind_of(data):
+        raise UnreadableRequestError
+    return data
+
+
+def _another(kind: str, form: Format) -> str:
+    """What to say of a file of another kind than `form`."""
+    told = f"this is {kind}, not {_WANTED[form]}"
+    own = _FORMAT_OF_KIND.get(kind)
+    if own is not None:
+        return f"{told}; if a request is in it, say --format {own}"
+    return f"{told}; {_REMEDIES.get(kind, _REMEDY)}"
 
 
 def _from_words(form: Format, data: bytes) -> bytes:

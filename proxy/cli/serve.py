@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from proxy.cli.settings import CONTEXT, SettingsCommand, effective, takes
+from proxy.cli.settings import CONTEXT, SettingsCommand, effective_of_a_server, takes
 
 # Before anything loads grpc: its core's own log lines say nothing that the proxy does not say better.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -41,11 +41,8 @@ def serve(**_: object) -> None:
     not match the live signature is refused with a status that says what was expected, what came and how to
     mend it. Health, reflection and every other method are on the same port.
     """
-    settings, origins = effective()
+    settings, origins = effective_of_a_server()
     from proxy.app import Addresses, StartError, run  # loads grpc
-    from proxy.observe.log import configure
-
-    configure(settings.log_format, settings.log_level)
 
     def announce(addresses: Addresses) -> None:
         if sys.stdout.isatty():

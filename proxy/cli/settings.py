@@ -4,6 +4,8 @@ Law: declares nothing itself; config.py does. click's own precedence (flag, vari
 and its record of sources are used as they are.
 """
 
+import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field
@@ -14,11 +16,13 @@ import click
 from click.core import ParameterSource
 
 from proxy.config import DECLARED, ENVIRONMENT_PREFIX, About, Settings, SettingsError, about, read_file
+from proxy.core.explain import closest, printable
 
 _FILE: Final = "tfs-proxy.config"
 """Where the click context keeps what the file said."""
 
 _OTHER: Final = "Other options"
+_PREFIX: Final = f"{ENVIRONMENT_PREFIX}_"
 
 _SOURCES: Final = {
     ParameterSource.COMMANDLINE: "flag",
@@ -117,7 +121,7 @@ def _option(setting: "Field[Any]") -> Callable[[Callable[..., None]], Callable[.
         default=default,
         multiple=declared.multiple,
         # Beside the variable that click makes of the setting's own name.
-        envvar=f"{ENVIRONMENT_PREFIX}_{declared.flag.replace('-', '_').upper()}",
+        envvar=_PREFIX + _upper(declared.flag),
         help=text,
     )
 
@@ -139,10 +143,55 @@ CONTEXT: Final = {
 def effective() -> Effective:
     """What the flags, the environment and the file of the running command come to.
 
-    Settings that the command does not take keep their defaults.
+    Settings that the command does not take keep their defaults. Variables that are no settings are warned about.
 
     Raises click.UsageError for settings that contradict each other.
     """
+    for text in unknown_variables(os.environ).values():
+        click.echo(f"Warning: {text}", err=True)
+    return _effective()
+
+
+def effective_of_a_server() -> Effective:
+    """As `effective()`, and set up the log as the settings say; the warnings are lines of it."""
+    found = _effective()
+    from proxy.observe.log import configure, unknown_variable  # not needed to print help
+
+    configure(found.settings.log_format, found.settings.log_level)
+    for name, text in unknown_variables(os.environ).items():
+        unknown_variable(name, text)
+    return found
+
+
+_SERVICE_LINK: Final = re.compile(
+    r"TFS_PROXY_(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_\d+_(TCP|UDP|SCTP).*)"
+)
+"""Variables that Kubernetes makes of the name of a service, such as tfs-proxy."""
+
+
+def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that look like settings and are none, and what to say of each."""
+    known = ["CONFIG", *(_upper(setting.name) for setting in DECLARED)]
+    known += [_upper(about(setting).flag) for setting in DECLARED]
+    told = {}
+    for name, value in sorted(environment.items()):
+        prefix, rest = name[: len(_PREFIX)], name[len(_PREFIX) :]
+        if prefix.upper() != _PREFIX or (prefix == _PREFIX and rest in known):
+            continue
+        # TFS_PROXY_PORT may be a person's mistake; Kubernetes gives it a URL.
+        if _SERVICE_LINK.fullmatch(name) or (name.endswith("_PORT") and "://" in value):
+            continue
+        near = rest.upper() if rest.upper() in known else closest(rest.upper(), known)
+        hint = f"did you mean {_PREFIX}{near}?" if near else "`tfs-proxy serve --help` lists the settings"
+        told[name] = f"the variable {printable(name)} is no setting and has no effect; {hint}"
+    return told
+
+
+def _upper(name: str) -> str:
+    return name.replace("-", "_").upper()
+
+
+def _effective() -> Effective:
     ctx = click.get_current_context()
     file: Mapping[str, Any] = ctx.meta.get(_FILE, {})
     values: dict[str, Any] = {}

@@ -5,6 +5,7 @@ anchors and `<<`. Depth, size and what aliases come to are bounded, so that no f
 no tags, so that a scalar is what it looks like.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +21,16 @@ _DEEPEST: Final = 20
 """Settings nest five deep."""
 
 
+class Section(dict[Any, Any]):
+    """A mapping of the file. `lines` has the line of each of its keys, from 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: dict[Any, int | None] = {}
+
+
 def read_document(path: Path) -> Any:
-    """What the one YAML document in the file holds. Raises SettingsError."""
+    """What the one YAML document in the file holds, its mappings as Sections. Raises SettingsError."""
     try:
         with path.open("rb") as file:
             octets = file.read(_MOST_OCTETS + 1)
@@ -101,7 +110,18 @@ class _Bounded(yaml.SafeLoader):
                 seen.add(key.value)
         return node
 
+    def construct_section(self, node: yaml.MappingNode) -> Iterator[Section]:
+        """A mapping, and where its keys stand; first without its content, as PyYAML wants it."""
+        section = Section()
+        yield section
+        section.update(self.construct_mapping(node))
+        for key, _ in node.value:
+            section.lines[self.construct_object(key)] = key.start_mark.line + 1
+
     def _count(self, nodes: int, event: yaml.Event) -> None:
         self._nodes += nodes
         if self._nodes > _MOST_NODES:
             raise _Fault(f"more than {_MOST_NODES} values, counting what aliases repeat", event.start_mark)
+
+
+_Bounded.add_constructor("tag:yaml.org,2002:map", _Bounded.construct_section)

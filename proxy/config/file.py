@@ -1,14 +1,16 @@
 """The YAML file with settings: the same names, and `models` for single models.
 
-Law: whatever is wrong with it is a SettingsError that names the file, the key and the nearest key there is. What
-YAML may hold is document.py's business.
+Law: whatever is wrong with it is told at once, in a SettingsError that names the file, and the line, the key and the
+nearest key there is of each mistake. What YAML may hold is document.py's business. A key without a value says nothing.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from proxy.config import reading
-from proxy.config.document import read_document
+from proxy.config.document import Section, read_document
 from proxy.config.reading import SettingsError, shown
 from proxy.config.settings import DECLARED, ModelSettings, about
 from proxy.core.explain import closest
@@ -16,121 +18,174 @@ from proxy.core.reasons import OF_NO_MODEL, Reason, Severity
 from proxy.core.values import InputPolicy, StringKind
 
 _LONGEST_NAME = 100
+_MOST_TOLD = 20
 
 
 def read_file(path: Path) -> dict[str, Any]:
     """The settings in a YAML file, read and checked; keys may be written with `-` or `_`.
 
-    Raises SettingsError, naming the file and the nearest key for one that does not exist.
+    Raises SettingsError with all that is wrong.
     """
-    content = read_document(path)
-    found: dict[str, Any] = {}
-    declared = {setting.name: about(setting) for setting in DECLARED}
-    for key, value in _section(content, str(path), [*declared, "models"]).items():
-        try:
-            if key == "models":
-                found[key] = _models(value, str(path))
-            elif key == "severities":
-                found[key] = _severities(value, f"{path}: {key}")
-            elif declared[key].multiple:
-                found[key] = tuple(declared[key].parse(each) for each in _items(value))
-            else:
-                found[key] = declared[key].parse(value)
-        except SettingsError as error:
-            text = str(error)
-            raise SettingsError(text if text.startswith(str(path)) else f"{path}: {key}: {text}") from error
+    mistakes = _Mistakes()
+    found = _settings(read_document(path), mistakes)
+    if len(mistakes.told) == 1:
+        raise SettingsError(f"{path}: {mistakes.told[0]}")
+    if mistakes.told:
+        lines = mistakes.told[:_MOST_TOLD]
+        more = len(mistakes.told) - len(lines)
+        lines += [f"and {more} more"] if more else []
+        raise SettingsError("\n  ".join((f"{path}: {len(mistakes.told)} mistakes", *lines)))
     return found
 
 
-def _section(value: Any, where: str, keys: list[str]) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise SettingsError(f"{where} must be a mapping of settings, such as `upstream: localhost:8500`")
-    section = {}
-    for written, content in value.items():
-        key = str(written).replace("-", "_")
-        if key not in keys:
-            near = closest(key, keys)
-            hint = f"did you mean {near!r}?" if near else f"known are {', '.join(sorted(keys))}"
-            raise SettingsError(f"{where}: unknown key {shown(written)}; {hint}")
-        if key in section:
-            raise SettingsError(f"{where}: {key} stands there twice, with `-` and with `_`")
-        section[key] = content
+class _Mistakes:
+    """What is wrong with the file so far, each with its place."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    @contextmanager
+    def noted(self, line: int | None, *keys: str) -> Iterator[None]:
+        """Note what is raised within, as a mistake of what stands there; whoever reads goes on behind it."""
+        try:
+            yield
+        except SettingsError as error:
+            place = () if line is None else (f"line {line}",)
+            self.told.append(": ".join((*place, *keys, str(error))))
+
+
+def _settings(document: Any, mistakes: _Mistakes) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    declared = {setting.name: about(setting) for setting in DECLARED}
+    section = _section(document, None, (), [*declared, "models"], mistakes)
+    for key, value in section.items():
+        line = section.lines.get(key)
+        if key == "models":
+            found[key] = dict(_models(value, line, mistakes))
+        elif key == "severities":
+            found[key] = dict(_severities(value, line, (key,), mistakes))
+        elif declared[key].multiple:
+            items = []
+            for each in value if isinstance(value, list) else [value]:
+                with mistakes.noted(line, key):
+                    items.append(declared[key].parse(each))
+            found[key] = tuple(items)
+        else:
+            with mistakes.noted(line, key):
+                found[key] = declared[key].parse(value)
+    return found
+
+
+def _section(
+    value: Any, line: int | None, where: Iterable[str], keys: Sequence[str], mistakes: _Mistakes
+) -> Section:
+    """What a mapping says of settings, by their names."""
+    section = Section()
+    with mistakes.noted(line, *where):
+        for written, content in _mapping(value, "settings, such as `upstream: localhost:8500`"):
+            key = str(written).replace("-", "_")
+            with mistakes.noted(at := value.lines.get(written), *where):
+                _check_key(key, written, keys)
+                if key in section:
+                    raise SettingsError(f"{key} stands there twice, with `-` and with `_`")
+                section[key] = content
+                section.lines[key] = at
+    for key in [key for key, content in section.items() if content is None]:
+        del section[key]
     return section
+
+
+def _check_key(key: str, written: Any, keys: Sequence[str]) -> None:
+    if key not in keys:
+        near = closest(key, keys)
+        hint = f"did you mean {near!r}?" if near else f"known are {', '.join(sorted(keys))}"
+        raise SettingsError(f"unknown key {shown(written)}; {hint}")
+
+
+def _mapping(value: Any, of: str) -> Iterable[tuple[Any, Any]]:
+    if value is None:
+        return ()
+    if not isinstance(value, Section):
+        raise SettingsError(f"must be a mapping of {of}")
+    return value.items()
 
 
 def _name(key: Any) -> str:
     return shown(key) if not str(key).isprintable() or len(str(key)) > _LONGEST_NAME else str(key)
 
 
-def _items(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def _severities(
+    value: Any, line: int | None, where: tuple[str, ...], mistakes: _Mistakes, *, of_a_model: bool = False
+) -> Iterator[tuple[Reason, Severity]]:
+    with mistakes.noted(line, *where):
+        for name, level in _mapping(value, "severities, such as `INPUT_MISSING: warn`"):
+            with mistakes.noted(value.lines.get(name), *where):
+                reason, severity = reading.severity((name, "=", level))
+                if of_a_model and reason in OF_NO_MODEL:
+                    raise SettingsError(f"{reason} is about no model: set it in the `severities` of all")
+                yield reason, severity
 
 
-def _severities(value: Any, where: str) -> dict[Reason, Severity]:
-    if not isinstance(value, dict):
-        raise SettingsError(f"{where} must be a mapping, such as `INPUT_MISSING: warn`")
-    return dict(reading.severity((name, "=", level)) for name, level in value.items())
+def _models(value: Any, line: int | None, mistakes: _Mistakes) -> Iterator[tuple[str, ModelSettings]]:
+    with mistakes.noted(line, "models"):
+        for name, content in _mapping(value, "settings by model, such as `detector: {mode: observe}`"):
+            yield str(name), _model(content, value.lines.get(name), ("models", _name(name)), mistakes)
 
 
-def _of_a_model(severities: dict[Reason, Severity]) -> dict[Reason, Severity]:
-    for reason in OF_NO_MODEL:
-        if reason in severities:
-            raise SettingsError(f"{reason} is about no model: set it in the `severities` of all")
-    return severities
+def _model(value: Any, line: int | None, where: tuple[str, ...], mistakes: _Mistakes) -> ModelSettings:
+    found: dict[str, Any] = {}
+    section = _section(value, line, where, [*_MODEL, "severities", "inputs"], mistakes)
+    for key, content in section.items():
+        at = section.lines.get(key)
+        if key == "severities":
+            found[key] = dict(_severities(content, at, (*where, key), mistakes, of_a_model=True))
+        elif key == "inputs":
+            found[key] = dict(_inputs(content, at, (*where, key), mistakes))
+        else:
+            with mistakes.noted(at, *where, key):
+                found[key] = _MODEL[key](content)
+    return ModelSettings(**found)
 
 
-def _inputs(value: Any, where: str) -> dict[str, InputPolicy]:
-    if value is not None and not isinstance(value, dict):
-        raise SettingsError(f"{where} must map aliases to settings, such as `images: {{min: 0, max: 1}}`")
-    inputs = {}
-    for alias, content in (value or {}).items():
-        here = f"{where}: {_name(alias)}"
-        section = _section(content, here, ["min", "max", "kind"])
-        low, high = (_bound(section.get(key), f"{here}: {key}") for key in ("min", "max"))
-        if low is not None and high is not None and low > high:
-            raise SettingsError(f"{here}: min {low:g} is more than max {high:g}")
-        kind = section.get("kind")
-        if kind is not None and kind not in [*StringKind]:
-            raise SettingsError(f"{here}: kind is one of {', '.join(StringKind)}, not {shown(kind)}")
-        inputs[str(alias)] = InputPolicy(low, high, StringKind(kind) if kind else None)
-    return inputs
+def _inputs(
+    value: Any, line: int | None, where: tuple[str, ...], mistakes: _Mistakes
+) -> Iterator[tuple[str, InputPolicy]]:
+    with mistakes.noted(line, *where):
+        for alias, content in _mapping(value, "settings by input, such as `images: {min: 0, max: 1}`"):
+            at, here = value.lines.get(alias), (*where, _name(alias))
+            found: dict[str, Any] = {}
+            section = _section(content, at, here, [*_INPUT], mistakes)
+            for key, written in section.items():
+                field, read = _INPUT[key]
+                with mistakes.noted(section.lines.get(key), *here, key):
+                    found[field] = read(written)
+            policy = InputPolicy(**found)
+            with mistakes.noted(at, *here):
+                if policy.low is not None and policy.high is not None and policy.low > policy.high:
+                    raise SettingsError(f"min {policy.low:g} is more than max {policy.high:g}")
+            yield str(alias), policy
 
 
-def _bound(value: Any, where: str) -> float | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise SettingsError(f"{where} must be a number, not {shown(value)}")
+def _bound(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SettingsError(f"must be a number, not {shown(value)}")
     try:
-        return None if value is None else float(value)
+        return float(value)
     except OverflowError:
-        raise SettingsError(f"{where} must be a number that a float can hold") from None
+        raise SettingsError("must be a number that a float can hold") from None
+
+
+def _kind(value: Any) -> StringKind:
+    if value not in [*StringKind]:
+        raise SettingsError(f"must be one of {', '.join(StringKind)}, not {shown(value)}")
+    return StringKind(value)
 
 
 def _sample(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SettingsError(f"sample must be 1 (every request) or more, not {shown(value)}")
+        raise SettingsError(f"must be 1 (every request) or more, not {shown(value)}")
     return value
 
 
-def _models(value: Any, path: str) -> dict[str, ModelSettings]:
-    if not isinstance(value, dict):
-        raise SettingsError(
-            f"{path}: models must map names to settings, such as `detector: {{mode: observe}}`"
-        )
-    models = {}
-    for name, content in value.items():
-        where = f"{path}: models: {_name(name)}"
-        section = _section(content, where, ["mode", "severities", "max_batch", "inputs", "sample"])
-        try:
-            models[str(name)] = ModelSettings(
-                mode=reading.mode(section["mode"]) if "mode" in section else None,
-                severities=_of_a_model(_severities(section.get("severities", {}), f"{where}: severities")),
-                max_batch=reading.limit(section["max_batch"]) if "max_batch" in section else None,
-                inputs=_inputs(section.get("inputs"), f"{where}: inputs"),
-                sample=_sample(section.get("sample", 1)),
-            )
-        except SettingsError as error:
-            text = str(error)
-            raise SettingsError(text if text.startswith(path) else f"{where}: {text}") from error
-    return models
+_MODEL = {"mode": reading.mode, "max_batch": reading.limit, "sample": _sample}
+_INPUT = {"min": ("low", _bound), "max": ("high", _bound), "kind": ("kind", _kind)}

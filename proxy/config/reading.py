@@ -173,6 +173,7 @@ def limit(value: Any) -> int:
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMG])(i?)B?|B)?", re.IGNORECASE)
 _LONGEST_NUMBER = 20
+_LARGEST_SIZE = 2**63 - 1
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3}
 
 
@@ -187,7 +188,10 @@ def size(value: Any) -> int:
     number, unit, binary = match.groups()
     if len(number) > _LONGEST_NUMBER:
         raise SettingsError(f"{shown(value)} is not a size that a machine could have")
-    return int(float(number) * (1024 if binary else 1000) ** _UNITS[(unit or "").upper()])
+    octets = int(float(number) * (1024 if binary else 1000) ** _UNITS[(unit or "").upper()])
+    if octets > _LARGEST_SIZE:
+        raise SettingsError(f"{shown(value)} is not a size that a machine could have")
+    return octets
 
 
 def share(value: Any) -> float:
@@ -252,7 +256,8 @@ def severity(value: Any) -> tuple[Reason, Severity]:
         near = closest(str(name), Reason)
         raise SettingsError(
             f"{shown(name)} is not a reason"
-            + (f"; did you mean {near}?" if near else "; `tfs-proxy serve --help` shows the form")
+            + (f"; did you mean {near}?" if near else "")
+            + "; `tfs-proxy explain` lists them all"
         ) from None
     if reason.about.family in _NOT_JUDGED:
         raise SettingsError(f"{reason} is no finding about a request: no severity changes it")

@@ -313,15 +313,20 @@ class Settings:
     """Policies of single models; only in the file."""
 
     def __post_init__(self) -> None:
-        for one, other in (
+        pairs = (
             ("upstream_cert", "upstream_key"),
             ("upstream_key", "upstream_cert"),
             ("listen_cert", "listen_key"),
             ("listen_key", "listen_cert"),
             ("listen_client_ca", "listen_cert"),
-        ):
-            if getattr(self, one) is not None and getattr(self, other) is None:
-                raise SettingsError(f"{_flag(one)} needs {_flag(other)}")
+        )
+        missing = [
+            f"{_flag(one)} needs {_flag(other)}"
+            for one, other in pairs
+            if getattr(self, one) is not None and getattr(self, other) is None
+        ]
+        if missing:
+            raise SettingsError("; ".join(missing))
 
     @property
     def speaks_tls(self) -> bool:
@@ -357,7 +362,7 @@ DECLARED: Final = tuple(setting for setting in fields(Settings) if setting.name 
 
 
 def plain(settings: Settings) -> dict[str, Any]:
-    """The settings by name as plain values, for a person or JSON."""
+    """The settings by name as plain values, just as the file can hold them."""
     return {field.name: _plain(getattr(settings, field.name)) for field in fields(settings)}
 
 
@@ -365,10 +370,17 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
-        return [f"{key}={_plain(content)}" for key, content in value.items()]
+        return {str(key): _plain(content) for key, content in value.items()}
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
+    if isinstance(value, ModelSettings | InputPolicy):
+        parts = {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+        return {_IN_FILE.get(name, name): part for name, part in parts.items() if part not in (None, {})}
     return str(value)
+
+
+_IN_FILE: Final = {"low": "min", "high": "max"}
+"""What the file calls the parts of an InputPolicy."""
 
 
 def _flag(name: str) -> str:

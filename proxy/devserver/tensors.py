@@ -33,6 +33,24 @@ _FIELDS: Final[dict[int, tuple[str, str]]] = {
     types_pb2.DT_UINT32: ("uint32_val", "I"),
     types_pb2.DT_UINT64: ("uint64_val", "Q"),
 }
+_NARROW: Final[dict[int, tuple[int, int]]] = {
+    types_pb2.DT_INT4: (-8, 15),
+    types_pb2.DT_UINT4: (0, 15),
+    types_pb2.DT_INT2: (-2, 3),
+    types_pb2.DT_UINT2: (0, 3),
+}
+"""Integers smaller than an octet: the least one and the mask of those bits of the octet that count."""
+_BELOW_FLOAT16: Final = frozenset(
+    {
+        types_pb2.DT_FLOAT8_E5M2,
+        types_pb2.DT_FLOAT8_E4M3FN,
+        types_pb2.DT_FLOAT8_E4M3FNUZ,
+        types_pb2.DT_FLOAT8_E4M3B11FNUZ,
+        types_pb2.DT_FLOAT8_E5M2FNUZ,
+        types_pb2.DT_FLOAT4_E2M1FN,
+    }
+)
+"""Their field is one string with an octet for each value (tensor.proto)."""
 
 
 def parse(alias: str, proto: tensor_pb2.TensorProto) -> Tensor:
@@ -51,7 +69,7 @@ def fill(proto: tensor_pb2.TensorProto, tensor: Tensor) -> None:
     """Write the tensor into `proto` with one `*_val` element per value, as the genuine server answers.
 
     Raises:
-        TensorFlowError: UNIMPLEMENTED for a dtype without such a field (resource, variant, float8, int4).
+        TensorFlowError: UNIMPLEMENTED for a dtype without such a field (resource, variant).
     """
     proto.dtype = tensor.dtype
     proto.tensor_shape.SetInParent()
@@ -59,6 +77,13 @@ def fill(proto: tensor_pb2.TensorProto, tensor: Tensor) -> None:
         proto.tensor_shape.dim.add(size=size)
     if tensor.dtype == types_pb2.DT_STRING:
         proto.string_val.extend(tensor.strings)
+        return
+    if tensor.dtype in _BELOW_FLOAT16:
+        proto.float8_val = bytes(tensor.values("B"))
+        return
+    if tensor.dtype in _NARROW:
+        least, mask = _NARROW[tensor.dtype]
+        proto.int_val.extend(((value - least) & mask) + least for value in tensor.values("B"))
         return
     try:
         field, value = _FIELDS[tensor.dtype]

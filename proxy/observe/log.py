@@ -10,6 +10,7 @@ is written as an escape, wherever it came from, so that no name can steer a term
 import io
 import logging
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -17,7 +18,7 @@ from dataclasses import replace
 from typing import Any, Literal, TextIO
 
 import structlog
-from structlog.dev import Column, ConsoleRenderer, KeyValueColumnFormatter
+from structlog.dev import RESET_ALL, YELLOW, Column, ConsoleRenderer, KeyValueColumnFormatter
 
 from proxy.core.availability import VersionStatus
 from proxy.core.drift import Drift, DriftKind
@@ -47,6 +48,7 @@ UPSTREAM_DOWN = "upstream_down"
 MODEL_VERSIONS_CHANGED = "model_versions_changed"
 SIGNATURE_DRIFT = "signature_drift"
 SIGNATURE_FETCH_FAILED = "signature_fetch_failed"
+UNKNOWN_VARIABLE = "unknown_variable"
 
 Format = Literal["auto", "json", "console"]
 
@@ -54,6 +56,7 @@ _NEWS_SECONDS = 60.0
 _KINDS = 1000
 _UNKNOWN_METHODS = 100
 _NAME_LENGTH = 200
+_PLAIN_COLUMNS = 120
 _DIFFERENCES = 20
 _BOUND_SECONDS = 60.0
 _BOUNDS_RUNBOOK = "docs/alerts.md#tfsproxyboundhits"
@@ -67,13 +70,16 @@ def configure(log_format: Format = "auto", level: str = "info", stream: TextIO |
     """
     stream = stream or sys.stderr
     console = log_format == "console" or (log_format == "auto" and stream.isatty())
+    when = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    if console and stream.isatty():
+        when = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        when,
     ]
     renderer: list[structlog.typing.Processor] = (
-        [_console(colors=stream.isatty())]
+        [_Console(stream)]
         if console
         else [
             structlog.processors.ExceptionRenderer(
@@ -104,6 +110,44 @@ def configure(log_format: Format = "auto", level: str = "info", stream: TextIO |
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+_JUDGED = {
+    REQUEST_REFUSED: "refused",
+    REQUEST_WARNED: "warned about",
+    REQUEST_WOULD_BE_REFUSED: "would refuse",
+}
+_ACCEPTS = " Model '"
+"""How the last sentence of a refusal begins: the signature that the model accepts."""
+
+
+class _Console:
+    """Lines for people. One about a request is short, and ends where the terminal does: JSON tells the rest."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._others = _console(colors=stream.isatty())
+
+    def __call__(
+        self, logger: structlog.typing.WrappedLogger, method: str, line: structlog.typing.EventDict
+    ) -> str:
+        if line["event"] not in _JUDGED:
+            return str(self._others(logger, method, line))
+        begins = f"{line['timestamp']} {_JUDGED[line['event']]} "
+        what = f"{_value(line['model'] or '-')} {','.join(line['reasons'])}"
+        suppressed = f" ({line['suppressed']} more before)" if "suppressed" in line else ""
+        text = _words(f"{suppressed}: {line['text'].partition(_ACCEPTS)[0]}")
+        if not self._stream.isatty():
+            return f"{begins}{what}{text}"
+        room = _columns(self._stream) - len(begins)
+        return f"{begins}{YELLOW}{_cut(what, room)}{RESET_ALL}{_cut(text, max(0, room - len(what)))}"
+
+
+def _columns(terminal: TextIO) -> int:
+    try:
+        return os.get_terminal_size(terminal.fileno()).columns or _PLAIN_COLUMNS
+    except (OSError, ValueError):
+        return _PLAIN_COLUMNS
 
 
 def _console(*, colors: bool) -> ConsoleRenderer:
@@ -144,6 +188,11 @@ def _what_first(
 ) -> structlog.typing.EventDict:
     """When, how bad and what at the beginning, for whoever reads the JSON with bare eyes."""
     return {key: line.pop(key) for key in ("timestamp", "level", "event")} | dict(line)
+
+
+def unknown_variable(name: str, text: str) -> None:
+    """A variable of the environment that is taken for a setting and is none."""
+    structlog.get_logger("tfs-proxy").warning(UNKNOWN_VARIABLE, name=name, text=text)
 
 
 class RateLimit:
@@ -400,7 +449,7 @@ def _phrase(violation: Violation) -> str:
 
 
 def _cut(name: str, length: int = _NAME_LENGTH) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"
+    return name if len(name) <= length else name[: max(0, length - 1)] + "…"[:length]
 
 
 def _suppressed(lines: int) -> dict[str, int]:

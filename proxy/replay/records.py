@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from proxy.wire.file_kinds import HEAD, kind_of
 from proxy.wire.prediction_log import METHODS, NotAPredictionLogError, logged_request
 from proxy.wire.tfrecord import CorruptRecordError, read_records
 
@@ -36,10 +37,18 @@ def recorded_requests(path: Path) -> Iterator[Recorded]:
                 if logged is not None:
                     yield Recorded(index, METHODS[logged.kind], logged.request, logged.response)
     except CorruptRecordError as error:
+        kind = "" if error.offset else kind_of(_head(path))
         raise UnreadableCaptureError(
-            f"{path}: record {error.index}, at byte {error.offset}: {error}; is this a TFRecord file?"
+            f"{path}: this is {kind}, not a capture or warm-up file (TFRecord)"
+            if kind
+            else f"{path}: record {error.index}, at byte {error.offset}: {error}; is this a TFRecord file?"
         ) from error
     except OSError as error:
         raise UnreadableCaptureError(
             f"cannot read {path}: {(error.strerror or str(error)).lower()}"
         ) from error
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)

@@ -11,7 +11,7 @@ from proxy.cli import main
 @pytest.fixture
 def run(monkeypatch) -> Callable[..., Result]:
     """Run a command line: `run("models", "--model", "m")`; `stdin` are bytes."""
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.delenv("COLUMNS", raising=False)
 
     def invoke(*arguments: object, stdin: bytes = b"") -> Result:
         result = CliRunner().invoke(main, [str(each) for each in arguments], input=stdin)

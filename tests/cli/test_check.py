@@ -154,7 +154,7 @@ def test_an_unreadable_file_does_not_hide_the_others(run, write, ssd, tmp_path):
     result = run("check", tmp_path / "photo", tmp_path / "empty", write("good.pb"), "--path", ssd)
     assert result.exit_code == 2
     first, second, third = result.output.splitlines()
-    assert "photo: holds no PredictRequest in any known form" in first
+    assert "photo: this is a JPEG image, not a PredictRequest;" in first
     assert "empty: is empty" in second
     assert "good.pb: accepted" in third
 

@@ -51,4 +51,4 @@ def test_nothing_to_learn_from_is_exit_code_2(run, tmp_path):
     assert (result.exit_code, "no Predict requests in" in result.output) == (2, True)
     (tmp_path / "text").write_text("no capture")
     result = run("learn", tmp_path / "text")
-    assert (result.exit_code, "is this a TFRecord file?" in result.output) == (2, True)
+    assert (result.exit_code, "this is text, not a capture or warm-up file" in result.output) == (2, True)

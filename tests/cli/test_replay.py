@@ -131,7 +131,9 @@ def test_several_files_and_a_limit(run, dev_server, capture):
     ("content", "sentence"),
     [
         (b"", "no requests in"),
-        (b"not a TFRecord at all", "record 0, at byte 0: the checksum of a record's length is wrong"),
+        (b"not a TFRecord at all", "this is text, not a capture or warm-up file (TFRecord)"),
+        (b"\x89PNG\r\n\x1a\n" * 9, "this is a PNG image, not a capture or warm-up file (TFRecord)"),
+        (b"\xff\xad" * 9, "record 0, at byte 0: the checksum of a record's length is wrong"),
         (None, "cannot read"),
     ],
 )
@@ -144,11 +146,17 @@ def test_a_file_that_is_no_capture_is_exit_code_2(run, dev_server, tmp_path, con
     assert sentence in result.output
 
 
-def test_no_server_is_exit_code_2(run, nobody, capture, monkeypatch):
-    monkeypatch.setattr("proxy.cli.replay.PATIENCE", 0.3)
-    result = run("replay", capture, "--against", nobody)
+@pytest.mark.parametrize("dead", ["--against", "--baseline"])
+def test_a_dead_port_is_exit_code_2_and_told_long_before_patience_ends(
+    run, nobody, capture, dev_server, monkeypatch, dead
+):
+    monkeypatch.setattr("proxy.cli.asking.PATIENCE", 600.0)
+    targets = {"--against": dev_server.target, "--baseline": dev_server.target, dead: nobody}
+    result = run("replay", capture, *(word for pair in targets.items() for word in pair))
     assert result.exit_code == 2
-    assert f"no connection to {nobody}" in result.output
+    assert f"no answer from {nobody}: UNAVAILABLE" in result.output
+    assert "Connection refused" in result.output
+    assert f"tfs-proxy doctor --upstream {nobody}" in result.output
 
 
 def test_ctrl_c_reports_what_was_compared(dev_server, tmp_path):
@@ -163,7 +171,7 @@ def test_ctrl_c_reports_what_was_compared(dev_server, tmp_path):
             stderr=subprocess.PIPE,
             text=True,
         )
-        proxy.wait_for("call")
+        proxy.wait_for("call", method="/tensorflow.serving.PredictionService/Predict")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "")

@@ -75,14 +75,14 @@ def test_signature_and_version_are_added_to_bare_arrays():
     ("name", "data", "problem"),
     [
         ("x", b"", "is empty"),
-        ("x.jpg", b"\xff\xd8\xff\xe0", "no PredictRequest in any known form"),
+        ("x", b"\xde\xad\xbe\xef", "no PredictRequest in any known form"),
         ("x.json", b"{,", "line 1 column 2"),
         ("x.json", b'{"x": 1}', 'no field named "x"'),
         ("x.json", b'{"instances": [[1.0]]}', "REST API"),
         ("x.json", b'{"inputs": {"x": [1.0]}}', "REST API"),
         ("x.json", b"\xff", "not UTF-8"),
         ("x.pbtxt", b'model_spec { nme: "x" }', '1:14 .*no field named "nme"'),
-        ("x.npz", b"PK\3\4", "not an .npz archive"),
+        ("x.npz", b"PK\3\4", "is a ZIP archive, .*, not an .npz archive"),
         ("x.npz", b"nothing", "not an .npz archive"),
     ],
 )
@@ -134,3 +134,29 @@ def test_a_truncated_array_is_said():
         archive.writestr("x.npy", b"\x93NUMPY\1\0v\0{'descr'")
     with pytest.raises(UnreadableRequestError, match="array 'x'"):
         message_of("x.npz", stream.getvalue(), None, Address("m"))
+
+
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        ("x.pb", PNG, "this is a PNG image, not a PredictRequest; `tfs-proxy example MODEL` prints a client"),
+        ("x.json", PNG, "this is a PNG image, not a PredictRequest in JSON"),
+        ("x.pbtxt", PNG, "this is a PNG image, not a PredictRequest in protobuf's text format"),
+        ("x.npz", PNG, "this is a PNG image, not an .npz archive"),
+        ("x.png", PNG, "this is a PNG image, not a PredictRequest;"),
+        ("-", PNG, "this is a PNG image, not a PredictRequest;"),
+        ("x.pb", JSON, "this is JSON, not a PredictRequest; if a request is in it, say --format json"),
+        ("x.pbtxt", JSON, "this is JSON, not a PredictRequest in protobuf's text format;"),
+        ("x.pb", TEXT, "this is text, not a PredictRequest; if a request is in it, say --format text"),
+        ("x.pb", NPZ, "this is an .npz archive of numpy, .* say --format npz"),
+        ("x.pb", b"\x80\x04\x95\0\0\0\0\0\0\0\0", "this is a pickle of Python, .*np.savez"),
+        ("x.pb", b"\x08\x01\x12\x06\x0a\x04\x22\x02ab", "this is a SavedModel, .*--path"),
+    ],
+)
+def test_a_file_of_another_kind_is_named_with_what_to_do(name, data, sentence):
+    with pytest.raises(UnreadableRequestError, match=sentence) as caught:
+        message_of(name, data, None, NOWHERE)
+    assert "\n" not in str(caught.value)

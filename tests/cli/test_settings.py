@@ -1,14 +1,24 @@
 """Precedence and origins: flag over environment over file over default."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.cli import main
-from proxy.config import DECLARED, about
+from proxy.cli.config import as_yaml
+from proxy.cli.settings import unknown_variables
+from proxy.config import DECLARED, ModelSettings, Settings, about, read_file
+from proxy.core.policy import Mode
+from proxy.core.reasons import Reason, Severity
+from proxy.core.values import InputPolicy, StringKind
+from tests.proxy_process import running_proxy
 
 
 def run(*arguments: str, env: dict[str, str] | None = None):
@@ -46,13 +56,13 @@ def test_repeated_settings_come_from_every_source(file):
     assert effective("--config", file)["model"] == (["a", "b"], "file")
     assert effective("--model", "c", "--model", "d")["model"] == (["c", "d"], "flag")
     assert effective(env={"TFS_PROXY_MODEL": "e f"})["model"] == (["e", "f"], "environment")
-    assert effective("--config", file)["severities"] == (["BATCH_EMPTY=off"], "file")
+    assert effective("--config", file)["severities"] == ({"BATCH_EMPTY": "off"}, "file")
     assert effective("--severity", "BATCH_EMPTY=refuse", "--config", file)["severities"] == (
-        ["BATCH_EMPTY=refuse"],
+        {"BATCH_EMPTY": "refuse"},
         "flag",
     )
     assert effective(env={"TFS_PROXY_SEVERITIES": "BATCH_EMPTY=warn INPUT_MISSING=off"})["severities"] == (
-        ["BATCH_EMPTY=warn", "INPUT_MISSING=off"],
+        {"BATCH_EMPTY": "warn", "INPUT_MISSING": "off"},
         "environment",
     )
 
@@ -60,7 +70,7 @@ def test_repeated_settings_come_from_every_source(file):
 def test_a_variable_is_named_as_the_flag_or_as_the_setting():
     for name in ("TFS_PROXY_SEVERITY", "TFS_PROXY_SEVERITIES"):
         assert effective(env={name: "BATCH_EMPTY=warn"})["severities"] == (
-            ["BATCH_EMPTY=warn"],
+            {"BATCH_EMPTY": "warn"},
             "environment",
         )
 
@@ -103,11 +113,103 @@ def _example(name: str) -> str:
     }.get(name, "1")
 
 
-def test_a_table_shows_value_and_origin():
+def test_a_comment_behind_each_value_says_its_origin():
     result = run("config", "--mode", "observe")
-    (line,) = (line for line in result.output.splitlines() if line.startswith("mode "))
-    assert line.split() == ["mode", "observe", "flag"]
+    (line,) = (line for line in result.output.splitlines() if line.startswith("mode:"))
+    assert line.split() == ["mode:", "observe", "#", "flag"]
     assert "\x1b" not in result.output
+
+
+names = st.text(min_size=1, max_size=12) | st.sampled_from(
+    [
+        "yes",
+        "null",
+        "1",
+        "1e3",
+        "0x1F",
+        "2026-01-01",
+        "a: b",
+        "# x",
+        "- x",
+        "a\nb",
+        "\u202e",
+        "*a",
+        "~",
+        "=",
+        "<<",
+        "'",
+    ]
+)
+severities = st.dictionaries(
+    st.sampled_from([Reason.BATCH_EMPTY, Reason.SHAPE_MISMATCH, Reason.VALUE_CONSTANT]),
+    st.sampled_from(Severity),
+    max_size=2,
+)
+bounds = st.none() | st.floats(-1e300, 0)
+inputs = st.builds(
+    InputPolicy, bounds, bounds.map(lambda low: low and -low), st.none() | st.sampled_from(StringKind)
+)
+models = st.builds(
+    ModelSettings,
+    st.none() | st.sampled_from(Mode),
+    severities,
+    st.none() | st.just(-1) | st.integers(1, 10**6),
+    st.dictionaries(names, inputs, max_size=2),
+    st.integers(1, 100),
+)
+any_settings = st.builds(
+    Settings,
+    mode=st.sampled_from(Mode),
+    severities=severities,
+    model=st.lists(names, max_size=3).map(tuple),
+    upstream_server_name=st.none() | names,
+    max_message_bytes=st.just(-1) | st.integers(1, 2**63 - 1),
+    poll_seconds=st.floats(0.05, 1e6),
+    default_deadline=st.none() | st.floats(1e-9, 1e9),
+    capture_sample=st.floats(1e-12, 1),
+    output_sample=st.floats(0, 1),
+    reflection=st.booleans(),
+    capture=st.none() | names.filter(lambda name: "\0" not in name).map(lambda name: Path("/nowhere", name)),
+    models=st.dictionaries(names, models, max_size=3),
+)
+
+
+@given(any_settings)
+def test_what_config_prints_is_a_file_that_says_the_same(settings):
+    printed = as_yaml(settings, {})
+    assert printed.isascii()
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(printed)
+        file.flush()
+        assert Settings(**read_file(Path(file.name))) == settings
+
+
+def test_what_config_prints_can_be_put_back(tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "models: {detector: {mode: observe, inputs: {x: {min: 0, max: 1}}, severities: {BATCH_EMPTY: refuse}}}\n"
+        f"upstream_ca: {__file__}\nmode: off\n"
+    )
+    printed = run(
+        "config", "--config", str(tmp_path / "a.yaml"), "--model", "m", env={"TFS_PROXY_MAX_BATCH": "8"}
+    )
+    (tmp_path / "b.yaml").write_text(printed.output)
+    values = effective("--config", str(tmp_path / "b.yaml"))
+    assert values["models"] == (
+        {
+            "detector": {
+                "mode": "observe",
+                "severities": {"BATCH_EMPTY": "refuse"},
+                "inputs": {"x": {"min": 0.0, "max": 1.0}},
+                "sample": 1,
+            }
+        },
+        "file",
+    )
+    assert values["model"] == (["m"], "file")
+    assert values["max_batch"] == (8, "file")
+    assert "Settings(" not in printed.output
+    again = run("config", "--config", str(tmp_path / "b.yaml"))
+    assert yaml.safe_load(again.output) == yaml.safe_load(printed.output)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +227,51 @@ def test_a_wrong_setting_is_wrong_usage_in_one_sentence(arguments, sentence):
         result = run(command, *arguments)
         assert result.exit_code == 2
         assert sentence in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("TFS_PROXY_UPSTREM", "did you mean TFS_PROXY_UPSTREAM?"),
+        ("TFS_PROXY_LOGLEVEL", "did you mean TFS_PROXY_LOG_LEVEL?"),
+        ("TFS_PROXY_CONFG", "did you mean TFS_PROXY_CONFIG?"),
+        ("tfs_proxy_mode", "did you mean TFS_PROXY_MODE?"),
+        ("TFS_PROXY_PORT", "is no setting"),
+        ("TFS_PROXY_ZZZZZZZ", "`tfs-proxy serve --help` lists the settings"),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_warned_about_by_name_with_the_nearest(name, hint):
+    result = run("config", env={name: "secret-value"})
+    assert result.exit_code == 0
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"Warning: the variable {name} is no setting and has no effect; ")
+    assert hint in line
+    assert "secret-value" not in line
+    assert "Warning" not in result.stdout
+
+
+def test_a_server_tells_such_a_variable_in_its_log():
+    with running_proxy(env={"TFS_PROXY_UPSTREM": "x:1"}) as proxy:
+        line = proxy.wait_for("unknown_variable")
+    assert line["name"] == "TFS_PROXY_UPSTREM"
+    assert "did you mean TFS_PROXY_UPSTREAM?" in line["text"]
+
+
+def test_neither_settings_nor_what_kubernetes_makes_of_a_service_name_are_warned_about():
+    links = {
+        "TFS_PROXY_SERVICE_HOST": "10.0.0.1",
+        "TFS_PROXY_SERVICE_PORT": "8600",
+        "TFS_PROXY_SERVICE_PORT_GRPC": "8600",
+        "TFS_PROXY_PORT": "tcp://10.0.0.1:8600",
+        "TFS_PROXY_PORT_8600_TCP": "tcp://10.0.0.1:8600",
+        "TFS_PROXY_PORT_8600_TCP_PROTO": "tcp",
+        "TFS_PROXY_PORT_8600_TCP_PORT": "8600",
+        "TFS_PROXY_PORT_8600_TCP_ADDR": "10.0.0.1",
+        "TFS_PROXY_ADMIN_SERVICE_HOST": "10.0.0.2",
+        "TFS_PROXY_ADMIN_PORT": "tcp://10.0.0.2:8601",
+    }
+    settings = {f"TFS_PROXY_{setting.name.upper()}": "" for setting in DECLARED}
+    assert unknown_variables(links | settings | {"TFS_PROXY_CONFIG": "", "TFS_PROXY_SEVERITY": ""}) == {}
 
 
 def test_a_wrong_variable_is_named():

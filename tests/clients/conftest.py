@@ -1,32 +1,16 @@
 """Programs that call as users' programs do; what must be built or installed for them is kept in pytest's cache."""
 
-import hashlib
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import Kept
+
 HERE = Path(__file__).parent
 GRPC_JS = "@grpc/grpc-js@1.14.7"
-
-
-def _kept(pytestconfig: pytest.Config, made_of: bytes, make: Callable[[Path], None]) -> Path:
-    """The folder that `make` filled, in this run or an earlier one with the same `made_of`."""
-    cache = pytestconfig.cache.mkdir("clients")
-    folder = cache / hashlib.sha256(made_of).hexdigest()[:16]
-    if not folder.exists():
-        making = Path(tempfile.mkdtemp(dir=cache))
-        try:
-            make(making)
-            with suppress(OSError):  # another run was faster
-                making.rename(folder)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
-    return folder
 
 
 def _needed(programs: Iterable[str]) -> None:
@@ -36,7 +20,7 @@ def _needed(programs: Iterable[str]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cpp_client(pytestconfig: pytest.Config) -> tuple[str, ...]:
+def cpp_client(kept: Kept) -> tuple[str, ...]:
     """The command of client.cc, built with the libgrpc++ of this machine."""
     _needed(("g++", "pkg-config"))
     flags = subprocess.run(
@@ -51,11 +35,11 @@ def cpp_client(pytestconfig: pytest.Config) -> tuple[str, ...]:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
 
-    return (str(_kept(pytestconfig, source.read_bytes() + flags.stdout.encode(), build) / "client"),)
+    return (str(kept("clients", source.read_bytes() + flags.stdout.encode(), build) / "client"),)
 
 
 @pytest.fixture(scope="session")
-def node_client(pytestconfig: pytest.Config) -> tuple[str, ...]:
+def node_client(kept: Kept) -> tuple[str, ...]:
     """The command of client.js, beside an installed @grpc/grpc-js."""
     _needed(("node", "npm"))
     source = HERE / "client.js"
@@ -79,5 +63,5 @@ def node_client(pytestconfig: pytest.Config) -> tuple[str, ...]:
             pytest.skip(f"npm could not install {GRPC_JS}: {done.stderr.strip()[-200:]}")
         shutil.copy(source, folder)
 
-    folder = _kept(pytestconfig, source.read_bytes() + GRPC_JS.encode(), install)
+    folder = kept("clients", source.read_bytes() + GRPC_JS.encode(), install)
     return ("node", str(folder / "client.js"))

@@ -20,6 +20,10 @@ VALUES = [
     ("f16", "DT_HALF", "half_val", [0x3C00, 0, 0xC000]),
     ("s", "DT_STRING", "string_val", [b"", b"a\x00b", b"long enough for the heap " * 4]),
     ("c64", "DT_COMPLEX64", "scomplex_val", [1.0, -1.0, 0.0, 0.5, 2.0, 0.0]),
+    ("f8", "DT_FLOAT8_E5M2", "float8_val", b"\x00\x3c\xff"),
+    ("f8fn", "DT_FLOAT8_E4M3FN", "float8_val", b"\x80\x7f\x01"),
+    ("i4", "DT_INT4", "int_val", [-8, 0, 7]),
+    ("u4", "DT_UINT4", "int_val", [15, 0, 1]),
 ]
 
 
@@ -48,6 +52,8 @@ def test_a_dtype_comes_back_in_the_field_it_was_sent_in(signature, dtype, field,
         ("u8", "DT_UINT8", [300, -1, 256], [44, 255, 0]),
         ("i8", "DT_INT8", [200, -129, 0], [-56, 127, 0]),
         ("i16", "DT_INT16", [40000, 0, 0], [-25536, 0, 0]),
+        ("i4", "DT_INT4", [8, -9, 23], [-8, 7, 7]),
+        ("u4", "DT_UINT4", [16, -1, 255], [0, 15, 15]),
     ],
 )
 def test_integers_out_of_range_wrap_around(signature, dtype, sent, received, client):

@@ -3,8 +3,11 @@
 Each case is (failures, what spoils a good file, the rule).
 """
 
+import io
 import json
+import pickle
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -111,6 +114,36 @@ def test_f55_a_graph_that_protobuf_cannot_read(linted):
 def test_f56_an_upload_without_its_variables(linted):
     (linted.version / "variables" / "variables.index").unlink()
     assert "F56" in linted(linted.version)["variables-missing"]
+
+
+def npz(**arrays):
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("command", ["check", "replay", "learn"])
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG image"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG image"),
+        (b"\x89HDF\r\n\x1a\n\0\0\0\0", "an HDF5 file"),
+        (good_saved_model().SerializeToString(), "a SavedModel"),
+        (json.dumps({"instances": [[1.0]]}).encode(), "JSON"),
+        (npz(x=np.zeros(3)), "an .npz archive of numpy"),
+        (pickle.dumps({"x": np.zeros(3)}), "a pickle of Python"),
+    ],
+    ids=["png", "jpeg", "hdf5", "saved model", "json", "npz", "pickle"],
+)
+def test_f124_another_file_given_as_a_request(linted, command, content, kind):
+    file = linted.folder / "request.pb"
+    file.write_bytes(content)
+    where = {"check": ["--path", str(linted.version)], "replay": ["--against", "127.0.0.1:1"], "learn": []}
+    result = CliRunner().invoke(main, [command, str(file), *where[command]])
+    assert result.exit_code == 2
+    assert f"this is {kind}" in result.output
+    assert "PredictRequest" in result.output if command == "check" else "(TFRecord)" in result.output
 
 
 def test_f79_a_warm_up_file_where_the_server_does_not_look(linted):

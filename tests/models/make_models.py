@@ -206,6 +206,10 @@ ECHO = {
     "f16": tf.half,
     "s": tf.string,
     "c64": tf.complex64,
+    "f8": tf.dtypes.experimental.float8_e5m2,
+    "f8fn": tf.dtypes.experimental.float8_e4m3fn,
+    "i4": tf.dtypes.experimental.int4,
+    "u4": tf.dtypes.experimental.uint4,
 }
 
 

@@ -1,6 +1,10 @@
 import io
 import json
 import logging
+import os
+import pty
+import re
+import termios
 
 import pytest
 import structlog
@@ -331,6 +335,44 @@ def test_nothing_from_outside_can_steer_a_terminal_or_begin_a_line(stream, log_f
     begins = ('{"timestamp": ', "2") if log_format == "json" else ("2", "    ")
     assert all(line.startswith(begins) for line in lines if line)
     assert len([line for line in lines if line and not line.startswith(" ")]) == 14
+
+
+PROBLEM = "input 'x': expected float32, got int32; cast with dtype=np.float32."
+TEXT = f"{PROBLEM} Model 'm' version 2 accepts serving_default(x: float32[?]) -> y"
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({}, "refused"),
+        ({"refusal": None, "warnings": (violation(), violation(Reason.RANK_MISMATCH))}, "warned about"),
+        ({"refusal": None, "would_refuse": (violation(), violation(Reason.RANK_MISMATCH))}, "would refuse"),
+    ],
+)
+def test_a_request_is_told_to_people_by_model_reasons_and_problem(stream, fields, word):
+    written = io.StringIO()
+    configure("console", stream=written)
+    CallLog().call_ended(refused(text=TEXT, **fields))
+    (line,) = written.getvalue().splitlines()
+    time, _, told = line.partition(" ")
+    assert time.startswith("20")
+    problem = PROBLEM if word == "refused" else "input 'x': expected float32, got int32"
+    assert told.startswith(f"{word} m DTYPE_MISMATCH,RANK_MISMATCH: {problem}")
+    assert "accepts" not in line
+
+
+@pytest.mark.parametrize("columns", [1, 30, 60, 80, 120, 300])
+def test_on_a_terminal_a_refusal_is_one_line_of_it(stream, columns):
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    with os.fdopen(theirs, "w") as terminal, os.fdopen(ours, "rb", buffering=0) as screen:
+        configure("console", stream=terminal)
+        CallLog().call_ended(refused(text=TEXT))
+        shown = re.sub(r"\x1b\[\d*m", "", screen.read(4096).decode()).rstrip("\r\n")
+    whole = f"HH:MM:SS refused m DTYPE_MISMATCH,RANK_MISMATCH: {PROBLEM}"
+    assert "\n" not in shown
+    assert len(shown) <= max(columns, len("HH:MM:SS refused "))
+    assert (shown[9:] == whole[9:]) == (len(whole) <= columns)
 
 
 def test_colours_are_the_only_escapes_on_a_terminal(stream):

@@ -1,0 +1,19 @@
+"""What a program writes is what stands in the repository."""
+
+import pytest
+
+from tests.words import README, ROOT, WORDS
+
+
+@pytest.mark.parametrize("path", WORDS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_generated_text_is_up_to_date(path):
+    stale = path.read_text(encoding="utf-8") != WORDS[path]()
+    assert not stale, (
+        f"{path.relative_to(ROOT)} is not what the code says any more: run `make words` and read the difference"
+    )
+
+
+def test_the_marks_of_generated_parts_stand_in_the_readme_once():
+    text = README.read_text(encoding="utf-8")
+    for mark in ("settings: begin", "settings: end", "reasons: begin", "reasons: end"):
+        assert text.count(f"<!-- {mark} -->\n") == 1
