@@ -14,8 +14,7 @@ from proxy.cli.asking import UPSTREAM_SETTINGS
 from proxy.cli.servables import names_servable, servable_from_path, servable_from_server
 from proxy.cli.settings import CONTEXT, effective, takes
 from proxy.cli.tables import open_console, say, show_table
-from proxy.client_code.composites import described
-from proxy.core.components import families
+from proxy.core.components import described, families
 from proxy.core.types import ModelKey, Servable, Signature, TensorSpec, dtype_name, shape_text
 
 _EPILOG = """\

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.core.components import Family, Flattened, Ragged, Sparse
+from proxy.core.components import Family, Ragged, Sparse
 from proxy.core.explain import quote
 from proxy.core.types import UNKNOWN_DIM, Shape, TensorSpec
 
@@ -24,19 +24,6 @@ class Component:
     dims: Shape
     numbers: tuple[int, ...]
     note: str
-
-
-def described(family: Family) -> str:
-    """Which inputs belong together, in one line of ASCII."""
-    match family:
-        case Ragged(base, values, row_splits):
-            splits = ", ".join(map(quote, row_splits))
-            return f"{quote(base)} is ragged: values {quote(values)}, row splits {splits}"
-        case Sparse(base, indices, values, dense_shape):
-            return f"{quote(base)} is sparse: indices {quote(indices)}, values {quote(values)}, dense shape {quote(dense_shape)}"
-        case Flattened(base, aliases):
-            parts = ", ".join(map(quote, aliases))
-            return f"{parts} are components of ragged or sparse tensors in {quote(base)}; the signature does not say of which"
 
 
 def fixed_rows(family: Family, specs: Mapping[str, TensorSpec]) -> int | None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Final
 
-from proxy.client_code.composites import Component, components, described, fixed_rows
-from proxy.core.components import Flattened, families
+from proxy.client_code.composites import Component, components, fixed_rows
+from proxy.core.components import Flattened, described, families
 from proxy.core.explain import escape
 from proxy.core.types import (
     CLASSIFY_METHOD,

@@ -11,10 +11,9 @@ from typing import Final
 import grpc
 import grpc.aio
 
-from proxy.client_code.composites import described
 from proxy.client_code.request import NoExampleError, Server, example_request
 from proxy.core.availability import AVAILABLE, LOADING_STATES, Absence, VersionStatus, judge_absence
-from proxy.core.components import families
+from proxy.core.components import described, families
 from proxy.core.explain import quote
 from proxy.core.reasons import Reason
 from proxy.core.types import DT_STRING, DTYPES, ModelKey, Servable, Signature, TensorSpec

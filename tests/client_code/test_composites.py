@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.client_code.composites import components, described, fixed_rows
-from proxy.core.components import Flattened, Ragged, Sparse, families
+from proxy.client_code.composites import components, fixed_rows
+from proxy.core.components import Flattened, Ragged, Sparse, described, families
 from proxy.core.types import TensorSpec
 
 FLOAT, INT32, STRING, INT64 = 1, 3, 7, 9

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
+from proxy.core.components import Family, described, input_families
 from proxy.core.explain import quote
 from proxy.core.mending.dtypes import dtype_remedies, field_remedies, length_remedies
 from proxy.core.mending.names import Names, accepts, name_remedies, signature_remedies
@@ -42,6 +43,7 @@ _MOST_SIGNATURES: Final = 32
 _MOST_SWAPPED: Final = 64
 
 _OF_TENSOR: Final = frozenset({Reason.DTYPE_MISMATCH, Reason.RANK_MISMATCH, Reason.SHAPE_MISMATCH})
+_OF_COMPONENTS: Final = _OF_TENSOR | {Reason.INPUT_MISSING}
 _OF_SIGNATURE: Final = _OF_TENSOR | {Reason.INPUT_UNKNOWN, Reason.INPUT_MISSING, Reason.OUTPUT_UNKNOWN}
 """What another signature may make right."""
 _OF_PAYLOAD: Final = frozenset(
@@ -68,6 +70,7 @@ class _Deciding:
         self._servable = servable
         self._views = {view.alias: view for view in request.inputs}
         self._told: set[tuple[str, tuple[Step, ...]]] = set()
+        self._families: set[Family] = set()
 
     def over(self, found: list[Violation]) -> list[Violation]:
         names = Names()
@@ -78,7 +81,11 @@ class _Deciding:
         proposed = [self._proposed(each, names, elsewhere) for each in looked_at]
         proposed = self._with_swaps(looked_at, proposed)
         mended = [
-            replace(each, mending=Mending(tuple(self._once(remedies + _if_of(each, elsewhere)))))
+            replace(
+                each,
+                note=each.note or self._of_components(each),
+                mending=Mending(tuple(self._once(remedies + _if_of(each, elsewhere)))),
+            )
             for each, remedies in zip(looked_at, proposed, strict=True)
         ]
         return mended + found[MOST_MENDED:]
@@ -91,6 +98,16 @@ class _Deciding:
             said.append(each._replace(how="", cause="") if key in self._told and each.steps else each)
             self._told.add(key)
         return said
+
+    def _of_components(self, violation: Violation) -> str:
+        """Which inputs belong together where one of a ragged or sparse tensor is missing or wrong; said once."""
+        if violation.reason not in _OF_COMPONENTS:
+            return ""
+        for family in input_families(self._signature):
+            if violation.alias in family.aliases and family not in self._families:
+                self._families.add(family)
+                return described(family)
+        return ""
 
     def _proposed(self, violation: Violation, names: Names, elsewhere: list[Remedy]) -> list[Remedy]:
         reason, alias = violation.reason, violation.alias
@@ -112,6 +129,9 @@ class _Deciding:
         return self._of_payload(reason, view, spec) if reason in _OF_PAYLOAD else []
 
     def _of_shape(self, view: TensorView, spec: TensorSpec) -> list[Remedy]:
+        if any(view.alias in family.aliases for family in input_families(self._signature)):
+            # The dense tensor stands there: no other shape makes a component of it.
+            return []
         values = _values(view)
         if not view.dims and values not in {None, 0, 1}:
             return unset_shape_remedies(view.alias, values or 0, spec.shape)
