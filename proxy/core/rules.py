@@ -11,8 +11,8 @@ from dataclasses import replace
 from proxy.core import explain
 from proxy.core.components import Ragged, input_families
 from proxy.core.explain import quote, sent_shape
-from proxy.core.mending.names import output_remedies
 from proxy.core.mending.remedies import DropOutput, Mending, Remedy, SplitBatch
+from proxy.core.mending.signatures import output_remedies
 from proxy.core.reasons import Reason
 from proxy.core.types import (
     CLASSIFY_METHOD,

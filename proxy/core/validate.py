@@ -10,8 +10,8 @@ from itertools import islice
 from proxy.core import explain, rules
 from proxy.core.explain import quote
 from proxy.core.mending.deciding import decided, fitting_signatures
-from proxy.core.mending.names import signature_remedies
 from proxy.core.mending.remedies import Mending
+from proxy.core.mending.signatures import signature_remedies
 from proxy.core.policy import Policy
 from proxy.core.reasons import Code, Reason, Severity
 from proxy.core.types import DEFAULT_SIGNATURE, RequestView, Servable, Signature, element_count

@@ -11,7 +11,7 @@ from typing import Final
 from proxy.core.components import Family, described, input_families
 from proxy.core.explain import quote
 from proxy.core.mending.dtypes import dtype_remedies, field_remedies, length_remedies
-from proxy.core.mending.names import Names, accepts, name_remedies, signature_remedies
+from proxy.core.mending.names import Names, accepts, name_remedies
 from proxy.core.mending.remedies import (
     Certainty,
     Mending,
@@ -23,6 +23,7 @@ from proxy.core.mending.remedies import (
     renamed,
 )
 from proxy.core.mending.shapes import shape_remedies, unset_shape_remedies
+from proxy.core.mending.signatures import signature_remedies
 from proxy.core.reasons import Reason
 from proxy.core.types import (
     DTYPES,

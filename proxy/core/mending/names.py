@@ -10,15 +10,12 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Final
 
-from proxy.core.explain import closest, listing, quote
+from proxy.core.explain import quote
 from proxy.core.mending.dtypes import string_kind
 from proxy.core.mending.remedies import (
     DropInput,
-    DropOutput,
     Encode,
     Remedy,
-    RenameOutput,
-    SetSignature,
     renamed,
 )
 from proxy.core.types import DT_STRING, RequestView, Signature, TensorSpec, TensorView, fits
@@ -269,14 +266,14 @@ def same_writing(unknown: Iterable[str], specs: Mapping[str, TensorSpec]) -> dic
     """
     by_writing: dict[str, list[str]] = {}
     for alias, spec in specs.items():
-        for writing in {_plain(alias), *_graph_writings(spec)}:
+        for writing in {plain(alias), *_graph_writings(spec)}:
             by_writing.setdefault(writing, []).append(alias)
     found: dict[str, tuple[str, str]] = {}
     for name in unknown:
         if len(name) > _LONGEST_NAME:
             continue
         exactly = [alias for alias, spec in specs.items() if name in _exact_graph_names(spec)]
-        targets = by_writing.get(_plain(name), [])
+        targets = by_writing.get(plain(name), [])
         if len(exactly) == 1:
             found[name] = exactly[0], f"that is the graph name; the alias is {quote(exactly[0])}"
         elif name.removesuffix(":0") in specs:
@@ -295,58 +292,8 @@ def _exact_graph_names(spec: TensorSpec) -> Collection[str]:
 
 
 def _graph_writings(spec: TensorSpec) -> Collection[str]:
-    return () if not spec.graph_name else (_plain(spec.graph_name),)
+    return () if not spec.graph_name else (plain(spec.graph_name),)
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     return _SEPARATORS.sub("", name.removesuffix(":0").casefold())
-
-
-# === signatures and outputs ===
-
-
-def signature_remedies(fitting: list[str], names: Collection[str], asked: str | None) -> list[Remedy]:
-    """Signatures that were meant: those that take the request as it is (`fitting`), else one of the same writing.
-
-    `asked` None: the one asked for exists, and does not take it.
-    """
-    if len(fitting) == 1:
-        only = ", the only one" if asked is not None and len(names) == 1 else ""
-        how = f"set model_spec.signature_name to {quote(fitting[0])}{only}"
-        if asked is not None and (_plain(asked) == _plain(fitting[0]) or closest(asked, names) == fitting[0]):
-            how = f"did you mean {quote(fitting[0])}?"
-        elif asked is None:
-            how += ", which takes this request"
-        return [Remedy(how, (SetSignature(fitting[0]),), exact=True)]
-    if fitting:
-        return [
-            Remedy(
-                f"set model_spec.signature_name to one of those that take this request: {listing(fitting)}"
-            )
-        ]
-    if asked is None:
-        return []
-    near = closest(asked, names) if asked else None
-    if near is not None:
-        return [Remedy(f"did you mean {quote(near)}?", (SetSignature(near),))]
-    if len(names) == 1:
-        (only,) = names
-        return [
-            Remedy(f"set model_spec.signature_name to {quote(only)}, the only one", (SetSignature(only),))
-        ]
-    if names:
-        return [Remedy("set model_spec.signature_name to one of them")]
-    return [Remedy("the model was exported without signatures: export it with one")]
-
-
-def output_remedies(index: int, name: str, signature: Signature) -> list[Remedy]:
-    """Outputs that were meant by an unknown name in `output_filter`."""
-    if not signature.outputs:
-        return [Remedy("this signature gives none", (DropOutput(index),))]
-    same = same_writing([name], signature.outputs).get(name)
-    if same is not None:
-        return [Remedy(same[1], (RenameOutput(index, same[0]),), exact=True)]
-    near = closest(name.removesuffix(":0"), signature.outputs)
-    if near is None and len(signature.outputs) == 1:
-        near = next(iter(signature.outputs))
-    return [Remedy(f"did you mean {quote(near)}?", (RenameOutput(index, near),))] if near is not None else []

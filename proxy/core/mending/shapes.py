@@ -7,16 +7,14 @@ what may be the examples of a batch, resizing, padding and the like are left to 
 
 from collections.abc import Iterator
 from math import prod
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
+from proxy.core.mending.pictures import are_pictures, picture_of, picture_remedies
 from proxy.core.mending.remedies import (
-    ConvertChannels,
-    Decode,
     ExpandDims,
     PadOrCut,
     Remedy,
     Reshape,
-    Resize,
     SetShape,
     SplitBatch,
     Squeeze,
@@ -30,18 +28,8 @@ _MOST_NAMED: Final = 3
 """More ways than these are no help: then nothing is said."""
 _MOST_LOOKED_AT: Final = 64
 
-_COLOURS: Final = {1: "grayscale", 3: "RGB", 4: "RGBA (it has an alpha channel)"}
-_UINT8: Final = 4
 _IDS: Final = frozenset({3, 9, DT_STRING})
 """int32, int64 and string: what tokens come as."""
-
-
-class _Picture(NamedTuple):
-    """Where a shape of pictures has its height, width and channels."""
-
-    height: int
-    width: int
-    channels: int
 
 
 def shape_remedies(alias: str, dims: Shape, shape: Shape, dtype: int) -> list[Remedy]:
@@ -52,9 +40,9 @@ def shape_remedies(alias: str, dims: Shape, shape: Shape, dtype: int) -> list[Re
     if max(len(dims), len(shape)) > _MAX_RANK or min(dims, default=0) < 0:
         return []
     found = [*_rearranged(alias, dims, shape), *_in_question(alias, dims, shape)]
-    picture = _picture(shape)
+    picture = picture_of(shape)
     if picture is not None:
-        found += _of_pictures(alias, dims, shape, picture, found)
+        found += picture_remedies(alias, dims, shape, picture, found)
     if len(shape) == 2 and dtype in _IDS:
         found += _of_sequences(alias, dims, shape)
     if found:
@@ -92,7 +80,7 @@ def _rearranged(alias: str, dims: Shape, shape: Shape) -> list[Remedy]:
         ways = [_reshaped(alias, dims, wanted, exact=True) for wanted in by_units]
         return ways if len(ways) <= _MOST_NAMED else []
     moved = list(_placements(dims, shape))
-    if _picture(shape) and len(dims) == len(shape):
+    if picture_of(shape) and len(dims) == len(shape):
         # Nobody takes the batch of pictures for one of their axes.
         kept = {wanted: exact for wanted, exact in kept.items() if wanted[0] == dims[0]}
         moved = [placed for placed in moved if _sizes(dims, placed)[0] == dims[0]]
@@ -134,14 +122,14 @@ def _order_keeping(dims: Shape, shape: Shape) -> dict[Shape, bool]:
     found: dict[Shape, bool] = {}
     lengthy = sum(size != 1 for size in dims) > 1
     batch = bool(dims) and dims[0] != 1 and shape[:1] == (UNKNOWN_DIM,)
-    picture = _picture(shape)
+    picture = picture_of(shape)
 
     def walk(i: int, j: int, built: Shape, kept: Shape, keeps: bool, change: _Change = None) -> None:
         """`kept` is `built` before anything was joined or split."""
         if len(found) == _MOST_LOOKED_AT:
             return
         if i == len(dims) and j == len(shape):
-            if picture is not None and not _is_picture(built, shape, picture):
+            if picture is not None and not are_pictures(built, shape, picture):
                 return
             if change is None or _only_units(dims, kept) or _only_units(kept, dims):
                 found[built] = found.get(built, False) or keeps
@@ -226,7 +214,7 @@ _Placement = tuple[int | None, ...]
 def _placements(dims: Shape, shape: Shape) -> Iterator[_Placement]:
     """Every way to send the axes longer than 1 in another order; bounded."""
     axes = [axis for axis, size in enumerate(dims) if size != 1]
-    picture = _picture(shape)
+    picture = picture_of(shape)
     if len(axes) > len(shape):
         return
     found = 0
@@ -245,7 +233,7 @@ def _placements(dims: Shape, shape: Shape) -> Iterator[_Placement]:
 
     for placed in place(0, tuple(axes), ()):
         order = [axis for axis in placed if axis is not None]
-        if order == axes or (picture and not _is_picture(_sizes(dims, placed), shape, picture)):
+        if order == axes or (picture and not are_pictures(_sizes(dims, placed), shape, picture)):
             continue
         yield placed
         found += 1
@@ -276,7 +264,7 @@ def _transposed(alias: str, dims: Shape, shape: Shape, placed: _Placement, exact
 
 
 def _why_transposed(dims: Shape, shape: Shape, placed: _Placement) -> str:
-    picture = _picture(shape)
+    picture = picture_of(shape)
     if picture is None:
         return "the axes are in another order"
     channel = placed[picture.channels]
@@ -314,49 +302,6 @@ def _several_examples(dims: Shape, shape: Shape) -> list[tuple[Shape, int]]:
         return []
     number, rest = divmod(dims[0], each)
     return [] if rest or number < 2 else [((number, *shape[1:]), number)]
-
-
-def _picture(shape: Shape) -> _Picture | None:
-    if len(shape) != 4:
-        return None
-    if shape[3] in _COLOURS:
-        return _Picture(1, 2, 3)
-    return _Picture(2, 3, 1) if shape[1] in _COLOURS else None
-
-
-def _is_picture(dims: Shape, shape: Shape, at: _Picture) -> bool:
-    """Whether these can be pictures: none is one pixel high or wide but where the signature says so."""
-    return all(dims[axis] != 1 or shape[axis] == 1 for axis in (at.height, at.width))
-
-
-def _of_pictures(alias: str, dims: Shape, shape: Shape, at: _Picture, found: list[Remedy]) -> list[Remedy]:
-    """Conversions that only whoever has the picture can do."""
-    height, width, channels = (shape[axis] for axis in at)
-    resized = f"resize the image to {height}x{width} (height x width)"
-    fixed = min(height, width) > 0
-    if len(dims) == 4:
-        same = dims[at.channels] == channels
-        same_batch = shape[0] in {dims[0], UNKNOWN_DIM}
-        if fixed and same and same_batch and (dims[at.height], dims[at.width]) != (height, width):
-            return [Remedy(resized, (Resize(alias, height, width),))]
-        if not found and same_batch and dims[at.channels] in _COLOURS and not same:
-            cause = f"the image is {_COLOURS[dims[at.channels]]}"
-            how = f"convert it to {_COLOURS[channels].partition(' ')[0]}"
-            return [Remedy(how, (ConvertChannels(alias, channels),), cause=cause)]
-    if found:
-        return []
-    if channels > 1 and len(dims) in {2, 3} and fits(dims[-2:], (height, width)) and min(dims[-2:]) > 1:
-        how = f"convert it to {_COLOURS[channels].partition(' ')[0]}"
-        return [Remedy(how, (ConvertChannels(alias, channels),), cause="if this is a grayscale image")]
-    if sum(size != 1 for size in dims) == 1:
-        return [
-            Remedy(
-                "decode them and send the pixels",
-                (Decode(alias),),
-                cause="if these are the bytes of an encoded image",
-            )
-        ]
-    return []
 
 
 def _of_sequences(alias: str, dims: Shape, shape: Shape) -> list[Remedy]:

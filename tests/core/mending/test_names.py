@@ -4,8 +4,9 @@ import itertools
 
 import pytest
 
-from proxy.core.mending.names import example_alias, name_remedies, output_remedies, signature_remedies
+from proxy.core.mending.names import example_alias, name_remedies
 from proxy.core.mending.remedies import Mending, plan_of
+from proxy.core.mending.signatures import output_remedies, signature_remedies
 from tests.judging import predict, signature, tensor, view_of_request
 
 F3 = ("float32", (-1, 3))
