@@ -14,6 +14,8 @@ from proxy.core.mending.dtypes import dtype_remedies, field_remedies, length_rem
 from proxy.core.mending.names import Names, accepts, name_remedies
 from proxy.core.mending.remedies import (
     Certainty,
+    Decode,
+    Encode,
     Mending,
     Remedy,
     SetDtype,
@@ -80,7 +82,7 @@ class _Deciding:
         elsewhere = self._elsewhere(found)
         looked_at = found[:MOST_MENDED]
         proposed = [self._proposed(each, names, elsewhere) for each in looked_at]
-        proposed = self._with_swaps(looked_at, proposed)
+        proposed = self._with_swaps(looked_at, _of_another_kind(looked_at, proposed))
         mended = [
             replace(
                 each,
@@ -208,6 +210,20 @@ class _Deciding:
             return []
         how = f"set model_spec.signature_name to {quote(names[0])}, which has this alias"
         return [Remedy(how, (SetSignature(names[0]),))]
+
+
+def _of_another_kind(found: list[Violation], proposed: list[list[Remedy]]) -> list[list[Remedy]]:
+    """Strings for numbers, or the reverse: their shape is that of something else, and no other shape mends it."""
+    kinds = {
+        each.alias: [remedy._replace(how="", cause="") for remedy in remedies]
+        for each, remedies in zip(found, proposed, strict=True)
+        if each.reason is Reason.DTYPE_MISMATCH
+        and any(isinstance(step, Decode | Encode) for remedy in remedies for step in remedy.steps)
+    }
+    return [
+        kinds[each.alias] if each.alias in kinds and each.reason is not Reason.DTYPE_MISMATCH else remedies
+        for each, remedies in zip(found, proposed, strict=True)
+    ]
 
 
 def _if_of(violation: Violation, elsewhere: list[Remedy]) -> list[Remedy]:

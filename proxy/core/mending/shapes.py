@@ -43,7 +43,7 @@ def shape_remedies(alias: str, dims: Shape, shape: Shape, dtype: int) -> list[Re
     picture = picture_of(shape)
     if picture is not None:
         found += picture_remedies(alias, dims, shape, picture, found)
-    if len(shape) == 2 and dtype in _IDS:
+    if not found and len(shape) == 2 and dtype in _IDS:
         found += _of_sequences(alias, dims, shape)
     if found:
         return found
@@ -90,7 +90,7 @@ def _rearranged(alias: str, dims: Shape, shape: Shape) -> list[Remedy]:
     found = [_reshaped(alias, dims, wanted, exact and certain) for wanted, exact in kept.items()]
     for placed in moved:
         # Another leading axis may be a batch of its own, whose examples are wrong otherwise.
-        same_batch = len(dims) != len(shape) or shape[0] != UNKNOWN_DIM or placed[0] in {0, None}
+        same_batch = shape[0] != UNKNOWN_DIM or placed[0] in {0, None}
         one_mistake = same_batch and abs(len(dims) - len(shape)) < 2
         found.append(_transposed(alias, dims, shape, placed, certain and one_mistake))
     return found if len(found) <= _MOST_NAMED else []

@@ -111,3 +111,19 @@ def test_a_size_of_minus_one_is_told_by_the_payload():
     proto.tensor_shape.dim[0].size = -1
     certainty, steps, _ = mended_by(predict(x=proto), signature({"x": F3}))
     assert (certainty, steps) == ("the", [{"do": "set_shape", "input": "x", "shape": (2, 3)}])
+
+
+def test_numbers_in_place_of_strings_are_told_nothing_about_their_shape():
+    certainty, _, hints = mended_by(
+        predict(examples=floats(1, 10)), signature({"examples": ("string", (-1,))})
+    )
+    assert certainty == "one_of"
+    assert ["string_val" in each for each in hints] == [True, False]
+    assert hints[1] == ""
+
+
+def test_a_string_in_place_of_pixels_is_one_mistake():
+    sent = {"x": tensor("string", (1,), string_val=[b"\x89PNG\r\n\x1a\n"])}
+    certainty, _, hints = mended_by(predict(**sent), signature({"x": ("float32", (-1, 300, 300, 3))}))
+    assert certainty == "one_of"
+    assert hints == ["the string holds a PNG image: decode it and send the pixel array", ""]

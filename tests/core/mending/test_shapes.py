@@ -37,6 +37,7 @@ def told(dims, shape, dtype="float32"):
         ((2, 270000), IMAGES, "send [2,300,300,3] (np.reshape(x, (2,300,300,3)))"),
         ((32, 28, 28), (-1, 784), "send [32,784] (np.reshape(x, (32,784)))"),
         ((8, 16), (-1, 4, 4), "send [8,4,4] (np.reshape(x, (8,4,4)))"),
+        ((2,), (-1, 1), "the last dimension is missing: send [2,1] (np.expand_dims(x, 1))"),
         # axes in another order
         (
             (100, 40),
@@ -78,6 +79,7 @@ def test_where_one_way_keeps_the_elements_in_place_it_is_the_mending(dims, shape
             "float32",
             "if the axes are in another order: send [2,5,3] (np.transpose(x, (1,0,2)))",
         ),
+        ((128, 4), (-1, 128, 1), "float32", "if the axes are in another order: send [4,128,1] (np.transpose(x, (1,0)).reshape((4,128,1)))"),
         ((8, 4), (1, 4), "float32", "the model was exported with a fixed batch of 1: send examples one by one, or export it with a free batch dimension"),
         ((8, 4), (16, 4), "float32", "the model was exported with a fixed batch of 16: send 16 at a time, or export it with a free batch dimension"),
         # two ways
