@@ -13,15 +13,18 @@ from proxy.core.explain import quote
 from proxy.core.mending.dtypes import dtype_remedies, field_remedies, length_remedies
 from proxy.core.mending.names import Names, accepts, name_remedies
 from proxy.core.mending.remedies import (
-    Certainty,
     Decode,
     Encode,
+    ExpandDims,
     Mending,
     Remedy,
+    Reshape,
     SetDtype,
     SetShape,
     SetSignature,
+    Squeeze,
     Step,
+    Transpose,
     renamed,
 )
 from proxy.core.mending.shapes import shape_remedies, unset_shape_remedies
@@ -32,6 +35,7 @@ from proxy.core.types import (
     UNKNOWN_DIM,
     RequestView,
     Servable,
+    Shape,
     Signature,
     TensorSpec,
     TensorView,
@@ -138,7 +142,23 @@ class _Deciding:
         values = _values(view)
         if not view.dims and values not in {None, 0, 1}:
             return unset_shape_remedies(view.alias, values or 0, spec.shape)
-        return shape_remedies(view.alias, view.dims, spec.shape or (), spec.dtype)
+        remedies = shape_remedies(view.alias, view.dims, spec.shape or (), spec.dtype)
+        return [each._replace(exact=each.exact and self._suits_the_others(view, each)) for each in remedies]
+
+    def _suits_the_others(self, view: TensorView, remedy: Remedy) -> bool:
+        """Whether the batch is then that of the inputs that fit, and no input of unknown rank shares the mistake."""
+        for alias, other in self._views.items():
+            spec = self._signature.inputs.get(alias)
+            if spec is None or alias == view.alias:
+                continue
+            if spec.shape is None:
+                if other.dims == view.dims:
+                    return False
+            elif spec.shape[:1] == (UNKNOWN_DIM,) and fits(other.dims, spec.shape):
+                own = self._signature.inputs[view.alias].shape or ()
+                if own[:1] == (UNKNOWN_DIM,) and _dims_after(view.dims, remedy.steps)[:1] != other.dims[:1]:
+                    return False
+        return True
 
     def _of_payload(self, reason: Reason, view: TensorView, spec: TensorSpec) -> list[Remedy]:
         labelled = [
@@ -165,7 +185,7 @@ class _Deciding:
         if not moves:
             return proposed
         in_place = all(
-            Mending(tuple(remedies)).certainty is Certainty.THE
+            remedies and not _needs_the_client(remedies)
             for each, remedies in zip(found, proposed, strict=True)
             if each.alias in moves and each.reason in _OF_TENSOR
         )
@@ -212,13 +232,17 @@ class _Deciding:
         return [Remedy(how, (SetSignature(names[0]),))]
 
 
+def _needs_the_client(remedies: list[Remedy]) -> bool:
+    """Whether bytes were sent for numbers, or numbers for bytes."""
+    return any(isinstance(step, Decode | Encode) for remedy in remedies for step in remedy.steps)
+
+
 def _of_another_kind(found: list[Violation], proposed: list[list[Remedy]]) -> list[list[Remedy]]:
     """Strings for numbers, or the reverse: their shape is that of something else, and no other shape mends it."""
     kinds = {
         each.alias: [remedy._replace(how="", cause="") for remedy in remedies]
         for each, remedies in zip(found, proposed, strict=True)
-        if each.reason is Reason.DTYPE_MISMATCH
-        and any(isinstance(step, Decode | Encode) for remedy in remedies for step in remedy.steps)
+        if each.reason is Reason.DTYPE_MISMATCH and _needs_the_client(remedies)
     }
     return [
         kinds[each.alias] if each.alias in kinds and each.reason is not Reason.DTYPE_MISMATCH else remedies
@@ -267,6 +291,20 @@ def swap_moves(
     while moves and set(moves) != set(moves.values()):
         moves = {alias: home for alias, home in moves.items() if home in moves and alias in moves.values()}
     return moves
+
+
+def _dims_after(dims: Shape, steps: tuple[Step, ...]) -> Shape:
+    for step in steps:
+        match step:
+            case ExpandDims(_, axis):
+                dims = (*dims[:axis], 1, *dims[axis:])
+            case Squeeze(_, axis):
+                dims = dims[:axis] + dims[axis + 1 :]
+            case Reshape(_, shape):
+                dims = shape
+            case Transpose(_, axes):
+                dims = tuple(dims[axis] for axis in axes)
+    return dims
 
 
 def _values(view: TensorView) -> int | None:

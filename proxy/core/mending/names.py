@@ -25,6 +25,8 @@ _MOST_COMPARED: Final = 12
 """Unknown and missing names that are compared each with each."""
 _TYPO: Final = 0.85
 _NUMBER: Final = re.compile(r"\A(.*?)(?:_?(\d{1,9}))?\Z", re.DOTALL)
+_LARGEST_COUNTER: Final = 999
+"""Larger numbers are years and the like, which nobody counts anew."""
 _SEPARATORS: Final = re.compile(r"[\s_\-./:]+")
 _LONGEST_NAME: Final = 1024
 _EXAMPLE_ALIASES: Final = ("examples", "example", "serialized", "serialized_examples", "input_example_tensor")
@@ -83,7 +85,7 @@ class _Matching:
 
     def names(self) -> Names:
         for alias in self._unknown:
-            if not self._absent:
+            if not self._absent and not self._of_a_series(alias, alias):
                 self._remedies[alias] = [Remedy("leave it out", (DropInput(alias),), exact=True)]
             else:
                 self._remedies.setdefault(alias, [])
@@ -106,8 +108,13 @@ class _Matching:
         """Names that are the alias in another writing: case, separators, `:0`, the name in the graph."""
         specs = self._signature.inputs
         pairs = same_writing(self._unknown, specs)
+        strayed = {_plain_stem(each) for each in self._unknown if each not in pairs}
         for alias, (target, how) in pairs.items():
             if target not in self._absent:
+                continue
+            if _plain_stem(alias) in strayed and len(self._signature.inputs) > 1:
+                # Others of its series are there under numbers that the signature has not: all may have moved.
+                self._take(alias, target, [])
                 continue
             if not self._fits(alias, target):
                 # It was meant, and it does not fit: neither is anyone else's.
@@ -128,6 +135,8 @@ class _Matching:
             pairs = list(zip(sorted(theirs), sorted(wanted), strict=True))
             moves = {theirs[at]: wanted[to] for at, to in pairs if theirs[at] != wanted[to]}
             if not all(self._fits(*each) for each in moves.items()):
+                continue
+            if max(wanted) > _LARGEST_COUNTER:
                 continue
             steps = {to - at for at, to in pairs}
             if len(steps) == 1:
@@ -194,13 +203,16 @@ class _Matching:
             if len(targets) != 1 or len(rivals) != 1:
                 continue
             target = targets[0]
+            if any(self._fits(alias, other) for other in self._signature.inputs if other != target):
+                # One may be too many and another forgotten: names alone tell, if anything does.
+                continue
             exact = self._required and not self._of_a_series(alias, target)
             remedies = [Remedy(f"did you mean {quote(target)}?", (renamed({alias: target}),), exact)]
             if not self._required:
                 remedies.append(Remedy("leave it out", (DropInput(alias),)))
             self._take(alias, target, remedies)
         for alias in self._left():
-            if not self._missing:
+            if not self._missing and not self._of_a_series(alias, alias):
                 self._remedies[alias] = [Remedy("leave it out", (DropInput(alias),))]
 
     def _of_a_series(self, alias: str, target: str) -> bool:
@@ -226,6 +238,10 @@ class _Matching:
 def _stem(alias: str) -> str | None:
     match = _NUMBER.match(alias) if len(alias) <= _LONGEST_NAME else None
     return match[1] if match else None
+
+
+def _plain_stem(alias: str) -> str:
+    return plain(alias).rstrip("0123456789")
 
 
 def _one_slip(name: str, other: str) -> bool:
@@ -265,14 +281,17 @@ def same_writing(unknown: Iterable[str], specs: Mapping[str, TensorSpec]) -> dic
     Two unknown names for one alias, or two aliases for a name, are none.
     """
     by_writing: dict[str, list[str]] = {}
+    by_graph_name: dict[str, list[str]] = {}
     for alias, spec in specs.items():
+        for name in _exact_graph_names(spec):
+            by_graph_name.setdefault(name, []).append(alias)
         for writing in {plain(alias), *_graph_writings(spec)}:
             by_writing.setdefault(writing, []).append(alias)
     found: dict[str, tuple[str, str]] = {}
     for name in unknown:
         if len(name) > _LONGEST_NAME:
             continue
-        exactly = [alias for alias, spec in specs.items() if name in _exact_graph_names(spec)]
+        exactly = by_graph_name.get(name, [])
         targets = by_writing.get(plain(name), [])
         if len(exactly) == 1:
             found[name] = exactly[0], f"that is the graph name; the alias is {quote(exactly[0])}"
@@ -288,7 +307,7 @@ def same_writing(unknown: Iterable[str], specs: Mapping[str, TensorSpec]) -> dic
 
 
 def _exact_graph_names(spec: TensorSpec) -> Collection[str]:
-    return (spec.graph_name, spec.graph_name.removesuffix(":0")) if spec.graph_name else ()
+    return {spec.graph_name, spec.graph_name.removesuffix(":0")} if spec.graph_name else ()
 
 
 def _graph_writings(spec: TensorSpec) -> Collection[str]:

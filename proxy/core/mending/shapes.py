@@ -27,6 +27,8 @@ _MAX_RANK: Final = 8
 _MOST_NAMED: Final = 3
 """More ways than these are no help: then nothing is said."""
 _MOST_LOOKED_AT: Final = 64
+_MOST_STEPS: Final = 2000
+"""Of a search; what has more possibilities than that is as good as lost."""
 
 _IDS: Final = frozenset({3, 9, DT_STRING})
 """int32, int64 and string: what tokens come as."""
@@ -91,7 +93,7 @@ def _rearranged(alias: str, dims: Shape, shape: Shape) -> list[Remedy]:
     for placed in moved:
         # Another leading axis may be a batch of its own, whose examples are wrong otherwise.
         same_batch = shape[0] != UNKNOWN_DIM or placed[0] in {0, None}
-        one_mistake = same_batch and abs(len(dims) - len(shape)) < 2
+        one_mistake = same_batch and abs(len(dims) - len(shape)) < 2 and not _turned(shape, placed)
         found.append(_transposed(alias, dims, shape, placed, certain and one_mistake))
     return found if len(found) <= _MOST_NAMED else []
 
@@ -123,10 +125,13 @@ def _order_keeping(dims: Shape, shape: Shape) -> dict[Shape, bool]:
     lengthy = sum(size != 1 for size in dims) > 1
     batch = bool(dims) and dims[0] != 1 and shape[:1] == (UNKNOWN_DIM,)
     picture = picture_of(shape)
+    steps = 0
 
     def walk(i: int, j: int, built: Shape, kept: Shape, keeps: bool, change: _Change = None) -> None:
         """`kept` is `built` before anything was joined or split."""
-        if len(found) == _MOST_LOOKED_AT:
+        nonlocal steps
+        steps += 1
+        if len(found) == _MOST_LOOKED_AT or steps > _MOST_STEPS:
             return
         if i == len(dims) and j == len(shape):
             if picture is not None and not are_pictures(built, shape, picture):
@@ -217,10 +222,12 @@ def _placements(dims: Shape, shape: Shape) -> Iterator[_Placement]:
     picture = picture_of(shape)
     if len(axes) > len(shape):
         return
-    found = 0
+    found = steps = 0
 
     def place(j: int, left: tuple[int, ...], placed: _Placement) -> Iterator[_Placement]:
-        if len(left) > len(shape) - j:
+        nonlocal steps
+        steps += 1
+        if len(left) > len(shape) - j or steps > _MOST_STEPS:
             return
         if j == len(shape):
             yield placed
@@ -263,17 +270,29 @@ def _transposed(alias: str, dims: Shape, shape: Shape, placed: _Placement, exact
     return Remedy(f"send {shape_text(wanted)} ({call})", steps, exact, why if exact else f"if {why}")
 
 
+def _turned(shape: Shape, placed: _Placement) -> bool:
+    """Whether pictures are turned on their side: they may as well be of another format, to be resized."""
+    picture = picture_of(shape)
+    if picture is None:
+        return False
+    height, width = placed[picture.height], placed[picture.width]
+    return height is not None and width is not None and height > width
+
+
 def _why_transposed(dims: Shape, shape: Shape, placed: _Placement) -> str:
     picture = picture_of(shape)
     if picture is None:
         return "the axes are in another order"
     channel = placed[picture.channels]
     rank = len(dims)
+    why = ""
     if channel is not None and channel == rank - 3 and picture.channels == 3:
-        return "channels come first"
+        why = "channels come first"
     if channel is not None and channel == rank - 1 and picture.channels == 1:
-        return "channels come last"
-    return "height and width are swapped"
+        why = "channels come last"
+    if why and _turned(shape, placed):
+        return f"{why} and height and width are swapped"
+    return why or "height and width are swapped"
 
 
 def _tuple(sizes: tuple[int, ...]) -> str:

@@ -16,6 +16,14 @@ def signature_remedies(fitting: list[str], names: Collection[str], asked: str | 
 
     `asked` None: the one asked for exists, and does not take it.
     """
+    alike = [each for each in sorted(names) if asked and plain(each) == plain(asked)]
+    if alike and fitting and alike != fitting:
+        # The name says one thing and the request another.
+        meant = [Remedy(f"did you mean {quote(each)}?", (SetSignature(each),)) for each in alike]
+        takers = [each for each in fitting if each not in alike]
+        return meant + [
+            Remedy(f"{quote(each)}, which takes this request", (SetSignature(each),)) for each in takers[:3]
+        ]
     if len(fitting) == 1:
         only = ", the only one" if asked is not None and len(names) == 1 else ""
         how = f"set model_spec.signature_name to {quote(fitting[0])}{only}"

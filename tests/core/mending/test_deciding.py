@@ -127,3 +127,20 @@ def test_a_string_in_place_of_pixels_is_one_mistake():
     certainty, _, hints = mended_by(predict(**sent), signature({"x": ("float32", (-1, 300, 300, 3))}))
     assert certainty == "one_of"
     assert hints == ["the string holds a PNG image: decode it and send the pixel array", ""]
+
+
+def test_a_swap_stands_beside_casts_that_would_do():
+    inputs = {"age": ("float32", (-1, 1)), "children": ("int64", (-1, 1))}
+    sent = {"age": tensor("int64", (1, 1)), "children": floats(1, 1)}
+    assert mended_by(predict(**sent), signature(inputs))[0] == "one_of"
+
+
+def test_a_batch_unlike_that_of_the_others_is_no_certain_mending():
+    inputs = {"a": ("float32", (-1, 1)), "b": ("float32", (-1, 1))}
+    assert mended_by(predict(a=floats(3), b=floats(1, 1)), signature(inputs))[0] == "one_of"
+    assert mended_by(predict(a=floats(3), b=floats(3, 1)), signature(inputs))[0] == "the"
+
+
+def test_an_input_of_unknown_rank_may_share_the_mistake():
+    inputs = {"a": ("float32", None), "b": F3}
+    assert mended_by(predict(a=floats(3), b=floats(3)), signature(inputs))[0] == "one_of"
