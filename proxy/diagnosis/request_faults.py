@@ -359,7 +359,7 @@ REQUEST_FAULTS: Final[tuple[Row, ...]] = (
     row(
         r"Incompatible shapes|broadcastable|[Uu]nable to broadcast|must have compatible batch dimensions|as many biases as"
         r"|must have the same size and shape|Shapes of all inputs must match|ConcatOp : |Matrix size-incompatible"
-        r"|Dimensions of inputs should match",
+        r"|Dimensions of inputs should match|In\[0\] mismatch In\[1\] shape|In\[0\] and In\[1\] has different ndims",
         Reason.UPSTREAM_REQUEST_FAULT,
         f"shapes do not go together in the graph: {_DIFFER}",
         "F37 F118",
@@ -371,7 +371,8 @@ REQUEST_FAULTS: Final[tuple[Row, ...]] = (
         r"Invalid reduction dimension|must be \d+-dim|"
         r"depth must be evenly divisible|Specified a list with shape|slice index \d+ of dimension \d+ out of bounds|"
         r"Tensor must be at least a vector|transpose expects a vector of size|must be (a )?scalar|"
-        r"image must be of non-zero size|Shape must be (at least )?rank",
+        r"image must be of non-zero size|Shape must be (at least )?rank|Tried to explicitly squeeze dimension|"
+        r"Computed output size would be negative|Expected (size|begin)\[\d+\] in |must have the same depth",
         Reason.UPSTREAM_REQUEST_FAULT,
         _IN_GRAPH,
         "F33 F34 F35 F37",

@@ -158,7 +158,11 @@ def _cast(proto: tensor_pb2.TensorProto, alias: str, want: DType) -> None:
     with np.errstate(all="ignore"):
         cast = values.astype(target)
         rounds = values.dtype.kind in "fc" and target.kind in "fc"
-        kept = np.isfinite(values) == np.isfinite(cast) if rounds else cast.astype(values.dtype) == values
+        if rounds:
+            # Neither too great nor so small that nothing is left of it.
+            kept = (np.isfinite(values) == np.isfinite(cast)) & ((values == 0) == (cast == 0))
+        else:
+            kept = cast.astype(values.dtype) == values
     if not np.all(kept) or (values.dtype.kind == "f" and not rounds and not np.all(np.isfinite(values))):
         raise CannotApplyError(f"input {quote(alias)} holds values that are none of {want.name}")
     content = bool(proto.tensor_content)

@@ -178,6 +178,8 @@ SHAPES = [
     ("logits and labels must be broadcastable: logits_size=[4,3] labels_size=[2,3]", "shapes [4,3] and [2,3] do not"),
     ("In[0] and In[1] must have compatible batch dimensions: [2,3,4] vs. [3,4,5]", "shapes [2,3,4] and [3,4,5] do not"),
     ("Matrix size-incompatible: In[0]: [2,3], In[1]: [4,5]", "shapes [2,3] and [4,5] do not"),
+    ("In[0] mismatch In[1] shape: 5 vs. 10: [1,2,5] [1,10,3] 0 0", "shapes [1,2,5] and [1,10,3] do not"),
+    ("In[0] and In[1] has different ndims: [1,2] vs. [3]", "shapes [1,2] and [3] do not"),
     ("Inputs to operation AddN of type AddN must have the same size and shape.  Input 0: [2,3] != input 1: [4,3]", "shapes [2,3] and [4,3] do not"),
     ("ConcatOp : Dimension 0 in both shapes must be equal: shape[0] = [2,3] vs. shape[1] = [4,3]", "shapes [2,3] and [4,3] do not"),
     ("Shapes of all inputs must match: values[0].shape = [2,3] != values[1].shape = [4,3]", "shapes [2,3] and [4,3] do not"),
@@ -200,6 +202,22 @@ def test_shapes_that_do_not_go_together_are_told_as_the_server_names_them(text, 
     assert found.reason is Reason.UPSTREAM_REQUEST_FAULT
     assert words in found.sentence
     assert "F118" in found.failures
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tried to explicitly squeeze dimension 0 but dimension was not 1: 2",
+        "Computed output size would be negative: -1 [input_size: 2, effective_filter_size: 5, stride: 1]",
+        "Expected size[1] in [0, 5], but got 10",
+        "Expected begin[1] in [0, 10], but got 12",
+        "input and filter must have the same depth: 1 vs 3",
+    ],
+)
+def test_a_shape_that_the_graph_cannot_take_is_told_as_one(text):
+    found = diagnose(3, f"{text}\n\t [[{{{{node layer}}}}]]")
+    assert found.reason is Reason.UPSTREAM_REQUEST_FAULT
+    assert "shape does not fit" in found.sentence
 
 
 def test_an_id_is_a_value_and_is_not_repeated():
