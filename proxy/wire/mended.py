@@ -12,7 +12,7 @@ from typing import Any, Final
 from proxy.core.explain import quote
 from proxy.core.types import DTYPES, DType
 from proxy.wire.protos import predict_pb2, tensor_pb2
-from proxy.wire.tensors import values_of
+from proxy.wire.tensors import numpy_dtype, values_of
 
 _BY_NAME: Final = {kind.name: kind for kind in DTYPES.values()}
 _KEEPS_THE_ORDER: Final = frozenset({"expand_dims", "squeeze", "reshape", "set_shape"})
@@ -150,7 +150,7 @@ def _cast(proto: tensor_pb2.TensorProto, alias: str, want: DType) -> None:
     got = DTYPES[proto.dtype]
     try:
         values = values_of(proto)
-        target = np.dtype(want.name).newbyteorder("<")
+        target = numpy_dtype(want.name)
     except (ValueError, TypeError):
         raise CannotApplyError(
             f"numpy cannot cast {got.name} to {want.name} (input {quote(alias)})"
