@@ -58,7 +58,7 @@ def values_of(proto: tensor_pb2.TensorProto) -> "np.ndarray[Any, Any]":
 
 
 def numpy_dtype(name: str) -> "np.dtype[Any]":
-    """numpy's own dtype of that name, little-endian. Raises ValueError where it has none."""
+    """The dtype of that name that numpy itself has, little-endian. Raises ValueError where it has none."""
     import numpy as np
 
     try:
