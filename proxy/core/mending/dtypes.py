@@ -23,7 +23,8 @@ _STRING_KINDS: Final = (
     (re.compile(rb"data:[a-z]*/"), "a data: URL"),
     (re.compile(rb"b'|b\""), "bytes written as Python text (str of bytes)"),
     (re.compile(rb"(https?|file|gs|s3|hdfs)://"), "an address"),
-    (re.compile(rb"\.{0,2}/[\w.~-]+/|[A-Za-z]:\\"), "the path of a file"),
+    # /9j/ is how every JPEG begins in base64.
+    (re.compile(rb"(?!/9j/)\.{0,2}/[\w.~-]+/|[A-Za-z]:\\"), "the path of a file"),
 )
 """What the leading bytes of a string tell; 16 of them are enough."""
 

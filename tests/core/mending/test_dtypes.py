@@ -41,6 +41,8 @@ def mending(sent, wanted, shape=(-1,)):
         (b"/home/me/cat.jpg", "the path of a file"),
         (b"./images/cat.jpg", "the path of a file"),
         (b"C:\\images\\a.jpg", "the path of a file"),
+        (b"/9j/4AAQSkZJRgAB", ""),
+        (b"/9j/2wAA", ""),
         (b"BMW and others", ""),
         (b"RIFF\x24\x00\x00\x00WAVEfmt ", ""),
         (b"\nnew line\n", ""),
