@@ -137,6 +137,7 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             Code.RESOURCE_EXHAUSTED,
             "The request has more parts (inputs, dimensions, strings, tasks, metadata fields) than any real model takes.",
             "Send fewer at once; the bounds stand in SECURITY.md, and those of metadata and of questions hold in every mode.",
+            ("F120",),
         ),
         Reason.REQUEST_ENCODING_INVALID: About(
             "request",
@@ -198,14 +199,14 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             Code.FAILED_PRECONDITION,
             "The model has no signature of this name.",
             "Set model_spec.signature_name to one of the signatures listed.",
-            ("F04", "F09", "F10", "F11"),
+            ("F04", "F09", "F10", "F11", "F125"),
         ),
         Reason.METHOD_MISMATCH: About(
             "signature",
             _INVALID,
             "Classify, Regress or MultiInference was called on a signature that cannot answer it.",
             "Call Predict, or name a signature that was exported for this method.",
-            ("F18", "F98"),
+            ("F18", "F98", "F125"),
         ),
         Reason.SIGNATURE_UNCONFIRMED: About(
             "signature",
@@ -226,14 +227,14 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             _INVALID,
             "The request carries an input that the signature does not have.",
             "Use the aliases of the signature, not graph tensor names.",
-            ("F01", "F02", "F03", "F04", "F05", "F16", "F17"),
+            ("F01", "F02", "F03", "F04", "F05", "F07", "F16", "F17", "F107", "F108", "F109", "F110", "F119"),
         ),
         Reason.INPUT_MISSING: About(
             "alias",
             _INVALID,
             "An input of the signature is not in the request.",
             "Send every input of the signature (severity can be lowered for servers that hide default values).",
-            ("F06", "F07"),
+            ("F06", "F07", "F17", "F108"),
         ),
         Reason.OUTPUT_UNKNOWN: About(
             "alias",
@@ -268,14 +269,14 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             _INVALID,
             "The number of dimensions is not the signature's; TF Serving never compares it and may abort.",
             "Send the rank of the signature; a single example needs a leading batch dimension of 1.",
-            ("F29", "F31", "F33", "F34", "F35", "F36"),
+            ("F29", "F31", "F33", "F34", "F35", "F36", "F105", "F106", "F111"),
         ),
         Reason.SHAPE_MISMATCH: About(
             "tensor",
             _INVALID,
             "A dimension that the signature fixes has another size; TF Serving never compares it.",
             "Resize, transpose or pad to the signature's shape.",
-            ("F29", "F30", "F37", "F38"),
+            ("F29", "F30", "F37", "F38", "F105", "F106"),
         ),
         Reason.SHAPE_INVALID: About(
             "tensor",
@@ -356,7 +357,7 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             _INVALID,
             "A string of an input that the policy calls an image does not begin like one.",
             "Send the bytes of a JPEG, PNG, GIF or BMP file.",
-            ("F23", "F24"),
+            ("F23", "F24", "F122"),
             Severity.OFF,
         ),
         Reason.STRING_NOT_AN_EXAMPLE: About(
@@ -528,7 +529,7 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             Code.RESOURCE_EXHAUSTED,
             "The server ran out of memory for a tensor or a model.",
             "Send smaller batches, serve fewer models or versions at once, or give the server more memory.",
-            ("F88", "F90"),
+            ("F88", "F89", "F90"),
         ),
         Reason.UPSTREAM_DEVICE_FAULT: About(
             "upstream",

@@ -103,7 +103,9 @@ async def check_services(channel: grpc.aio.Channel) -> AsyncIterator[Line]:
     """Health and reflection: optional, so that their absence is only told."""
     health = await ask(channel, _HEALTH, b"")
     if health[0] == 0:
-        yield well("health", "grpc.health.v1 answers (it does not follow the models; tfs-proxy's does)")
+        yield well(
+            "health", "grpc.health.v1 answers (the server's own does not follow the models; tfs-proxy's does)"
+        )
     else:
         yield note(
             "health",

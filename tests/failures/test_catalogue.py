@@ -63,3 +63,9 @@ def test_a_reason_that_claims_a_failure_is_named_in_its_row(rows):
     for reason, about in REASONS.items():
         for failure in about.failures:
             assert f"`{reason}`" in rows[failure][0], (failure, reason)
+
+
+def test_a_reason_that_a_row_names_claims_its_failure(rows):
+    for failure, (words, _) in rows.items():
+        for name in re.findall(r"`([A-Z][A-Z0-9]+_[A-Z_0-9]+)`", words):
+            assert failure in REASONS[Reason[name]].failures, (failure, name)
