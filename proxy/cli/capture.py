@@ -18,8 +18,6 @@ from proxy.capture.files import MOST_RECORDS, OneFile
 from proxy.cli.settings import CONTEXT, SettingsCommand, effective_of_a_server, takes
 from proxy.config import DECLARED, SettingsError, capture_bytes, share
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # as for serve
-
 _EPILOG = """\
 \b
 The file is a warm-up file as it is:

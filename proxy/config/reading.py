@@ -28,9 +28,13 @@ def shown(value: Any) -> str:
 
 
 def text(value: Any) -> str:
-    """A text that is not empty."""
+    """A text that is not empty and can be sent."""
     if not isinstance(value, str) or not value:
         raise SettingsError(f"{shown(value)} is not a text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise SettingsError(f"{shown(value)} is not UTF-8 text") from None
     return value
 
 
