@@ -113,7 +113,7 @@ def _version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Every command explains itself, and its exit codes: tfs-proxy COMMAND --help. "
-    "All end with 130 when they are interrupted (Ctrl-C), but for serve and dev-server, which then stop.",
+    "All end with 130 when they are interrupted (Ctrl-C), but for serve, capture and dev-server, which then stop.",
 )
 @click.option(
     "--version",
