@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test check words bench format lock clean
+.PHONY: help demo test trust check words bench format lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -15,6 +15,9 @@ demo: $(READY) ## start a real TensorFlow model server and the proxy, send good 
 
 test: $(READY) ## the whole test suite
 	$(BIN)/pytest
+
+trust: $(READY) ## obey hints on 20 000 random mistakes, new ones each time (about ten minutes)
+	TFS_PROXY_EXPLORE=32 $(BIN)/pytest tests/property/test_obeyed_hints.py
 
 check: $(READY) ## format, lint, types, import contract
 	$(BIN)/ruff format --check .

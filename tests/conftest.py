@@ -42,8 +42,8 @@ MAKE_MODELS = ROOT / "tests" / "models" / "make_models.py"
 SERVED = (
     *("ssd", "f300", "two", "unk", "twosig", "twosig_def", "half", "scalar", "fixed", "slow", "stateful"),
     *("echo", "cls", "conv", "convresize", "enc", "corrupt", "emptyver"),
-    *("stacked", "retrieval"),
-    *("embed", "pair", "ragged", "nested", "sparse", "rnn"),
+    *("stacked", "retrieval", "embed", "pair", "ragged", "nested", "sparse", "rnn"),
+    *("spectrogram", "flat", "keras", "bert", "columns", "examples", "column"),
 )
 MULTI = """
 model_config_list {

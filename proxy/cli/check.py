@@ -303,13 +303,6 @@ def _show(console: Console, finding: _Finding) -> None:
     else:
         by = f" by {verdict.model} version {verdict.version}, signature {verdict.signature}"
         console.print(Text.assemble((finding.name, "bold"), ": ", ("accepted", "green"), by), soft_wrap=True)
-    if finding.mended:
-        console.print(
-            Text.assemble((finding.mended, "bold"), ": ", ("mended", "green"), ", would be forwarded"),
-            soft_wrap=True,
-        )
-    if finding.not_mended:
-        console.print(f"  not mended: {escape(finding.not_mended, 1000)}", soft_wrap=True)
     for kind, violations in (("", verdict.violations), ("warning: ", verdict.warnings)):
         for each in violations:
             console.print(
@@ -318,6 +311,13 @@ def _show(console: Console, finding: _Finding) -> None:
             for label, text in (("expected", each.expected), ("got", each.got), ("hint", each.hint)):
                 if text:
                     console.print(f"      {label:<9} {escape(text, 1000)}")
+    if finding.mended:
+        console.print(
+            Text.assemble((finding.mended, "bold"), ": ", ("mended", "green"), ", would be forwarded"),
+            soft_wrap=True,
+        )
+    if finding.not_mended:
+        console.print(f"  not mended: {escape(finding.not_mended, 1000)}", soft_wrap=True)
 
 
 def _as_json(finding: _Finding) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from proxy.cli.asking import UPSTREAM_SETTINGS
 from proxy.cli.servables import names_servable, servable_from_path, servable_from_server
 from proxy.cli.settings import CONTEXT, NAME, effective, takes
 from proxy.cli.tables import open_console, say, show_table
+from proxy.core.components import described, families
 from proxy.core.types import ModelKey, Servable, Signature, TensorSpec, dtype_name, shape_text
 
 _EPILOG = """\
@@ -77,6 +78,8 @@ def _show(servable: Servable, where: str) -> None:
             for spec in _ordered(specs)
         ]
         show_table(console, ("", "alias", "dtype", "shape", "graph name"), rows)
+        for family in families(signature.inputs):
+            say(console, described(family))
 
 
 def _ordered(specs: Mapping[str, TensorSpec]) -> list[TensorSpec]:

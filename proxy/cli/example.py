@@ -73,8 +73,8 @@ def example(
     """Print client code that works against a signature of MODEL.
 
     The stub, the names, dtypes, shapes, a deadline and the message-size options are right; the values are
-    zeros, grey pictures and "text". Sizes that the signature leaves open are filled in: one example, images
-    of 224x224. Comments say what to change.
+    zeros, grey pictures and "text"; row splits, indices and dense shapes agree with them. Sizes that the
+    signature leaves open are filled in: one example, images of 224x224. Comments say what to change.
     """
     if version is not None and label is not None:
         raise click.UsageError("--version and --label both say which version: give one of them")

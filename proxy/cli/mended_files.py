@@ -34,6 +34,8 @@ def checked_output(out: Path, files: Sequence[IO[bytes]]) -> Format:
     source = Path(files[0].name)
     if out.exists() and source.exists() and out.samefile(source):
         raise click.UsageError("--fix would write over FILE: name another file")
+    if out.exists() and not out.is_file():
+        raise click.UsageError(f"--fix {out}: that is no file but a pipe, a device or the like")
     if not out.absolute().parent.is_dir():
         raise click.UsageError(f"--fix {out}: there is no directory {out.absolute().parent}")
     return form
@@ -61,8 +63,10 @@ def write(out: Path, form: Format, message: bytes) -> None:
         Format.TEXT: lambda: text_format.MessageToString(request).encode(),
         Format.JSON: lambda: json_format.MessageToJson(request).encode() + b"\n",
     }[form]()
+    # Where a link points, as `open` would have it; the link stays.
+    place = Path(os.path.realpath(out))
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.absolute().parent)
+        handle, name = tempfile.mkstemp(prefix=".tfs-proxy.", dir=place.parent)
     except OSError as error:
         raise NotMendedError(f"{out} cannot be written: {(error.strerror or str(error)).lower()}") from error
     try:
@@ -72,7 +76,7 @@ def write(out: Path, form: Format, message: bytes) -> None:
         umask = os.umask(0)
         os.umask(umask)
         Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(out)
+        Path(name).replace(place)
     except OSError as error:
         Path(name).unlink(missing_ok=True)
         raise NotMendedError(f"{out} cannot be written: {(error.strerror or str(error)).lower()}") from error

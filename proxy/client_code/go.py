@@ -3,7 +3,7 @@
 Law: see the package. TensorFlow Serving publishes no Go module with its stubs, so the program needs none.
 """
 
-from proxy.client_code.request import DEADLINE_SECONDS, PREDICT, ExampleRequest, Input
+from proxy.client_code.request import DEADLINE_SECONDS, INTEGERS, PREDICT, ExampleRequest, Input
 
 _HEAD = """\
 package main
@@ -53,9 +53,16 @@ func shape(sizes ...uint64) (proto []byte) {
 }
 
 // input is one entry of PredictRequest.inputs. TensorProto: dtype 1, tensor_shape 2, tensor_content 4
-// (C order, little-endian), string_val 8.
+// (C order, little-endian), int_val 7, string_val 8, int64_val 10.
 func input(alias string, dtype uint64, shape, payload []byte) []byte {
 	return field(2, join(field(1, []byte(alias)), field(2, join(number(1, dtype), field(2, shape), payload))))
+}
+
+func integers(where protowire.Number, values ...uint64) (payload []byte) {
+	for _, value := range values {
+		payload = append(payload, number(where, value)...)
+	}
+	return payload
 }
 
 func strings(value []byte, count int) (payload []byte) {
@@ -154,7 +161,10 @@ def render(request: ExampleRequest) -> str:
 
 def _input(each: Input) -> str:
     sizes = ", ".join(str(size) for size in each.dims)
-    if each.element is None:
+    if each.numbers:
+        numbers = ", ".join(map(str, each.numbers))
+        payload = f"integers({INTEGERS[each.dtype.name][1]}, {numbers})"
+    elif each.element is None:
         payload = f"field(4, make([]byte, {each.content_bytes}))"
     else:
         element = ", ".join(str(byte) for byte in each.element)

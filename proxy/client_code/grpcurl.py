@@ -63,6 +63,9 @@ def _tensor(each: Input) -> str:
 
 
 def _payload(each: Input) -> str:
+    if each.numbers:
+        field = {"int32": "intVal", "int64": "int64Val"}[each.dtype.name]
+        return f'"{field}": {list(each.numbers)}'
     if each.element is not None:
         one = f'"{base64.b64encode(each.element).decode()}"'
         # One value fills the tensor (`tensor.cc`), however large it is.

@@ -110,6 +110,9 @@ def render(request: ExampleRequest) -> str:
 
 
 def _payload(each: Input) -> str:
+    if each.numbers:
+        add, suffix = {"int32": ("addIntVal", ""), "int64": ("addInt64Val", "L")}[each.dtype.name]
+        return "".join(f".{add}({number}{suffix})" for number in each.numbers)
     if each.element is None:
         return f".setTensorContent(ByteString.copyFrom(new byte[{each.content_bytes}]))"
     if each.text is not None:

@@ -6,7 +6,7 @@ Law: see the package. Names are written as ASCII JSON, which is JavaScript too.
 import base64
 import json
 
-from proxy.client_code.request import DEADLINE_SECONDS, PREDICT, ExampleRequest, Input
+from proxy.client_code.request import DEADLINE_SECONDS, INTEGERS, PREDICT, ExampleRequest, Input
 
 _SCHEMA = """\
 const grpc = require('@grpc/grpc-js');
@@ -106,7 +106,9 @@ def render(request: ExampleRequest) -> str:
 
 def _tensor(each: Input) -> str:
     dims = ", ".join(f"{{ size: {size} }}" for size in each.dims)
-    if each.element is None:
+    if each.numbers:
+        payload = f"{INTEGERS[each.dtype.name][0]}: {list(each.numbers)}"
+    elif each.element is None:
         payload = f"tensor_content: Buffer.alloc({each.content_bytes})"
     else:
         encoding = "" if each.text is not None else ", 'base64'"

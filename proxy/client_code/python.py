@@ -73,9 +73,17 @@ def object_array(each: Input) -> str:
     return f"np.array([{each.element!r}] * {each.count}, dtype=object).reshape({each.dims})"
 
 
+def integers(each: Input, dtype: str) -> str:
+    """An array of the numbers of an input; "" where it has none."""
+    if not each.numbers:
+        return ""
+    shape = "" if each.dims == (len(each.numbers),) else f".reshape({each.dims})"
+    return f"np.array({list(each.numbers)}, {dtype}){shape}"
+
+
 def _values(each: Input) -> list[str]:
     if each.element is not None:
         return [f"values = {object_array(each)}"]
     name = each.dtype.name
     dtype = f"np.{name}" if name in _NUMPY else f'tf.as_dtype("{name}").as_numpy_dtype'
-    return [f"values = np.zeros({each.dims}, {dtype})"]
+    return [f"values = {integers(each, dtype) or f'np.zeros({each.dims}, {dtype})'}"]

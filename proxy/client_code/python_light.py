@@ -4,7 +4,7 @@ Law: see the package. The script must run where neither protobuf nor TensorFlow 
 are those of `predict.proto`, `model.proto`, `tensor.proto` and `tensor_shape.proto`.
 """
 
-from proxy.client_code.python import channel, object_array
+from proxy.client_code.python import channel, integers, object_array
 from proxy.client_code.request import DEADLINE_SECONDS, PREDICT, ExampleRequest, Input
 
 _HEAD = '''\
@@ -163,4 +163,5 @@ def render(request: ExampleRequest) -> str:
 def _values(each: Input) -> str:
     if each.element is not None:
         return object_array(each)
-    return f"np.zeros({each.dims}, DTYPES[{each.dtype.number}])"
+    dtype = f"DTYPES[{each.dtype.number}]"
+    return integers(each, dtype) or f"np.zeros({each.dims}, {dtype})"

@@ -6,10 +6,13 @@ features a tf.Example needs, how large an image is), the answer is a guess, and 
 
 import base64
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Final
 
+from proxy.client_code.composites import Component, components, fixed_rows
+from proxy.core.components import Flattened, described, families
 from proxy.core.explain import escape
 from proxy.core.types import (
     CLASSIFY_METHOD,
@@ -51,12 +54,16 @@ TF_EXAMPLE: Final = base64.b64decode("ChMKEQoBeBIMEgoKCAAAAAAAAAAA")
 _PROTO_DTYPES: Final = {"float32": "DT_FLOAT", "float64": "DT_DOUBLE", "float16": "DT_HALF"}
 """Where `types.proto` does not call a dtype by its name in capitals."""
 
+INTEGERS: Final = {"int32": ("int_val", 7), "int64": ("int64_val", 10)}
+"""The field of a TensorProto, and its number, for those dtypes in which components tell numbers."""
+
 _CHANNELS: Final = frozenset({1, 3, 4})
 _EXAMPLE_METHODS: Final = frozenset({CLASSIFY_METHOD, REGRESS_METHOD})
 _RUN_BY_PREDICT: Final = _EXAMPLE_METHODS | {PREDICT_METHOD}
 """Measured: Predict runs signatures of these three methods and of no other."""
 
 _IMAGE_NAME: Final = re.compile(r"image|img|jpe?g|png|photo|picture", re.IGNORECASE)
+_STATE_NAME: Final = re.compile(r"state|hidden|carry|\b[hc]_?(0|in|prev)?\b", re.IGNORECASE)
 _EXAMPLE_NAME: Final = re.compile(r"examples?\b|tf_example|serialized", re.IGNORECASE)
 
 
@@ -66,7 +73,8 @@ class NoExampleError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One tensor to send: zeros of `dtype` and `dims`, or as many times `element` (DT_STRING).
+    """One tensor to send: zeros of `dtype` and `dims`, `numbers` (of those in INTEGERS), or as many times `element`
+    (DT_STRING).
 
     `note` is what the reader should know or change: printable ASCII, "" where there is nothing to say.
     """
@@ -77,6 +85,7 @@ class Input:
     element: bytes | None
     declared: str
     note: str
+    numbers: tuple[int, ...] = ()
 
     @property
     def count(self) -> int:
@@ -87,6 +96,13 @@ class Input:
     def content_bytes(self) -> int:
         """The length of `tensor_content`; of no meaning for strings."""
         return self.count * self.dtype.size
+
+    @property
+    def content(self) -> bytes:
+        """What `tensor_content` holds; of no meaning for strings."""
+        if not self.numbers:
+            return bytes(self.content_bytes)
+        return b"".join(number.to_bytes(self.dtype.size, "little") for number in self.numbers)
 
     @property
     def text(self) -> str | None:
@@ -132,13 +148,14 @@ def example_request(
             f"Predict does not run signature {escape(found.name)!r}: its method is "
             f"{escape(found.method)!r}, not {PREDICT_METHOD!r}"
         )
-    required = [found.inputs[alias] for alias in sorted(found.inputs) if alias not in found.defaults]
+    required = {alias: found.inputs[alias] for alias in sorted(found.inputs) if alias not in found.defaults}
     takes_examples = _example_tensors(servable)
+    sizes = _Sizes(required)
     return ExampleRequest(
         server,
         key,
         "" if found.name == DEFAULT_SIGNATURE else found.name,
-        tuple(_input(spec, found, takes_examples) for spec in required),
+        tuple(_input(spec, found, sizes, takes_examples) for spec in required.values()),
         escape(str(found), 600),
     )
 
@@ -168,7 +185,7 @@ def _example_tensors(servable: Servable) -> frozenset[str]:
     )
 
 
-def _input(spec: TensorSpec, signature: Signature, takes_examples: frozenset[str]) -> Input:
+def _input(spec: TensorSpec, signature: Signature, sizes: "_Sizes", takes_examples: frozenset[str]) -> Input:
     dtype = DTYPES.get(spec.dtype)
     if dtype is None or spec.dtype in (DT_RESOURCE, DT_VARIANT):
         raise NoExampleError(
@@ -178,9 +195,12 @@ def _input(spec: TensorSpec, signature: Signature, takes_examples: frozenset[str
         raise NoExampleError(
             f"input {escape(spec.alias)!r} of {escape(signature.name)} is a sparse or composite tensor, which cannot be sent"
         )
-    dims = _dims(spec.shape)
+    component = sizes.components.get(spec.alias)
+    dims = component.dims if component else sizes.dims(spec.shape)
     notes = []
-    if spec.shape is None:
+    if component:
+        notes.append(component.note)
+    elif spec.shape is None:
         notes.append("any shape is accepted")
     elif UNKNOWN_DIM in spec.shape:
         notes.append("? is yours to choose")
@@ -195,6 +215,7 @@ def _input(spec: TensorSpec, signature: Signature, takes_examples: frozenset[str
         element,
         f"{dtype.name} {shape_text(spec.shape)}",
         "; ".join(filter(None, notes)),
+        component.numbers if component else (),
     )
 
 
@@ -209,29 +230,57 @@ def _element(spec: TensorSpec, takes_examples: frozenset[str]) -> tuple[bytes, s
     return b"text", ""
 
 
-def _dims(shape: Shape | None) -> Shape:
-    """`shape` with its unknown sizes filled in: one example, an image's sides where it looks like one."""
-    if shape is None:
-        return (1,)
-    sides = _sides(shape)
-    channels = sides.stop if sides.start == 1 or len(shape) == 3 else -1
-    filled = []
-    for place, size in enumerate(shape):
-        if size != UNKNOWN_DIM:
-            filled.append(size)
-        elif place in sides:
-            filled.append(IMAGE_SIDE)
-        elif place == 0:
-            filled.append(1)
-        else:
-            filled.append(3 if place == channels and len(shape) == 4 else OTHER_DIM)
-    return tuple(filled)
+class _Sizes:
+    """The sizes that a signature leaves open, for all its inputs together, since they have to go together."""
+
+    def __init__(self, specs: Mapping[str, TensorSpec]) -> None:
+        found = families(specs)
+        rows = [fixed for family in found if (fixed := fixed_rows(family, specs)) is not None]
+        self._batch = rows[0] if rows else 1
+        aliases = {alias for family in found for alias in family.aliases}
+        dense = [spec for spec in specs.values() if spec.alias not in aliases]
+        # Whether the batch of a state, or of what it goes with, comes first or second is not told: 1 fits both.
+        self._other = 1 if any(_is_state(spec, dense) for spec in dense) else OTHER_DIM
+        self.components: dict[str, Component] = {}
+        """By alias, of those inputs that are components of ragged and sparse tensors."""
+        for family in found:
+            if isinstance(family, Flattened):
+                raise NoExampleError(f"{described(family)}, and numbers that fit one reading fit no other")
+            fixed = fixed_rows(family, specs)
+            inner = self.dims(specs[family.values].shape)[1:]
+            self.components |= components(family, specs, self._batch if fixed is None else fixed, inner)
+
+    def dims(self, shape: Shape | None) -> Shape:
+        """`shape` with its unknown sizes filled in: one example, an image's sides where it is one."""
+        return (1,) if shape is None else tuple(self._filled(shape))
+
+    def _filled(self, shape: Shape) -> Iterator[int]:
+        sides = _sides(shape)
+        channels = 3 if sides.start == 1 else -1
+        for place, size in enumerate(shape):
+            if size != UNKNOWN_DIM:
+                yield size
+            elif place in sides:
+                yield IMAGE_SIDE
+            elif place == 0:
+                yield self._batch
+            else:
+                yield 3 if place == channels else self._other
+
+
+def _is_state(spec: TensorSpec, dense: list[TensorSpec]) -> bool:
+    """Whether it is, by its name, what a recurrent network carries on, or by its shape, such as [layers,batch,8]."""
+    others = [each for each in dense if each is not spec and each.shape and each.shape[0] == UNKNOWN_DIM]
+    if not spec.shape or not others:
+        return False
+    stacked = spec.shape[0] != UNKNOWN_DIM and UNKNOWN_DIM in spec.shape and not _sides(spec.shape)
+    return stacked or _STATE_NAME.search(spec.alias) is not None
 
 
 def _sides(shape: Shape) -> range:
-    """Where height and width stand: [N,H,W,C], [N,C,H,W] or [H,W,C]; empty when it is no image."""
-    if len(shape) == 4:
-        return range(2, 4) if shape[1] in _CHANNELS and shape[3] not in _CHANNELS else range(1, 3)
-    if len(shape) == 3 and shape[2] in _CHANNELS and shape[:2] == (UNKNOWN_DIM, UNKNOWN_DIM):
-        return range(2)
-    return range(0)
+    """Where height and width stand, [N,H,W,C] or [N,C,H,W]; empty when it is no picture: those have rank 4."""
+    if len(shape) != 4:
+        return range(0)
+    if shape[3] in _CHANNELS or (shape[3] == UNKNOWN_DIM and shape[1] not in _CHANNELS):
+        return range(1, 3)
+    return range(2, 4) if shape[1] in _CHANNELS else range(0)

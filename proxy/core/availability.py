@@ -128,11 +128,13 @@ def _refuse(key: ModelKey, violation: Violation, retry_seconds: float | None = N
 
 def _unknown_model(absence: Absence) -> Violation:
     name = absence.key.model
-    suggestion = closest(name, absence.known)
+    # A name that somebody configured is known, and can be as wrong as the one that was asked for: it may be the same.
+    known = sorted(set(absence.known) - {name})
+    suggestion = closest(name, known)
     if suggestion is not None:
         hint = f"did you mean {quote(suggestion)}?"
-    elif absence.known:
-        hint = f"models seen here: {', '.join(quote(each) for each in sorted(absence.known)[:5])}"
+    elif known:
+        hint = f"models seen here: {', '.join(quote(each) for each in known[:5])}"
     else:
         hint = "names are case-sensitive; compare with the server's --model_name or model config file"
     return Violation(

@@ -50,3 +50,10 @@ def too_complex(what: str, limit: int) -> Verdict:
         Reason.REQUEST_TOO_COMPLEX, "", "request", f"at most {limit} {what}", "more", "send fewer at once"
     )
     return Verdict((violation,))
+
+
+def too_much_metadata(what: str, limit: int) -> Verdict:
+    """The refusal of a call whose metadata has more than `limit` of `what` ("fields")."""
+    hint = "leave out cookies and whatever else the server does not read"
+    violation = Violation(Reason.REQUEST_TOO_COMPLEX, "", "metadata", f"at most {limit} {what}", "more", hint)
+    return Verdict((violation,))

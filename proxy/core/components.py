@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from proxy.core.explain import quote
 from proxy.core.types import UNKNOWN_DIM, Signature, TensorSpec
 
 _INT32: Final = 3
@@ -83,6 +84,19 @@ def families(specs: Mapping[str, TensorSpec]) -> tuple[Family, ...]:
         for alias in family.aliases:
             owners[alias] = owners.get(alias, 0) + 1
     return tuple(family for family in found if all(owners[alias] == 1 for alias in family.aliases))
+
+
+def described(family: Family) -> str:
+    """Which inputs belong together, in one line of ASCII."""
+    match family:
+        case Ragged(base, values, row_splits):
+            splits = ", ".join(map(quote, row_splits))
+            return f"{quote(base)} is ragged: values {quote(values)}, row splits {splits}"
+        case Sparse(base, indices, values, dense_shape):
+            return f"{quote(base)} is sparse: indices {quote(indices)}, values {quote(values)}, dense shape {quote(dense_shape)}"
+        case Flattened(base, aliases):
+            parts = ", ".join(map(quote, aliases))
+            return f"{parts} are components of ragged or sparse tensors in {quote(base)}; the signature does not say of which"
 
 
 _MOST_HELD: Final = 256

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 
 class Code(IntEnum):
-    """The gRPC status codes that a refusal can carry, by their numbers on the wire."""
+    """The gRPC status codes of refusals, and those usual of an upstream, by their numbers on the wire."""
 
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
@@ -21,6 +21,7 @@ class Code(IntEnum):
     RESOURCE_EXHAUSTED = 8
     FAILED_PRECONDITION = 9
     UNIMPLEMENTED = 12
+    INTERNAL = 13
     UNAVAILABLE = 14
 
 
@@ -62,6 +63,7 @@ class Reason(StrEnum):
     PAYLOAD_FIELD_MISMATCH = "PAYLOAD_FIELD_MISMATCH"
     PAYLOAD_COUNT_MISMATCH = "PAYLOAD_COUNT_MISMATCH"
     PAYLOAD_MISSING = "PAYLOAD_MISSING"
+    PAYLOAD_SINGLE_VALUE = "PAYLOAD_SINGLE_VALUE"
     VALUE_OUT_OF_RANGE = "VALUE_OUT_OF_RANGE"
     VALUE_NOT_FINITE = "VALUE_NOT_FINITE"
     VALUE_OUTSIDE_POLICY_RANGE = "VALUE_OUTSIDE_POLICY_RANGE"
@@ -87,14 +89,17 @@ class Reason(StrEnum):
     UPSTREAM_DEADLINE_EXCEEDED = "UPSTREAM_DEADLINE_EXCEEDED"
     UPSTREAM_METHOD_UNKNOWN = "UPSTREAM_METHOD_UNKNOWN"
     UPSTREAM_MESSAGE_TOO_LARGE = "UPSTREAM_MESSAGE_TOO_LARGE"
+    UPSTREAM_METADATA_TOO_LARGE = "UPSTREAM_METADATA_TOO_LARGE"
     UPSTREAM_THREADS_EXHAUSTED = "UPSTREAM_THREADS_EXHAUSTED"
     UPSTREAM_QUEUE_FULL = "UPSTREAM_QUEUE_FULL"
     UPSTREAM_OUT_OF_MEMORY = "UPSTREAM_OUT_OF_MEMORY"
+    UPSTREAM_DEVICE_FAULT = "UPSTREAM_DEVICE_FAULT"
     UPSTREAM_BATCHING = "UPSTREAM_BATCHING"
     UPSTREAM_CONTRADICTORY = "UPSTREAM_CONTRADICTORY"
     UPSTREAM_CONFIG_FAULT = "UPSTREAM_CONFIG_FAULT"
     UPSTREAM_EXPORT_FAULT = "UPSTREAM_EXPORT_FAULT"
     UPSTREAM_REQUEST_FAULT = "UPSTREAM_REQUEST_FAULT"
+    UPSTREAM_GRAPH_FAULT = "UPSTREAM_GRAPH_FAULT"
 
     @property
     def about(self) -> "About":
@@ -307,6 +312,14 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             "Fill tensor_content or the *_val field of the dtype.",
             ("F27", "F28", "F94"),
         ),
+        Reason.PAYLOAD_SINGLE_VALUE: About(
+            "payload",
+            _INVALID,
+            "One value stands for every element: legal, but also what is left of arrays that a client nested.",
+            "Send one value per element, in one flat list; where one value is meant, set the severity to off.",
+            ("F121",),
+            Severity.WARN,
+        ),
         Reason.VALUE_OUT_OF_RANGE: About(
             "payload",
             _INVALID,
@@ -489,6 +502,13 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             "Raise grpc.max_receive_message_length on the hop named, or ask for fewer outputs with output_filter.",
             ("F69", "F70"),
         ),
+        Reason.UPSTREAM_METADATA_TOO_LARGE: About(
+            "upstream",
+            Code.RESOURCE_EXHAUSTED,
+            "The metadata of the call (its headers: cookies, tokens, tracing) is more than the server takes, by default 8 KiB.",
+            "Send less metadata, or start the server with --grpc_channel_arguments=grpc.max_metadata_size=65536.",
+            ("F120",),
+        ),
         Reason.UPSTREAM_THREADS_EXHAUSTED: About(
             "upstream",
             Code.RESOURCE_EXHAUSTED,
@@ -509,6 +529,14 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             "The server ran out of memory for a tensor or a model.",
             "Send smaller batches, serve fewer models or versions at once, or give the server more memory.",
             ("F88", "F90"),
+        ),
+        Reason.UPSTREAM_DEVICE_FAULT: About(
+            "upstream",
+            Code.INTERNAL,
+            "The server's own device or libraries fail: its GPU, the driver, CUDA, cuDNN, BLAS.",
+            "See the library's own message in the server's log; compare its versions with the server's, free the GPU's memory, "
+            "restart the server.",
+            ("F116",),
         ),
         Reason.UPSTREAM_BATCHING: About(
             "upstream",
@@ -543,7 +571,14 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             _INVALID,
             "The model's graph refuses what the request carries, and the signature does not show why.",
             "Compare the request with what the model was trained on; the diagnosis says what the graph expected.",
-            ("F25", "F33", "F35", "F37", "F97"),
+            ("F25", "F33", "F35", "F37", "F97", "F117", "F118"),
+        ),
+        Reason.UPSTREAM_GRAPH_FAULT: About(
+            "upstream",
+            Code.INTERNAL,
+            "The model's graph failed while it ran, with a code that does not blame the request.",
+            "See the server's log. If every call fails, export the model again or restart the server; otherwise compare this "
+            "request with one that succeeds.",
         ),
     }
 )

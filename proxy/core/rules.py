@@ -6,12 +6,13 @@ does not know severities, modes or codes. What is legal for TensorFlow is never 
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from proxy.core import explain
 from proxy.core.components import Ragged, input_families
 from proxy.core.explain import quote, sent_shape
-from proxy.core.mending.names import output_remedies
-from proxy.core.mending.remedies import DropOutput, Mending, Remedy
+from proxy.core.mending.remedies import DropOutput, Mending, Remedy, SplitBatch
+from proxy.core.mending.signatures import output_remedies
 from proxy.core.reasons import Reason
 from proxy.core.types import (
     CLASSIFY_METHOD,
@@ -159,7 +160,9 @@ def payload(view: TensorView, count: int, room: int = MAX_FILLED_BYTES) -> Viola
     wanted = count * kind.per_element
     filled = values == kind.per_element and filled_bytes(view, count) <= room
     if filled or values == wanted:
-        return _wraps(view, kind) if view.wraps else None
+        if view.wraps:
+            return _wraps(view, kind)
+        return None if values == wanted else _single_value(view, kind, wanted)
     if values == kind.per_element or view.dtype in _OPAQUE_BYTES:
         got = f"{values or 'few'} for {explain.tensor_text(view)}"
         most = (
@@ -199,6 +202,13 @@ def _content(view: TensorView, kind: DType, count: int) -> Violation | None:
     whole = length % kind.size == 0
     hint = "" if whole else f"not a whole number of {kind.name} values: cut or of another dtype"
     return _of_input(Reason.PAYLOAD_LENGTH_MISMATCH, view.alias, path, expected, f"{length} bytes", hint)
+
+
+def _single_value(view: TensorView, kind: DType, wanted: int) -> Violation:
+    expected = f"{wanted} values in {kind.field} for {explain.tensor_text(view)}"
+    hint = "TensorFlow reads it as every element; arrays that a client nested end like this"
+    path = f".{kind.field}"
+    return _of_input(Reason.PAYLOAD_SINGLE_VALUE, view.alias, path, expected, "one", hint)
 
 
 def _wraps(view: TensorView, kind: DType) -> Violation:
@@ -254,8 +264,9 @@ def batch(
     smallest, first = min(dense + rows, default=(0, ""))
     if max_batch is not None and smallest > max_batch:
         expected = f"a batch of at most {max_batch}"
-        hint = "split the batch"
-        found.append(_of_input(Reason.BATCH_TOO_LARGE, first, path, expected, f"{smallest}", hint))
+        too_large = _of_input(Reason.BATCH_TOO_LARGE, first, path, expected, f"{smallest}")
+        split = Remedy("split the batch", (SplitBatch(max_batch),))
+        found.append(replace(too_large, mending=Mending((split,))))
     return found
 
 

@@ -10,8 +10,8 @@ from itertools import islice
 from proxy.core import explain, rules
 from proxy.core.explain import quote
 from proxy.core.mending.deciding import decided, fitting_signatures
-from proxy.core.mending.names import signature_remedies
 from proxy.core.mending.remedies import Mending
+from proxy.core.mending.signatures import signature_remedies
 from proxy.core.policy import Policy
 from proxy.core.reasons import Code, Reason, Severity
 from proxy.core.types import DEFAULT_SIGNATURE, RequestView, Servable, Signature, element_count
@@ -21,6 +21,7 @@ MAX_UNKNOWN = 10
 """So many unknown inputs, and as many unknown outputs, are told: a client can send any number of them."""
 
 _ANY = 2**127
+_SHAPE_REASONS = frozenset({Reason.RANK_MISMATCH, Reason.SHAPE_MISMATCH, Reason.SHAPE_INVALID})
 
 
 def judge(request: RequestView, servable: Servable, policy: Policy, *, independent: bool = False) -> Verdict:
@@ -117,6 +118,14 @@ def _inputs(request: RequestView, signature: Signature, policy: Policy, independ
         found.sort(key=lambda each: each.alias)
     if unknown or len(pairs) != len(specs):
         found = _aliases(request, unknown, signature) + found
+    if found:
+        # Of a shape that is refused nobody knows which dimension is the batch.
+        misfits = {
+            each.alias
+            for each in found
+            if each.reason in _SHAPE_REASONS and policy.severities[each.reason] is Severity.REFUSE
+        }
+        pairs = [each for each in pairs if each[0].alias not in misfits]
     return found + rules.batch(pairs, signature, policy.max_batch, independent=independent)
 
 

@@ -5,11 +5,13 @@ in and violations go out: no payload enters here, and no value ever leaves.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from proxy.core.explain import escape, quote
+from proxy.core.mending.dtypes import string_remedy
+from proxy.core.mending.remedies import Mending
 from proxy.core.reasons import Reason
 from proxy.core.verdict import Violation
 
@@ -48,7 +50,8 @@ class ValueFacts:
     """What the values of one tensor show. `count` is the number of elements.
 
     `finite` is False when a NaN or an infinity is among them. `low` and `high` bound the others (None: not
-    numbers, or none). `strings`, `images`, `examples` and `base64` count the strings, and those that look so.
+    numbers, or none). `strings`, `images`, `examples` and `base64` count the strings, and those that look so;
+    `kind` is what the first of the strings holds ("": not recognised).
     """
 
     alias: str
@@ -61,6 +64,7 @@ class ValueFacts:
     images: int = 0
     examples: int = 0
     base64: int = 0
+    kind: str = ""
 
 
 _ANYTHING: Final = InputPolicy()
@@ -96,12 +100,10 @@ def _violations(facts: ValueFacts, policy: InputPolicy) -> Iterator[Violation]:
         )
     if policy.kind is StringKind.IMAGE and facts.images < facts.strings:
         got = f"{facts.strings - facts.images} of {facts.strings} strings that are not"
-        yield wrong(
-            Reason.STRING_NOT_AN_IMAGE,
-            "encoded images",
-            got,
-            "send the bytes of a JPEG, PNG, GIF or BMP file",
-        )
+        instead = string_remedy(facts.alias, facts.kind)
+        hint = "" if instead else "send the bytes of a JPEG, PNG, GIF or BMP file"
+        found = wrong(Reason.STRING_NOT_AN_IMAGE, "encoded images", got, hint)
+        yield replace(found, mending=Mending((instead,))) if instead else found
     if policy.kind is StringKind.EXAMPLE and facts.examples < facts.strings:
         got = f"{facts.strings - facts.examples} of {facts.strings} strings that are not"
         yield wrong(

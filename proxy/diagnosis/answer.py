@@ -13,6 +13,9 @@ from proxy.core.types import RequestView, Servable, Signature
 SENTENCE_BUDGET: Final = 400
 """Bytes of a sentence; it travels in trailing metadata beside the status text."""
 
+BLAMES_REQUEST: Final = frozenset({3, 11})
+"""INVALID_ARGUMENT and OUT_OF_RANGE: what TensorFlow answers where an argument is wrong (`errors.h`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -69,18 +72,20 @@ Refine = Callable[["re.Match[str]", Call, Diagnosis], Diagnosis]
 class Row:
     """One line of the table. `sentence` may name groups of `pattern` in braces; they appear quoted.
 
-    `codes` narrows the match where the text alone does not decide; `refine` may look at the call.
+    `codes` narrows the match where the text alone does not decide; `says` takes the part of the text that is looked
+    at; `refine` may look at the call.
     """
 
     pattern: "re.Pattern[str]"
     diagnosis: Diagnosis
     codes: frozenset[int] | None
     refine: Refine | None
+    says: Callable[[str], str] | None = None
 
     def match(self, code: int, text: str, call: Call) -> Diagnosis | None:
         if self.codes is not None and code not in self.codes:
             return None
-        found = self.pattern.search(text)
+        found = self.pattern.search(self.says(text) if self.says else text)
         if found is None:
             return None
         names = {name: quote(value or "", 60) for name, value in found.groupdict().items()}
@@ -100,11 +105,17 @@ def row(
     append: bool = False,
     codes: frozenset[int] | None = None,
     refine: Refine | None = None,
+    says: Callable[[str], str] | None = None,
 ) -> Row:
-    """A row whose `failures` are given as "F01 F02" and whose remedy is the reason's own unless given."""
+    """A row whose `failures` are given as "F01 F02" and whose remedy is the reason's own unless given.
+
+    Whatever its words, UPSTREAM_REQUEST_FAULT is said only of codes that blame the request.
+    """
+    if reason is Reason.UPSTREAM_REQUEST_FAULT:
+        codes = BLAMES_REQUEST
     diagnosis = Diagnosis(reason, sentence, remedy or reason.about.remedy, tuple(failures.split()), append)
     # Case counts: TF Serving's texts keep theirs, and folding it makes a search ten times as slow.
-    return Row(re.compile(pattern), diagnosis, codes, refine)
+    return Row(re.compile(pattern), diagnosis, codes, refine, says)
 
 
 def one_line(text: str) -> str:

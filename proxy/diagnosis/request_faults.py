@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import Final
 
 from proxy.core.explain import listing, quote
+from proxy.core.mending.dtypes import string_kind, string_remedy
 from proxy.core.reasons import Reason
+from proxy.core.types import dtype_name
 from proxy.diagnosis.answer import Call, Diagnosis, Row, row
 from proxy.diagnosis.facts import SHAPE_REASONS, batch_of, contradictions, input_of_arg, told
 
@@ -66,7 +68,7 @@ def _empty_input(_found: "re.Match[str]", call: Call, diagnosis: Diagnosis) -> D
 
 
 def _image(_found: "re.Match[str]", call: Call, diagnosis: Diagnosis) -> Diagnosis:
-    """Name base64 where the leading bytes of the string show it."""
+    """Name base64, a URL, a path or the text of bytes where the leading bytes of the string show it."""
     for view in call.request.inputs if call.request is not None else ():
         for head, kind in _BASE64_HEADS.items():
             if view.head.startswith(head) and _BASE64.match(view.head):
@@ -75,6 +77,12 @@ def _image(_found: "re.Match[str]", call: Call, diagnosis: Diagnosis) -> Diagnos
                     Reason.STRING_LOOKS_BASE64,
                     remedy="Send the raw bytes: only TF Serving's REST interface decodes base64.",
                 )
+        instead = string_remedy(view.alias, string_kind(view.head))
+        if instead is not None:
+            return diagnosis.saying(
+                f"input {quote(view.alias)}: {instead.cause}",
+                remedy=f"{instead.how[:1].upper()}{instead.how[1:]}.",
+            )
     return diagnosis
 
 
@@ -113,6 +121,38 @@ def _reshape(found: "re.Match[str]", call: Call, diagnosis: Diagnosis) -> Diagno
     return diagnosis
 
 
+def _id(found: "re.Match[str]", call: Call, diagnosis: Diagnosis) -> Diagnosis:
+    """`indices[0,1] = 12 is not in [0, 10)`: where, which range and whose, but never the id, which is a value."""
+    told_by_shape = _shape(found, call, diagnosis)
+    if told_by_shape is not diagnosis:
+        return told_by_shape
+    inputs = call.request.inputs if call.request is not None else ()
+    ids = [view.alias for view in inputs if dtype_name(view.dtype).startswith(("int", "uint"))]
+    whose = f" (probably of input {quote(ids[0])})" if len(ids) == 1 else ""
+    where = f" at {found['where']}" if found["where"] else ""
+    within = found["range"] or found["label"] or (f"[0, {found['bound']})" if found["bound"] else "its range")
+    if within.endswith("]"):
+        within = f"the shape {within}"
+    return diagnosis.saying(f"an id{whose}{where} is outside {within}: {_NO_SUCH_ROW}")
+
+
+def _broadcast(found: "re.Match[str]", call: Call, diagnosis: Diagnosis) -> Diagnosis:
+    """Which shapes do not go together, as far as TensorFlow says, or the input that contradicts its signature."""
+    told_by_shape = _shape(found, call, diagnosis)
+    shapes = dict.fromkeys(_SHAPES.findall(found.string.partition("\n")[0]))
+    if told_by_shape is not diagnosis or not shapes:
+        return told_by_shape
+    return diagnosis.saying(
+        f"shapes {' and '.join(list(shapes)[:_SHAPES_SHOWN])} do not go together in the graph: {_DIFFER}"
+    )
+
+
+_SHAPES: Final = re.compile(r"(?<!\w)\[[\d,?]*\]")
+_SHAPES_SHOWN: Final = 4
+_NO_SUCH_ROW: Final = (
+    "the model's vocabulary or embedding has no such row, or it looks up more elements than were sent"
+)
+_DIFFER: Final = "inputs differ in batch size or length, or one has another size than in training"
 _IN_GRAPH = "the request reached the model's graph and its shape does not fit there"
 
 REQUEST_FAULTS: Final[tuple[Row, ...]] = (
@@ -305,11 +345,34 @@ REQUEST_FAULTS: Final[tuple[Row, ...]] = (
         refine=_reshape,
     ),
     row(
-        r"Invalid reduction dimension|Incompatible shapes|must be \d+-dim|Matrix size-incompatible|"
+        r"\b(?P<where>\w{1,40}\[[\d,]+\]|indices)(?: ==? [^=\n]{1,40}?)? (?:is )?"
+        r"(?:not in|out of range|out of bounds: need 0 <= index <|does not index into (?:param )?shape)(?: range)? ?"
+        r"(?P<range>\[[\d, ]+[\])])?"
+        r"|outside the valid range of (?P<label>\[[\d, ]+\))|from index\[[\d,]+\] out of bounds \(>=(?P<bound>\d+)\)",
+        Reason.UPSTREAM_REQUEST_FAULT,
+        f"an id is outside its range: {_NO_SUCH_ROW}",
+        "F117",
+        "Use the vocabulary that the model was trained with; its ids begin at 0 and end before its size.",
+        append=True,
+        refine=_id,
+    ),
+    row(
+        r"Incompatible shapes|broadcastable|[Uu]nable to broadcast|must have compatible batch dimensions|as many biases as"
+        r"|must have the same size and shape|Shapes of all inputs must match|ConcatOp : |Matrix size-incompatible"
+        r"|Dimensions of inputs should match|In\[0\] mismatch In\[1\] shape|In\[0\] and In\[1\] has different ndims",
+        Reason.UPSTREAM_REQUEST_FAULT,
+        f"shapes do not go together in the graph: {_DIFFER}",
+        "F37 F118",
+        "Send every input with the same batch size, and with lengths that go together as in training.",
+        append=True,
+        refine=_broadcast,
+    ),
+    row(
+        r"Invalid reduction dimension|must be \d+-dim|"
         r"depth must be evenly divisible|Specified a list with shape|slice index \d+ of dimension \d+ out of bounds|"
         r"Tensor must be at least a vector|transpose expects a vector of size|must be (a )?scalar|"
-        r"image must be of non-zero size|ConcatOp : (Dimensions|Ranks)|Shape must be (at least )?rank|"
-        r"Dimensions of inputs should match",
+        r"image must be of non-zero size|Shape must be (at least )?rank|Tried to explicitly squeeze dimension|"
+        r"Computed output size would be negative|Expected (size|begin)\[\d+\] in |must have the same depth",
         Reason.UPSTREAM_REQUEST_FAULT,
         _IN_GRAPH,
         "F33 F34 F35 F37",

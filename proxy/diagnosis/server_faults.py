@@ -8,6 +8,7 @@ from proxy.core.availability import Absence, judge_absence
 from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey
 from proxy.diagnosis.answer import Call, Diagnosis, Row, row
+from proxy.diagnosis.device_faults import DEVICE_FAULTS
 from proxy.diagnosis.export_faults import EXPORT_FAULTS
 from proxy.diagnosis.facts import contradictions, told
 
@@ -37,7 +38,7 @@ def _which_not_found(found: "re.Match[str]", call: Call, diagnosis: Diagnosis) -
 
 def _load_error(found: "re.Match[str]", call: Call, diagnosis: Diagnosis) -> Diagnosis:
     """Explain the error that kept the model from loading."""
-    for each in EXPORT_FAULTS:
+    for each in (*EXPORT_FAULTS, *DEVICE_FAULTS):
         inner = each.match(0, found["error"], call)
         if inner is not None:
             return diagnosis.saying(f"{diagnosis.sentence}: {inner.sentence}", remedy=inner.remedy)
@@ -152,7 +153,15 @@ SERVER_FAULTS: Final[tuple[Row, ...]] = (
         append=True,
     ),
     row(
-        r"OOM when allocating tensor|std::bad_alloc|failed to allocate|Out of memory",
+        r"received \w* ?metadata size exceeds \w* ?limit \((?:\w+ length )?(?P<size>\d+) vs\.? (?P<limit>\d+)\)",
+        Reason.UPSTREAM_METADATA_TOO_LARGE,
+        "the call's metadata (headers: cookies, tokens, tracing) has {size} bytes, the server's limit is {limit}",
+        "F120",
+        append=True,
+    ),
+    row(
+        r"OOM when allocating|std::bad_alloc|[Ff]ailed to allocate|[Uu]nable to allocate|[Oo]ut of (?:\w+ )?memory|OUT_OF_MEMORY"
+        r"|ALLOC_FAILED|[Rr]an out of (?:GPU )?memory|[Ee]xceed(?:ed|s) (?:the )?memory limit|Dst tensor is not initialized",
         Reason.UPSTREAM_OUT_OF_MEMORY,
         "the server has no memory left for this request: not a thread quota and not a message limit",
         "F88 F89 F90",

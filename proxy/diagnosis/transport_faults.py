@@ -44,6 +44,14 @@ TRANSPORT_FAULTS: Final[tuple[Row, ...]] = (
         append=True,
     ),
     row(
+        r": 431|431 Request|Request Header (?:Fields|Or Cookie) Too Large|[Hh]eader (?:list )?size (?:exceed|to send violates)",
+        Reason.UPSTREAM_METADATA_TOO_LARGE,
+        "a front or mesh between here and the server refuses the size of the call's metadata (headers: cookies, tokens, tracing)",
+        "F120",
+        "Send less metadata, or raise the limit of that front (nginx: large_client_header_buffers).",
+        append=True,
+    ),
+    row(
         r"(?:http2 header with status: |HTTP status code )(?:502|503|504)\b",
         Reason.UPSTREAM_NOT_GRPC,
         "an HTTP front or ingress answered in the server's place: it gets no answer from what it leads to",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc.aio
 
+from proxy.core.explain import listing
 from proxy.core.types import ModelKey
 from proxy.doctor.files import check_config, check_saved_model, names_in
 from proxy.doctor.line import Line, Mark, note
@@ -17,6 +18,7 @@ from proxy.doctor.server import (
     check_message_size,
     check_services,
     keepalive,
+    models_seen,
 )
 from proxy.doctor.way import Way
 from proxy.upstream.channel import Tls, open_channel
@@ -77,14 +79,13 @@ class Checklist:
             yield await check_message_size(channel)
         listed = names_in(self.config) if self.config is not None else ()
         names = tuple(dict.fromkeys((*self.models, *listed)))
+        seen = await models_seen(channel)
         if not names:
-            yield note(
-                "models",
-                "none was named, and TensorFlow Serving cannot list its models",
-                "Add --model NAME or --config models.config.",
-            )
+            there = f"seen here: {listing(seen)}" if seen else "TensorFlow Serving cannot list its models"
+            yield note("models", f"none was named; {there}", "Add --model NAME or --config models.config.")
         for name in names:
-            async for line in check_model(channel, ModelKey(name, self.version), names, probe=self.probe):
+            key = ModelKey(name, self.version)
+            async for line in check_model(channel, key, (*seen, *listed), probe=self.probe):
                 yield line
 
     def _read(self) -> list[Line]:

@@ -11,7 +11,9 @@ from typing import Final
 import grpc
 import grpc.aio
 
+from proxy.client_code.request import NoExampleError, Server, example_request
 from proxy.core.availability import AVAILABLE, LOADING_STATES, Absence, VersionStatus, judge_absence
+from proxy.core.components import described, families
 from proxy.core.explain import quote
 from proxy.core.reasons import Reason
 from proxy.core.types import DT_STRING, DTYPES, ModelKey, Servable, Signature, TensorSpec
@@ -28,7 +30,10 @@ _PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
 _CLIENT_LIMIT: Final = 4 << 20
 """What gRPC clients receive at most unless told otherwise, in bytes."""
 _LARGEST_PROBE: Final = 64 << 20
+_STRING_BYTES: Final = 256
+"""More than any string of an example has."""
 _VERSIONS_SHOWN: Final = 5
+_MAY_BE_THE_VALUES: Final = frozenset({Reason.UPSTREAM_REQUEST_FAULT, Reason.UPSTREAM_GRAPH_FAULT})
 _RAISE_LIMIT: Final = (
     "Raise grpc.max_receive_message_length in every client (Python: the channel's options), or ask for fewer outputs "
     "with output_filter."
@@ -116,11 +121,13 @@ async def _check_signatures(
         for line in odd(topic, signature):
             yield line
         if probe:
-            yield await _send_zeros(channel, topic, key, servable, signature)
+            yield await _send_example(channel, topic, key, servable, signature)
 
 
 def odd(topic: str, signature: Signature) -> Iterator[Line]:
-    """What about a signature gives trouble sooner or later."""
+    """What about a signature gives trouble sooner or later, and which of its inputs belong together."""
+    for family in families(signature.inputs):
+        yield well(topic, described(family))
     if not signature.method:
         yield note(
             topic,
@@ -183,16 +190,15 @@ def _mib(size: int) -> str:
     return f"{size / (1 << 20):.1f} MiB"
 
 
-async def _send_zeros(
+async def _send_example(
     channel: grpc.aio.Channel, topic: str, key: ModelKey, servable: Servable, signature: Signature
 ) -> Line:
-    specs = signature.inputs.values()
-    unusable = [spec.alias for spec in specs if DTYPES.get(spec.dtype) is None or not spec.graph_name]
-    if unusable or sum(map(_least_bytes, specs)) > _LARGEST_PROBE:
-        return note(
-            topic, "no request of zeros was sent: an input is too large for one, or of no plain dtype"
-        )
-    message = zeros(key, signature)
+    try:
+        message = example(key, servable, signature)
+    except NoExampleError as error:
+        return note(topic, f"no request was sent: {error}")
+    if message is None:
+        return note(topic, "no request was sent: an input is too large for a probe")
     predict: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_PREDICT)
     began = time.monotonic()
     try:
@@ -201,11 +207,12 @@ async def _send_zeros(
         status = error.code().value[0], error.details() or ""
         call = Call(_PREDICT, parse_predict(message), servable, request_bytes=len(message))
         why = diagnose(*status, call)
-        strings = any(spec.dtype == DT_STRING for spec in specs)
-        if strings and (why is None or why.reason is Reason.UPSTREAM_REQUEST_FAULT):
+        strings = any(spec.dtype == DT_STRING for spec in signature.inputs.values())
+        guessed = strings or families(signature.inputs)
+        if guessed and (why is None or why.reason in _MAY_BE_THE_VALUES):
             return note(
                 topic,
-                f"a request of zeros and empty strings is not one that this graph can read ({shown(status)})",
+                f"a made-up request is not one that this graph can read ({shown(status)})",
                 "Nothing need be wrong; try a real request with `tfs-proxy check` or `tfs-proxy example`.",
             )
         if why is not None:
@@ -222,22 +229,24 @@ async def _send_zeros(
     return well(topic, f"a request of zeros is answered in {took:.3g} s with {len(answer)} bytes")
 
 
-def zeros(key: ModelKey, signature: Signature) -> bytes:
-    """A PredictRequest with zeros (or empty strings) for every input, and 1 for every free dimension."""
+def example(key: ModelKey, servable: Servable, signature: Signature) -> bytes | None:
+    """The request that `tfs-proxy example` writes a program for; None: it is too large. Raises NoExampleError."""
+    chosen = example_request(servable, key, signature.name, Server(""))
+    if sum(each.count * (each.dtype.size or _STRING_BYTES) for each in chosen.inputs) > _LARGEST_PROBE:
+        return None
     request = predict_pb2.PredictRequest()
     request.model_spec.name = key.model
     request.model_spec.signature_name = signature.name
     if key.version is not None:
         request.model_spec.version.value = key.version
-    for alias, spec in signature.inputs.items():
-        tensor = request.inputs[alias]
-        tensor.dtype = spec.dtype
+    for each in chosen.inputs:
+        tensor = request.inputs[each.alias]
+        tensor.dtype = each.dtype.number
         tensor.tensor_shape.SetInParent()
-        dims = [1 if dim < 0 else dim for dim in ((1,) if spec.shape is None else spec.shape)]
-        for size in dims:
+        for size in each.dims:
             tensor.tensor_shape.dim.add(size=size)
-        if spec.dtype == DT_STRING:
-            tensor.string_val.extend([b""] * prod(dims))
+        if each.element is not None:
+            tensor.string_val.extend([each.element] * each.count)
         else:
-            tensor.tensor_content = bytes(DTYPES[spec.dtype].size * prod(dims))
+            tensor.tensor_content = each.content
     return bytes(request.SerializeToString())

@@ -8,6 +8,8 @@ from typing import Final
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health_pb2
 
 from proxy.core.explain import escape
 from proxy.core.reasons import Code
@@ -24,6 +26,9 @@ PATIENCE: Final = 10.0
 PROXY_PATIENCE: Final = 5.0
 
 _HEALTH: Final = "/grpc.health.v1.Health/Check"
+_LIST: Final = "/grpc.health.v1.Health/List"
+_MODEL: Final = "model/"
+"""What the names of models begin with in tfs-proxy's health service."""
 _REFLECTION: Final = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 _LIST_SERVICES: Final = b"\x3a\x00"  # ServerReflectionRequest { list_services: "" }
 _NOBODY: Final = "tfs-proxy-doctor"
@@ -109,6 +114,18 @@ async def check_services(channel: grpc.aio.Channel) -> AsyncIterator[Line]:
         yield well("reflection", "answers: grpcurl works without .proto files")
     else:
         yield note("reflection", "no reflection service", "Give grpcurl the .proto files, or ask tfs-proxy.")
+
+
+async def models_seen(channel: grpc.aio.Channel) -> tuple[str, ...]:
+    """The models that are served, as tfs-proxy tells; none where something else answers, which knows no such list."""
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_LIST)
+    try:
+        answer = health_pb2.HealthListResponse.FromString(await call(b"", timeout=PATIENCE))
+    except (grpc.aio.AioRpcError, DecodeError):
+        return ()
+    serving = health_pb2.HealthCheckResponse.SERVING
+    served = (name for name, health in answer.statuses.items() if health.status == serving)
+    return tuple(sorted(name.removeprefix(_MODEL) for name in served if name.startswith(_MODEL)))
 
 
 async def _reflects(channel: grpc.aio.Channel) -> bool:

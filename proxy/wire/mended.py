@@ -12,7 +12,7 @@ from typing import Any, Final
 from proxy.core.explain import quote
 from proxy.core.types import DTYPES, DType
 from proxy.wire.protos import predict_pb2, tensor_pb2
-from proxy.wire.tensors import values_of
+from proxy.wire.tensors import numpy_dtype, values_of
 
 _BY_NAME: Final = {kind.name: kind for kind in DTYPES.values()}
 _KEEPS_THE_ORDER: Final = frozenset({"expand_dims", "squeeze", "reshape", "set_shape"})
@@ -150,7 +150,7 @@ def _cast(proto: tensor_pb2.TensorProto, alias: str, want: DType) -> None:
     got = DTYPES[proto.dtype]
     try:
         values = values_of(proto)
-        target = np.dtype(want.name).newbyteorder("<")
+        target = numpy_dtype(want.name)
     except (ValueError, TypeError):
         raise CannotApplyError(
             f"numpy cannot cast {got.name} to {want.name} (input {quote(alias)})"
@@ -158,7 +158,11 @@ def _cast(proto: tensor_pb2.TensorProto, alias: str, want: DType) -> None:
     with np.errstate(all="ignore"):
         cast = values.astype(target)
         rounds = values.dtype.kind in "fc" and target.kind in "fc"
-        kept = np.isfinite(values) == np.isfinite(cast) if rounds else cast.astype(values.dtype) == values
+        if rounds:
+            # Neither too great nor so small that nothing is left of it.
+            kept = (np.isfinite(values) == np.isfinite(cast)) & ((values == 0) == (cast == 0))
+        else:
+            kept = cast.astype(values.dtype) == values
     if not np.all(kept) or (values.dtype.kind == "f" and not rounds and not np.all(np.isfinite(values))):
         raise CannotApplyError(f"input {quote(alias)} holds values that are none of {want.name}")
     content = bool(proto.tensor_content)

@@ -39,7 +39,7 @@ def values_of(proto: tensor_pb2.TensorProto) -> "np.ndarray[Any, Any]":
         if proto.tensor_content:
             raise ValueError("strings in tensor_content")
         return np.array([*proto.string_val, None], dtype=object)[:-1]
-    bits = np.dtype("<u2") if proto.dtype == _BFLOAT16 else _numpy_dtype(kind.name)
+    bits = np.dtype("<u2") if proto.dtype == _BFLOAT16 else numpy_dtype(kind.name)
     if proto.tensor_content:
         values = np.frombuffer(proto.tensor_content, bits)
     else:
@@ -57,7 +57,8 @@ def values_of(proto: tensor_pb2.TensorProto) -> "np.ndarray[Any, Any]":
     return values
 
 
-def _numpy_dtype(name: str) -> "np.dtype[Any]":
+def numpy_dtype(name: str) -> "np.dtype[Any]":
+    """The dtype of that name that numpy itself has, little-endian. Raises ValueError where it has none."""
     import numpy as np
 
     try:

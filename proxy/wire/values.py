@@ -108,6 +108,7 @@ def _strings(alias: str, tensor: Any) -> ValueFacts:
         images=sum("image" in string_kind(each[:_HEAD]) for each in strings),
         examples=sum(map(_is_example, strings)),
         base64=sum(map(_looks_base64, strings)),
+        kind=string_kind(strings[0][:_HEAD]) if strings else "",
     )
 
 

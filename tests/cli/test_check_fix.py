@@ -1,6 +1,7 @@
 """`tfs-proxy check FILE --fix OUT` writes the request that was meant, or says why it does not."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -81,6 +82,8 @@ def test_a_value_that_the_wanted_dtype_does_not_hold_is_never_rounded(fix):
     result, out = fix(request("twosig_def", x=np.array([[1.5, 3e39]])))
     assert (result.exit_code, out.exists()) == (1, False)
     assert "not mended: input 'x' holds values that are none of float32" in result.output
+    result, out = fix(request("twosig_def", x=np.array([[1.5, 1e-60]])))
+    assert (result.exit_code, out.exists()) == (1, False)
 
 
 def test_json_tells_steps_and_where_the_request_is(fix):
@@ -124,6 +127,28 @@ def test_an_output_that_cannot_be_is_told_before_anything_is_asked(run, tmp_path
     result = run("check", source, "--upstream", "127.0.0.1:1", "--fix", tmp_path / out)
     assert result.exit_code == 2
     assert words in " ".join(result.output.split())
+
+
+def test_a_pipe_is_never_replaced_by_a_file(run, tmp_path):
+    (tmp_path / "request.pb").write_bytes(request(image_tensor=PIXELS).SerializeToString())
+    os.mkfifo(tmp_path / "pipe.pb")
+    result = run("check", tmp_path / "request.pb", "--upstream", "127.0.0.1:1", "--fix", tmp_path / "pipe.pb")
+    assert result.exit_code == 2
+    assert "no file but a pipe" in " ".join(result.output.split())
+    assert (tmp_path / "pipe.pb").is_fifo()
+
+
+def test_a_link_stays_and_what_it_points_to_is_written(fix, tmp_path):
+    (tmp_path / "mended.pb").symlink_to("target.pb")
+    result, _ = fix(request(image_tensor=PIXELS))
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "mended.pb").is_symlink()
+    assert (tmp_path / "target.pb").is_file()
+
+
+def test_the_name_of_the_output_may_be_as_long_as_the_disk_allows(fix):
+    result, _ = fix(request(image_tensor=PIXELS), name=f"{'x' * 250}.pb")
+    assert result.exit_code == 0, result.output
 
 
 def test_one_file_is_mended_at_a_time(run, tmp_path):

@@ -77,6 +77,14 @@ def test_what_the_server_does_not_have_is_a_finding(run, dev_server, arguments, 
     assert problem in result.output
 
 
+def test_inputs_that_belong_together_are_named(run, models_dir):
+    ragged = run("describe", "--path", models_dir / "nested").output
+    assert "'words' is ragged: values 'words', row splits 'words_1', 'words_2'" in ragged
+    sparse = run("describe", "--path", models_dir / "sparse").output
+    assert "'features' is sparse: indices 'features', values 'features_1', dense shape 'features_2'" in sparse
+    assert "ragged" not in run("describe", "--path", models_dir / "two").output
+
+
 def test_a_configured_name_is_suggested(run, dev_server, tmp_path):
     config = tmp_path / "proxy.yaml"
     config.write_text("models: {ssd: {mode: observe}}\n")

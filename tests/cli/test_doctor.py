@@ -9,10 +9,13 @@ import sys
 import threading
 from pathlib import Path
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests import odd_servers
 from tests.fake_serving import DT_FLOAT, FakeServing, signature_def
+from tests.proxy_process import EDGES, running_proxy
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -105,6 +108,48 @@ def test_a_misspelt_model(doctor, dev_server, tmp_path):
     fault = next(line for line in faults(lines) if line["topic"] == "model tow")
     assert "did you mean 'two'?" in fault["seen"]
     assert any(line["topic"] == "signature two/serving_default" for line in lines)
+
+
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [("detectr", "did you mean 'detector'?"), ("zzz", "models seen here: 'bert', 'detector'")],
+)
+def test_through_a_proxy_a_misspelt_model_is_compared_with_those_that_are_served(
+    doctor, background, edge, asked, hint
+):
+    serving = background(FakeServing())
+    serving.load("detector")
+    serving.load("bert")
+    flags = [flag for name in ("detector", "bert", asked) for flag in ("--model", name)]
+    with running_proxy("--upstream", serving.target, *flags, *EDGES[edge]) as proxy:
+        wait_until_served(proxy, "bert", "detector")
+        fault = first_fault(doctor("--upstream", proxy.target, "--model", asked, exit_code=1))
+        assert hint in fault["seen"]
+        (line,) = [
+            line for line in doctor("--upstream", proxy.target, exit_code=0) if line["topic"] == "models"
+        ]
+    assert "seen here: 'bert', 'detector'" in line["seen"]
+
+
+def wait_until_served(proxy, *models):
+    """Until the proxy's own health says so of each."""
+    with grpc.insecure_channel(proxy.target) as channel:
+        for model in models:
+            request = health_pb2.HealthCheckRequest(service=f"model/{model}")
+            for answer in health_pb2_grpc.HealthStub(channel).Watch(request, timeout=20):
+                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    break
+
+
+def test_a_misspelt_model_is_not_offered_as_its_own_mending(doctor, background):
+    serving = background(FakeServing())
+    serving.load("detector")
+    fault = first_fault(
+        doctor("--upstream", serving.target, "--model", "detectr", "--model", "zzz", exit_code=1)
+    )
+    assert fault["seen"].count("detectr") == 1
+    assert "zzz" not in fault["seen"]
 
 
 def test_a_missing_version(doctor, dev_server):
@@ -218,6 +263,14 @@ def test_a_healthy_server(doctor, dev_server, models_dir):
         "files",
     }
     assert any("a request of zeros is answered in" in line["seen"] for line in lines)
+
+
+@pytest.mark.parametrize("model", ["ragged", "nested", "sparse", "rnn"])
+def test_a_probe_of_inputs_that_belong_together_is_answered(doctor, dev_server, model):
+    lines = doctor("--upstream", dev_server.target, "--model", model, "--probe", exit_code=0)
+    told = [line["seen"] for line in lines if line["topic"].startswith("signature")]
+    answered = sum("a request of zeros is answered in" in seen for seen in told)
+    assert answered == sum(seen.startswith("version") for seen in told)
 
 
 def test_without_a_name_it_says_that_the_server_cannot_list_its_models(doctor, dev_server):

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 SERVING = (
     *("ssd", "f300", "two", "unk", "twosig", "twosig_def", "half", "scalar", "fixed", "slow", "stateful"),
     *("echo", "cls", "conv", "convresize", "enc", "multi"),
+    *("embed", "pair", "ragged", "nested", "sparse", "rnn"),
 )
 
 

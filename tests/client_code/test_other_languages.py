@@ -17,7 +17,7 @@ from proxy.client_code.request import Server, example_request
 from proxy.core.types import PREDICT_METHOD, ModelKey, Servable, Signature, TensorSpec
 from proxy.wire.protos import predict_pb2
 
-FLOAT, STRING = 1, 7
+FLOAT, INT32, STRING, INT64 = 1, 3, 7, 9
 DETECTOR = ModelKey("detector", 3)
 ODD = 'a"b\\c$(id)`id`\n\u2028\U0001f600__proto__'
 
@@ -27,6 +27,10 @@ def example(alias="image_bytes", *, tls=False, key=DETECTOR, signature="embed"):
         alias: TensorSpec(alias, STRING, (-1, 2), "s:0"),
         "pixels": TensorSpec("pixels", FLOAT, (-1, -1, -1, 3), "p:0"),
         "query": TensorSpec("query", STRING, (-1,), "q:0"),
+        "tokens": TensorSpec("tokens", INT64, (-1,), "t:0"),
+        "tokens_1": TensorSpec("tokens_1", INT64, (-1,), "t1:0"),
+        "weights": TensorSpec("weights", FLOAT, (-1,), "w:0"),
+        "weights_1": TensorSpec("weights_1", INT32, (-1,), "w1:0"),
     }
     outputs = {"scores": TensorSpec("scores", FLOAT, (-1, 3), "o:0")}
     servable = Servable(key.model, 3, {signature: Signature(signature, PREDICT_METHOD, inputs, outputs)})
@@ -113,7 +117,10 @@ def test_odd_names_reach_node_as_they_are(tmp_path):
     assert done.returncode == 0, done.stderr
     sent = json.loads(done.stdout)
     assert sent["model_spec"] == {"name": ODD, "signature_name": "embed"}
-    assert list(sent["inputs"]) == sorted([ODD, "pixels", "query"])
+    ragged = ["tokens", "tokens_1", "weights", "weights_1"]
+    assert list(sent["inputs"]) == sorted([ODD, "pixels", "query", *ragged])
+    assert sent["inputs"]["tokens_1"]["int64_val"] == [0, 2]
+    assert sent["inputs"]["weights_1"]["int_val"] == [0, 2]
     assert len(sent["inputs"]["pixels"]["tensor_content"]["data"]) == 224 * 224 * 3 * 4
 
 

@@ -12,7 +12,7 @@ from proxy.core.types import (
     TensorSpec,
 )
 
-FLOAT, STRING, RESOURCE = 1, 7, 20
+FLOAT, STRING, INT64, RESOURCE = 1, 7, 9, 20
 
 
 def servable(*inputs, name="serving_default", method=PREDICT_METHOD, defaults=(), more=()):
@@ -42,13 +42,52 @@ def only_input(*arguments, **more):
         ((-1, -1, -1, 3), (1, 224, 224, 3)),
         ((-1, 3, -1, -1), (1, 3, 224, 224)),
         ((-1, -1, -1, -1), (1, 224, 224, 3)),
-        ((-1, -1, 3), (224, 224, 3)),
+        ((-1, -1, 3), (1, 8, 3)),
+        ((-1, -1, 4), (1, 8, 4)),
+        ((-1, -1, -1), (1, 8, 8)),
+        ((-1, -1, -1, 64), (1, 8, 8, 64)),
+        ((-1, 12, -1, 64), (1, 12, 8, 64)),
+        ((-1, -1, -1, -1, 3), (1, 8, 8, 8, 3)),
         ((-1, 10, 3), (1, 10, 3)),
         ((-1, 0), (1, 0)),
     ],
 )
 def test_unknown_sizes_are_one_example_and_images_of_224(shape, dims):
     assert only_input("x", FLOAT, shape).dims == dims
+
+
+@pytest.mark.parametrize(
+    ("shapes", "dims"),
+    [
+        ({"frames": (-1, -1, 4), "state": (2, -1, 8)}, {"frames": (1, 1, 4), "state": (2, 1, 8)}),
+        ({"x": (-1, -1, 4), "past": (2, -1, 8)}, {"x": (1, 1, 4), "past": (2, 1, 8)}),
+        ({"x": (-1, -1, 4), "h0": (-1, 8), "c0": (-1, 8)}, {"x": (1, 1, 4), "h0": (1, 8), "c0": (1, 8)}),
+        ({"x": (-1, -1, 4), "mask": (-1, -1)}, {"x": (1, 8, 4), "mask": (1, 8)}),
+        ({"image": (-1, -1, -1, 3), "state": (-1, 8)}, {"image": (1, 224, 224, 3), "state": (1, 8)}),
+        ({"state": (2, -1, 8)}, {"state": (2, 8, 8)}),
+    ],
+)
+def test_beside_a_state_every_open_size_is_one_since_its_batch_may_come_second(shapes, dims):
+    specs = [TensorSpec(alias, FLOAT, shape, f"{alias}:0") for alias, shape in shapes.items()]
+    assert {each.alias: each.dims for each in request_of(servable(*specs)).inputs} == dims
+
+
+def test_components_of_which_the_signature_does_not_say_enough_are_said_to_be_such():
+    names = ("x", "x_1", "x_2", "x_3")
+    specs = [TensorSpec(name, STRING if name == "x" else INT64, (-1,), f"{name}:0") for name in names]
+    with pytest.raises(NoExampleError, match="the signature does not say of which"):
+        request_of(servable(*specs))
+
+
+def test_what_is_ragged_decides_about_the_batch_of_what_is_dense():
+    specs = (
+        TensorSpec("x", FLOAT, (-1, 5), "x:0"),
+        TensorSpec("x_1", INT64, (4,), "x_1:0"),
+        TensorSpec("dense", FLOAT, (-1, 2), "dense:0"),
+    )
+    found = {each.alias: each for each in request_of(servable(*specs)).inputs}
+    assert (found["dense"].dims, found["x"].dims) == ((3, 2), (6, 5))
+    assert found["x_1"].numbers == (0, 2, 4, 6)
 
 
 def test_a_string_is_text_unless_its_name_says_image_or_example():

@@ -35,6 +35,11 @@ def test_a_name_like_no_other_is_answered_with_those_seen():
     assert refusal(ModelKey("zzz"), known=("ssd", "bert"))[1].hint == "models seen here: 'bert', 'ssd'"
 
 
+def test_the_name_that_was_asked_for_is_never_suggested():
+    assert "detectr" not in refusal(ModelKey("detectr"), known=("detectr",))[1].hint
+    assert refusal(ModelKey("detectr"), known=("bert", "detectr"))[1].hint == "models seen here: 'bert'"
+
+
 def test_without_any_known_name_the_hint_says_where_names_come_from():
     assert "--model_name" in refusal(ModelKey("m"))[1].hint
 

@@ -39,9 +39,9 @@ def test_codes_are_those_of_grpc():
     assert {code.name: int(code) for code in Code}.items() <= numbers.items()
 
 
-def test_only_questions_about_the_batch_warn_by_default():
+def test_only_what_is_legal_warns_by_default():
     warn = {reason for reason in Reason if reason.about.severity is Severity.WARN}
-    assert warn == {Reason.BATCH_MISMATCH, Reason.BATCH_EMPTY}
+    assert warn == {Reason.BATCH_MISMATCH, Reason.BATCH_EMPTY, Reason.PAYLOAD_SINGLE_VALUE}
 
 
 def test_a_loading_model_is_the_one_departure_from_the_servers_own_code():

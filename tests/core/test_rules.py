@@ -137,10 +137,15 @@ def test_a_size_of_minus_one_is_explained_as_belonging_to_signatures():
 
 
 @pytest.mark.parametrize("kind", FIELD_KINDS, ids=by_name)
-def test_as_many_values_as_elements_or_one_for_all_are_right(kind):
-    for elements in (6, 1):
-        assert payload(counted(kind, elements * kind.per_element, (2, 3))) is None
-    assert payload(counted(kind, kind.per_element, ())) is None
+def test_as_many_values_as_elements_are_right(kind):
+    for elements, dims in ((6, (2, 3)), (1, (1, 1)), (1, ())):
+        assert payload(counted(kind, elements * kind.per_element, dims)) is None
+
+
+@pytest.mark.parametrize("kind", FIELD_KINDS, ids=by_name)
+def test_one_value_for_all_elements_is_told_as_such(kind):
+    found = payload(counted(kind, kind.per_element, (2, 3)))
+    assert (found.reason, found.got) == ("PAYLOAD_SINGLE_VALUE", "one")
 
 
 @pytest.mark.parametrize("kind", FIELD_KINDS, ids=by_name)
@@ -213,7 +218,7 @@ def test_nothing_is_read_where_there_are_no_elements(kind):
 
 
 def test_one_value_may_fill_no_more_than_a_message_could_carry():
-    assert payload(counted(DTYPES[4], 1, (2**31 - 1,))) is None
+    assert payload(counted(DTYPES[4], 1, (2**31 - 1,))).reason == "PAYLOAD_SINGLE_VALUE"
     assert payload(counted(DTYPES[4], 1, (2**31,))).reason == "PAYLOAD_MISSING"
 
 
@@ -453,5 +458,5 @@ def test_one_value_fills_as_much_as_there_is_room_for():
     for kind in DTYPES.values():
         if kind.size:
             view = counted(kind, kind.per_element, (1000,))
-            assert rules.payload(view, 1000, 1000 * kind.size) is None
+            assert rules.payload(view, 1000, 1000 * kind.size).reason == "PAYLOAD_SINGLE_VALUE"
             assert rules.payload(view, 1000, 1000 * kind.size - 1).reason == "PAYLOAD_MISSING"

@@ -152,3 +152,90 @@ def test_facts_of_the_request_are_used_only_for_predict(dims):
     request = RequestView(ModelKey("m"), "", (view("images", FLOAT, dims),))
     other = Call("/tensorflow.serving.PredictionService/Classify", request, IMAGES)
     assert diagnose(3, text, other).reason is Reason.UPSTREAM_REQUEST_FAULT
+
+
+# As TensorFlow 2.21 answered: (text, what is told of it).
+IDS = [
+    ("indices[0,1] = 12 is not in [0, 10)", "an id at indices[0,1] is outside [0, 10)"),
+    ("indices[0] = -1 is not in [0, 10)", "an id at indices[0] is outside [0, 10)"),
+    ("indices = 12 is not in [0, 10)", "an id at indices is outside [0, 10)"),
+    ("indices[0] = [3, 12] does not index into param shape [10,4], node name: GatherNd", "at indices[0] is outside the shape [10,4]"),
+    ("indices[0] = [7] does not index into shape [5]", "outside the shape [5]"),
+    ("indices[0] = [7,1] is out of bounds: need 0 <= index < [5,5]", "outside the shape [5,5]"),
+    ("segment_ids[1] = 7 is out of range [0, 3)", "an id at segment_ids[1] is outside [0, 3)"),
+    ("Bad: indices[1] == 7 out of range [0, 5)", "an id at indices[1] is outside [0, 5)"),
+    ("partitions[1] = 7 is not in [0, 2)", "an id at partitions[1] is outside [0, 2)"),
+    ("k (7) from index[0,1] out of bounds (>=5)", "outside [0, 5)"),
+    ("Received a label value of 7 which is outside the valid range of [0, 5).  Label values: 7", "outside [0, 5)"),
+    ("indices[0] is out of range", "an id at indices[0] is outside its range"),
+]  # fmt: skip
+
+SHAPES = [
+    ("Incompatible shapes: [2,3] vs. [4]", "shapes [2,3] and [4] do not"),
+    ("required broadcastable shapes", "shapes do not"),
+    ("required broadcastable shapes at loc(unknown)", "shapes do not"),
+    ("condition [2,3], then [2,3], and else [4] must be broadcastable", "shapes [2,3] and [4] do not"),
+    ("logits and labels must be broadcastable: logits_size=[4,3] labels_size=[2,3]", "shapes [4,3] and [2,3] do not"),
+    ("In[0] and In[1] must have compatible batch dimensions: [2,3,4] vs. [3,4,5]", "shapes [2,3,4] and [3,4,5] do not"),
+    ("Matrix size-incompatible: In[0]: [2,3], In[1]: [4,5]", "shapes [2,3] and [4,5] do not"),
+    ("In[0] mismatch In[1] shape: 5 vs. 10: [1,2,5] [1,10,3] 0 0", "shapes [1,2,5] and [1,10,3] do not"),
+    ("In[0] and In[1] has different ndims: [1,2] vs. [3]", "shapes [1,2] and [3] do not"),
+    ("Inputs to operation AddN of type AddN must have the same size and shape.  Input 0: [2,3] != input 1: [4,3]", "shapes [2,3] and [4,3] do not"),
+    ("ConcatOp : Dimension 0 in both shapes must be equal: shape[0] = [2,3] vs. shape[1] = [4,3]", "shapes [2,3] and [4,3] do not"),
+    ("Shapes of all inputs must match: values[0].shape = [2,3] != values[1].shape = [4,3]", "shapes [2,3] and [4,3] do not"),
+    ("Must provide as many biases as the last dimension of the input tensor: [4] vs. [2,3]", "shapes [4] and [2,3] do not"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "words"), IDS, ids=[text[:40] for text, _ in IDS])
+def test_an_id_that_the_model_does_not_have_is_told_with_its_place_and_range(text, words):
+    found = diagnose(3, f"{text}\n\t [[{{{{node embedding_lookup}}}}]]")
+    assert found.reason is Reason.UPSTREAM_REQUEST_FAULT
+    assert words in found.sentence
+    assert "vocabulary" in found.remedy
+    assert found.failures == ("F117",)
+
+
+@pytest.mark.parametrize(("text", "words"), SHAPES, ids=[text[:40] for text, _ in SHAPES])
+def test_shapes_that_do_not_go_together_are_told_as_the_server_names_them(text, words):
+    found = diagnose(3, f"{text}\n\t [[{{{{node add}}}}]]")
+    assert found.reason is Reason.UPSTREAM_REQUEST_FAULT
+    assert words in found.sentence
+    assert "F118" in found.failures
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tried to explicitly squeeze dimension 0 but dimension was not 1: 2",
+        "Computed output size would be negative: -1 [input_size: 2, effective_filter_size: 5, stride: 1]",
+        "Expected size[1] in [0, 5], but got 10",
+        "Expected begin[1] in [0, 10], but got 12",
+        "input and filter must have the same depth: 1 vs 3",
+    ],
+)
+def test_a_shape_that_the_graph_cannot_take_is_told_as_one(text):
+    found = diagnose(3, f"{text}\n\t [[{{{{node layer}}}}]]")
+    assert found.reason is Reason.UPSTREAM_REQUEST_FAULT
+    assert "shape does not fit" in found.sentence
+
+
+def test_an_id_is_a_value_and_is_not_repeated():
+    found = diagnose(3, "indices[0,1] = 987654 is not in [0, 10)")
+    assert "987654" not in found.sentence + found.remedy
+
+
+def test_where_one_input_can_hold_ids_it_is_named():
+    sent = call(TWO, view("text", STRING, (2,)), view("ids", INT64, (2, 4)))
+    assert "(probably of input 'ids')" in diagnose(3, "indices[0,1] = 12 is not in [0, 10)", sent).sentence
+    three = servable(spec("a", INT64, (-1,)), spec("b", INT32, (-1,)))
+    sent = call(three, view("a", INT64, (2,)), view("b", INT32, (2,)))
+    assert "probably" not in diagnose(3, "indices[0,1] = 12 is not in [0, 10)", sent).sentence
+
+
+@pytest.mark.parametrize(
+    "text", ["Incompatible shapes: [300,3] vs. [1,100]", "indices[2] = 2 is not in [0, 2)"]
+)
+def test_an_input_that_contradicts_its_signature_is_the_likelier_cause(text):
+    found = diagnose(3, text, call(IMAGES, view("images", FLOAT, (300, 300, 3))))
+    assert found.reason is Reason.RANK_MISMATCH

@@ -40,7 +40,7 @@ TEXTS = [
     ("INVALID_ARGUMENT", "tensor parsing error: image_tensor", Reason.PAYLOAD_LENGTH_MISMATCH, "F26", "'image_tensor'"),
     ("INVALID_ARGUMENT", "Invalid resource type hash code: 0(name:  type: ). Perhaps a resource tensor was being provided as a feed? That is not currently allowed.", Reason.DTYPE_INVALID, "F21", "resource"),
     ("INVALID_ARGUMENT", "Invalid reduction dimension (3 for input with 3 dimension(s)\n\t [[{{function_node __inference_ssd_54}}{{node Mean}}]]", Reason.UPSTREAM_REQUEST_FAULT, "F33", "shape"),
-    ("INVALID_ARGUMENT", "Incompatible shapes: [1,1,3] vs. [1,100]" + NODE, Reason.UPSTREAM_REQUEST_FAULT, "F37", "shape"),
+    ("INVALID_ARGUMENT", "Incompatible shapes: [1,1,3] vs. [1,100]" + NODE, Reason.UPSTREAM_REQUEST_FAULT, "F118", "shapes [1,1,3] and [1,100]"),
     ("FAILED_PRECONDITION", 'Serving signature key "serving_default" not found.', Reason.SIGNATURE_NOT_FOUND, "F10", "signature"),
     ("NOT_FOUND", "Servable not found for request: Latest(nosuch)", Reason.MODEL_NOT_FOUND, "F41", "'nosuch'"),
     ("NOT_FOUND", "Servable not found for request: Specific(multi, 2)", Reason.VERSION_NOT_FOUND, "F43", "'multi'"),
@@ -152,11 +152,19 @@ TEXTS = [
     ("UNAVAILABLE", "This task would start a fresh batch, but all batch threads are busy", Reason.UPSTREAM_QUEUE_FULL, "F86", "queue"),
     ("INVALID_ARGUMENT", "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 16; expected 32", Reason.UPSTREAM_CONFIG_FAULT, "F87", "allowed_batch_sizes"),
     ("RESOURCE_EXHAUSTED", "OOM when allocating tensor with shape[150,256,160,160]", Reason.UPSTREAM_OUT_OF_MEMORY, "F88", "memory"),
+    ("INTERNAL", "Blas GEMM launch failed : a.shape=(1, 100), b.shape=(100, 10), m=1, n=10, k=100", Reason.UPSTREAM_DEVICE_FAULT, "F116", "'Blas'"),
+    ("RESOURCE_EXHAUSTED", "received metadata size exceeds soft limit (12576 vs. 8192);  :path:82B user-agent:90B cookie:12038B", Reason.UPSTREAM_METADATA_TOO_LARGE, "F120", "'12576' bytes"),
+    ("RESOURCE_EXHAUSTED", "received metadata size exceeds hard limit (value length 20000 vs. 16384)", Reason.UPSTREAM_METADATA_TOO_LARGE, "F120", "limit is '16384'"),
+    ("RESOURCE_EXHAUSTED", "received initial metadata size exceeds limit (9000 vs. 8192)", Reason.UPSTREAM_METADATA_TOO_LARGE, "F120", "'9000' bytes"),
+    ("UNKNOWN", "tfs-proxy: tfs:8500 did not answer in gRPC: received http2 header with status: 431, server 'envoy'", Reason.UPSTREAM_METADATA_TOO_LARGE, "F120", "front or mesh"),
+    ("INTERNAL", "header list size to send violates the maximum size (16384 bytes) set by server", Reason.UPSTREAM_METADATA_TOO_LARGE, "F120", "front or mesh"),
     ("INTERNAL", "std::bad_alloc", Reason.UPSTREAM_OUT_OF_MEMORY, "F90", "memory"),
     ("INVALID_ARGUMENT", "Expected classification signature method_name to be tensorflow/serving/classify. Was: tensorflow/serving/predict", Reason.METHOD_MISMATCH, "F98", "exported for it"),
     ("INVALID_ARGUMENT", "Expected Tensor shape: [batch_size num_classes] but got [3]", Reason.UPSTREAM_EXPORT_FAULT, "F98", "[batch, classes]"),
     ("INVALID_ARGUMENT", "Duplicate evaluation of signature: x", Reason.UPSTREAM_REQUEST_FAULT, "F99", "once"),
     # none of the rows, but from within a graph
+    ("INTERNAL", "Unexpected state of the model's own op\n\t [[{{node MyOp}}]]", Reason.UPSTREAM_GRAPH_FAULT, None, "'MyOp'"),
+    ("FAILED_PRECONDITION", "sequence_length(0) <= 2\n\t [[{{node CTCGreedyDecoder}}]]", Reason.UPSTREAM_GRAPH_FAULT, None, "does not say"),
     ("INVALID_ARGUMENT", "assertion failed: [negative length]\n\t [[{{node Assert}}]]", Reason.UPSTREAM_REQUEST_FAULT, None, "'Assert'"),
 ]  # fmt: skip
 
@@ -180,6 +188,14 @@ def measured_errors():
 @pytest.mark.parametrize("row", measured_errors(), ids=lambda row: row["label"])
 def test_every_error_that_the_genuine_server_answered_has_a_diagnosis(row):
     assert diagnose(CODES[row["code"]], row["details"], Call(PREDICT)) is not None
+
+
+@pytest.mark.parametrize("code", sorted(set(range(17)) - {3, 11}))
+def test_a_code_that_does_not_blame_the_request_never_makes_it_the_requests_fault(code):
+    """Whatever the text says: TensorFlow answers INVALID_ARGUMENT or OUT_OF_RANGE where an argument is wrong."""
+    for _, text, *_ in TEXTS:
+        diagnosis = diagnose(code, text)
+        assert diagnosis is None or diagnosis.reason is not Reason.UPSTREAM_REQUEST_FAULT, text
 
 
 def test_a_text_that_no_row_knows_gets_no_diagnosis():

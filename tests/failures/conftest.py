@@ -12,11 +12,25 @@ import pytest
 
 from tests.fake_serving import FakeServing
 from tests.proxy_process import ProxyProcess, running_proxy
-from tests.transparency.scripted import Answer, ask, channel_to
+from tests.transparency.scripted import Answer, Metadata, ask, channel_to
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
-MODELS = ("ssd", "f300", "two", "twosig", "twosig_def", "fixed", "scalar", "enc", "cls", "multi", "corrupt")
+MODELS = (
+    "ssd",
+    "f300",
+    "two",
+    "twosig",
+    "twosig_def",
+    "fixed",
+    "scalar",
+    "enc",
+    "cls",
+    "multi",
+    "corrupt",
+    "embed",
+    "pair",
+)
 
 
 @dataclass
@@ -42,9 +56,9 @@ Tell = Callable[..., Told]
 def telling(proxy: ProxyProcess) -> Iterator[Tell]:
     with channel_to(proxy.target) as channel:
 
-        def tell(message: Any, method: str = PREDICT) -> Told:
+        def tell(message: Any, method: str = PREDICT, metadata: Metadata = ()) -> Told:
             data = message if isinstance(message, bytes) else message.SerializeToString()
-            return Told(ask(channel, "unary_unary", method, (data,), timeout=30))
+            return Told(ask(channel, "unary_unary", method, (data,), metadata=metadata, timeout=30))
 
         yield tell
 

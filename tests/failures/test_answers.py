@@ -37,6 +37,11 @@ ANSWERS = [
     ("F87", "INVALID_ARGUMENT", "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 16", "contradict each other"),
     ("F88 F89", "RESOURCE_EXHAUSTED", "OOM when allocating tensor with shape[150,256,160,160]", "no memory left"),
     ("F90", "INTERNAL", "std::bad_alloc", "no memory left"),
+    ("F116", "UNKNOWN", "Failed to get convolution algorithm. This is probably because cuDNN failed to initialize", "failed ('cuDNN'); nothing says that the request is why"),
+    ("F116", "UNIMPLEMENTED", "DNN library is not found." + NODE, "UPSTREAM_DEVICE_FAULT"),
+    ("F116", "INTERNAL", "Blas GEMM launch failed : a.shape=(1, 100), b.shape=(100, 10), m=1, n=10, k=100" + NODE, "failed ('Blas')"),
+    ("F116", "INTERNAL", "libdevice not found at ./libdevice.10.bc" + NODE, "cannot compile code for its GPU"),
+    ("F116", "INTERNAL", "cudaGetDevice() failed. Status: CUDA driver version is insufficient for CUDA runtime version", "do not fit one another"),
     ("F99", "INVALID_ARGUMENT", "Duplicate evaluation of signature: serving_default", "each signature once"),
 ]  # fmt: skip
 

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.core.reasons import REASONS, Reason
 from proxy.lint.finding import RULES
-from tests.failures import test_answers, test_files, test_life, test_requests
+from tests.failures import test_answers, test_files, test_hints, test_life, test_requests
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "failures.md"
 ROW = re.compile(r"^\| (F\d+) \| ([^|]+) \| ([^|]+) \| (✓?) ?\|$", re.MULTILINE)
@@ -15,6 +15,7 @@ ROW = re.compile(r"^\| (F\d+) \| ([^|]+) \| ([^|]+) \| (✓?) ?\|$", re.MULTILIN
 TABLES = (
     *(test_requests.REFUSED, test_requests.ANSWERED, test_requests.OTHER),
     *(test_answers.ANSWERS, test_files.CONFIGS, test_files.EXPORTS),
+    *(test_hints.THE_MENDING, test_hints.TO_CHOOSE),
 )
 
 
@@ -27,7 +28,7 @@ def rows():
 def shown():
     """The ids in the tables, and in the names of tests such as `test_f40_…`."""
     ids = {failure for table in TABLES for case in table for failure in case[0].split()}
-    for module in (test_answers, test_files, test_life, test_requests):
+    for module in (test_answers, test_files, test_hints, test_life, test_requests):
         for name in vars(module):
             if name.startswith("test_f"):
                 ids |= {word.upper() for word in name.split("_") if re.fullmatch(r"f\d+", word)}

@@ -306,3 +306,29 @@ def test_f119_an_input_renamed_while_old_clients_call_is_not_explained_by_the_ol
     assert "takes 'keras_tensor'" not in first.words
     assert (drift["kind"], drift["old_version"], drift["new_version"]) == ("breaking", 1, 2)
     assert "version 2 accepts serving_default(keras_tensor_2: float32[?,3])" in then.words
+
+
+@pytest.mark.parametrize(
+    ("model", "signature"),
+    [
+        *(("ragged", name) for name in ("serving_default", "vectors", "rows")),
+        ("nested", "serving_default"),
+        *(("sparse", name) for name in ("serving_default", "mixed")),
+        *(("rnn", name) for name in ("serving_default", "time_major")),
+    ],
+)
+def test_f123_the_program_that_example_prints_for_inputs_that_belong_together_runs(
+    dev_server, tmp_path, model, signature
+):
+    script = tmp_path / "client.py"
+    with running_proxy("--upstream", dev_server.target) as proxy:
+        command = ("example", model, "--signature", signature, "--lang", "python-light")
+        program = subprocess.run(
+            [sys.executable, "-m", "proxy", *command, "--upstream", proxy.target],
+            capture_output=True,
+            check=True,
+        )
+        script.write_bytes(program.stdout)
+        done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "y " in done.stdout

@@ -125,6 +125,10 @@ ANSWERED = [
     ("F01", predict("ssd", input=tensor("uint8", (1, 4, 4, 3))), "INVALID_ARGUMENT", "INPUT_"),
     ("F22", predict("two", text=TEXT, ids=tensor("int32", (1, 4))), "INVALID_ARGUMENT", "arg[0] is input 'ids'|arg[0] is inputs[\"ids\"]"),
     ("F37", predict("conv", images=image(1, 224, 224, 3)), "INVALID_ARGUMENT", "the graph fails on it"),
+    ("F117", predict("embed", ids=tensor("int64", (1, 2), int64_val=[3, 1000])), "INVALID_ARGUMENT", "an id (probably of input 'ids') at indices[0,1] is outside [0, 1000)"),
+    ("F117", predict("embed", ids=tensor("int64", (1, 1), int64_val=[-1])), "INVALID_ARGUMENT", "at indices[0,0] is outside [0, 1000)"),
+    ("F118", predict("pair", left=image(2, 3), right=image(2, 4)), "INVALID_ARGUMENT", "shapes [2,3] and [2,4] do not go together"),
+    ("F118", predict("pair", left=image(2, 3), right=image(5, 3)), "INVALID_ARGUMENT", "shapes [2,3] and [5,3]|BATCH_MISMATCH"),
     ("F41", predict("sdd", x=IMAGE), "NOT_FOUND", "MODEL_NOT_FOUND"),
     ("F43", versioned("multi", 2), "NOT_FOUND", "VERSION_NOT_FOUND"),
 ]  # fmt: skip
@@ -175,3 +179,25 @@ def test_f82_unequal_batches_pass_with_a_warning(enforcing):
     told = enforcing(predict("two", text=tensor("string", (2,), string_val=[b"a", b"b"]), ids=IDS))
     assert "BATCH_MISMATCH" in told.words
     assert told.code == "OK"
+
+
+@pytest.mark.parametrize("size", [12_000, 20_000])
+def test_f120_metadata_over_the_servers_limit_is_told_with_the_option_that_raises_it(observing, size):
+    """From gRPC's soft limit on a server refuses some calls, so that of 12 000 bytes a few may pass."""
+    for _ in range(64):
+        told = observing(
+            predict("pair", left=image(1, 1), right=image(1, 1)), metadata=(("cookie", "x" * size),)
+        )
+        if told.code != "OK":
+            break
+    assert told.code == "RESOURCE_EXHAUSTED"
+    assert "UPSTREAM_METADATA_TOO_LARGE: the call's metadata" in told.words
+    assert "--grpc_channel_arguments=grpc.max_metadata_size=" in told.words
+
+
+def test_f120_metadata_over_the_proxys_own_limit_is_told_as_such(enforcing):
+    request = predict("pair", left=image(1, 1), right=image(1, 1))
+    told = enforcing(request, metadata=(("cookie", "x" * 70_000),))
+    assert told.code == "RESOURCE_EXHAUSTED"
+    assert "metadata: expected at most 65536 bytes" in told.words
+    assert "cookies" in told.words

@@ -48,7 +48,10 @@ EVERYTHING = (DETECTOR, CLASSIFIER, TEXTS, FIXED, EXAMPLES, HALF)
 
 STRICT = Policies(
     Policy.of(
-        severities={Reason.BATCH_MISMATCH: Severity.REFUSE, Reason.BATCH_EMPTY: Severity.REFUSE}, max_batch=32
+        severities=dict.fromkeys(
+            (Reason.BATCH_MISMATCH, Reason.BATCH_EMPTY, Reason.PAYLOAD_SINGLE_VALUE), Severity.REFUSE
+        ),
+        max_batch=32,
     )
 )
 
@@ -292,6 +295,11 @@ def cases() -> dict[Reason, dict[str, Case]]:
         Reason.PAYLOAD_MISSING: {
             "no values": refused(predict("cnn", images=without(IMAGE, "tensor_content")))
         },
+        Reason.PAYLOAD_SINGLE_VALUE: {
+            "ten numbers in one list too many become one (severity raised to refuse)": refused(
+                predict("fixed", x=tensor("float32", (1, 4), float_val=[math.nan])), policies=STRICT
+            ),
+        },
         Reason.VALUE_OUT_OF_RANGE: {
             "300 in a uint8": refused(
                 predict("ssd", image_tensor=tensor("uint8", (1, 4, 5, 3), int_val=[300] * 60))
@@ -393,6 +401,12 @@ def cases() -> dict[Reason, dict[str, Case]]:
         Reason.UPSTREAM_MESSAGE_TOO_LARGE: {
             "4 MiB": Answered(8, "Received message larger than max (6000080 vs. 4194304)"),
         },
+        Reason.UPSTREAM_METADATA_TOO_LARGE: {
+            "a large cookie": Answered(
+                8,
+                "received metadata size exceeds soft limit (12576 vs. 8192);  :path:82B user-agent:90B cookie:12038B",
+            ),
+        },
         Reason.UPSTREAM_THREADS_EXHAUSTED: {"all threads busy": Answered(8, "Server Threadpool Exhausted")},
         Reason.UPSTREAM_QUEUE_FULL: {
             "the batch queue": Answered(
@@ -403,6 +417,13 @@ def cases() -> dict[Reason, dict[str, Case]]:
             "a large tensor": Answered(
                 8, "OOM when allocating tensor with shape[64,300,300,64] and type float"
             ),
+        },
+        Reason.UPSTREAM_DEVICE_FAULT: {
+            "cuDNN": Answered(
+                2,
+                "Failed to get convolution algorithm. This is probably because cuDNN failed to initialize, so try looking to see if a warning log message was printed above.",
+            ),
+            "libdevice": Answered(13, "libdevice not found at ./libdevice.10.bc"),
         },
         Reason.UPSTREAM_BATCHING: {
             "two dtypes in one batch": Answered(
@@ -435,5 +456,14 @@ def cases() -> dict[Reason, dict[str, Case]]:
                 3,
                 "Name: <unknown>, Feature: x (data type: float) is required but could not be found.\n\t [[{{node ParseExample/ParseExampleV2}}]]",
             ),
+            "an id outside of the vocabulary": Answered(
+                3, "indices[0,1] = 12 is not in [0, 10)\n\t [[{{node embedding_lookup}}]]"
+            ),
+            "shapes that do not broadcast": Answered(
+                3, "Incompatible shapes: [2,3] vs. [4]\n\t [[{{node add}}]]"
+            ),
+        },
+        Reason.UPSTREAM_GRAPH_FAULT: {
+            "a node that fails": Answered(13, "Unexpected state of an op\n\t [[{{node MyOp}}]]"),
         },
     }

@@ -40,7 +40,7 @@ from tests.proxy_process import EDGES, ProxyProcess
 POLICIES = {
     id(NO_POLICIES): "{}",
     id(STRICT): """
-severities: {BATCH_MISMATCH: refuse, BATCH_EMPTY: refuse}
+severities: {BATCH_MISMATCH: refuse, BATCH_EMPTY: refuse, PAYLOAD_SINGLE_VALUE: refuse}
 max-batch: 32
 """,
     id(MEANING): """

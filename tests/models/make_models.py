@@ -112,6 +112,22 @@ def nested(words):
     return {"y": tf.reduce_sum(tf.strings.length(words.flat_values)), "rows": words.nrows()}
 
 
+@tf.function(
+    input_signature=[
+        tf.RaggedTensorSpec([None, None, 3], tf.float32, ragged_rank=1, row_splits_dtype=tf.int32)
+    ]
+)
+def ragged_vectors(boxes):
+    """With row splits of 32 bits."""
+    return {"y": tf.reduce_sum(boxes, axis=[1, 2])}
+
+
+@tf.function(input_signature=[tf.RaggedTensorSpec([3, None], tf.int64), spec([None, 2], tf.float32, "dense")])
+def ragged_rows(tokens, dense):
+    """Three rows, of each of two inputs."""
+    return {"y": tf.cast(tf.reduce_sum(tokens, axis=1), tf.float32) + tf.reduce_sum(dense, axis=1)}
+
+
 @tf.function(input_signature=[tf.SparseTensorSpec([None, 10], tf.float32)])
 def sparse(features):
     """As `features`, the indices, `features_1`, the values, and `features_2`, the dense shape."""
@@ -119,12 +135,32 @@ def sparse(features):
 
 
 @tf.function(
+    input_signature=[
+        tf.SparseTensorSpec([None, None, None], tf.string),
+        tf.RaggedTensorSpec([None, None], tf.float32),
+        spec([None, 4], tf.float32, "dense"),
+    ]
+)
+def mixed(words, weights, dense):
+    lengths = tf.strings.length(tf.sparse.to_dense(words, ""))
+    sums = tf.reduce_sum(weights, axis=1) + tf.reduce_sum(dense, axis=1)
+    return {"y": tf.cast(tf.reduce_sum(lengths, axis=[1, 2]), tf.float32) + sums}
+
+
+@tf.function(
     input_signature=[spec([None, None, 4], tf.float32, "frames"), spec([2, None, 8], tf.float32, "state")]
 )
 def rnn(frames, state):
     """The state of two layers has its batch second, as cuDNN and PyTorch lay it out."""
-    first = tf.tanh(tf.reduce_sum(frames, axis=[1, 2])[:, None] + state[0])
+    first = tf.tanh(tf.concat([tf.reduce_sum(frames, axis=1), state[0][:, 4:]], axis=1) + state[0])
     return {"y": first, "next": tf.stack([first, tf.tanh(first + state[1])])}
+
+
+@tf.function(
+    input_signature=[spec([None, None, 4], tf.float32, "frames"), spec([None, 8], tf.float32, "state")]
+)
+def rnn_time_major(frames, state):
+    return {"y": tf.tanh(tf.concat([tf.reduce_sum(frames, axis=0), state[:, 4:]], axis=1) + state)}
 
 
 @tf.function(input_signature=[spec([2, 2], tf.float32, "x")])
@@ -257,6 +293,61 @@ def renamed_to(keras_tensor_2):
     return {"y": keras_tensor_2}
 
 
+# Each of these answers otherwise where elements or inputs are out of order: a hint that is obeyed has to be right.
+
+
+def ramp(*shape):
+    count = 1
+    for size in shape:
+        count *= size
+    return tf.reshape(tf.range(count, dtype=tf.float32), shape)
+
+
+@tf.function(input_signature=[spec([None, 40, 100], tf.float32, "x")])
+def spectrogram(x):
+    return {"y": tf.reduce_sum(x * ramp(1, 40, 100), axis=[1, 2])}
+
+
+@tf.function(input_signature=[spec([None, 784], tf.float32, "x")])
+def flat(x):
+    return {"y": tf.reduce_sum(x * ramp(1, 784), axis=1)}
+
+
+@tf.function(
+    input_signature=[
+        spec([None, 1], tf.float32, "keras_tensor_1"),
+        spec([None, 1], tf.float32, "keras_tensor_2"),
+    ]
+)
+def keras(keras_tensor_1, keras_tensor_2):
+    return {"y": keras_tensor_1 + 10.0 * keras_tensor_2}
+
+
+@tf.function(
+    input_signature=[
+        spec([None, 8], tf.int64, name) for name in ("input_ids", "attention_mask", "token_type_ids")
+    ]
+)
+def bert(input_ids, attention_mask, token_type_ids):
+    return {"y": tf.reduce_sum(input_ids * attention_mask + 1000 * token_type_ids, axis=1)}
+
+
+@tf.function(input_signature=[spec([None, 1], tf.float32, f"f_{number:03}") for number in range(30)])
+def columns(*features):
+    return {"y": tf.reduce_sum(tf.concat(features, 1) * ramp(1, 30), axis=1)}
+
+
+@tf.function(input_signature=[spec([None], tf.string, "examples")])
+def examples(examples):
+    features = tf.io.parse_example(examples, {"age": tf.io.FixedLenFeature([], tf.float32)})
+    return {"y": features["age"] * 2.0}
+
+
+@tf.function(input_signature=[spec([None, 1], tf.float32, "age")])
+def column(age):
+    return {"y": age * 2.0}
+
+
 def save_classify_and_regress():
     v1 = tf.compat.v1
     build = v1.saved_model.signature_def_utils.build_signature_def
@@ -293,10 +384,17 @@ save("scalar", {"serving_default": scalar})
 save("fixed", {"serving_default": fixed})
 save("embed", {"serving_default": embed})
 save("pair", {"serving_default": pair})
-save("ragged", {"serving_default": ragged})
+save("ragged", {"serving_default": ragged, "vectors": ragged_vectors, "rows": ragged_rows})
 save("nested", {"serving_default": nested})
-save("sparse", {"serving_default": sparse})
-save("rnn", {"serving_default": rnn})
+save("sparse", {"serving_default": sparse, "mixed": mixed})
+save("rnn", {"serving_default": rnn, "time_major": rnn_time_major})
+save("spectrogram", {"serving_default": spectrogram})
+save("flat", {"serving_default": flat})
+save("keras", {"serving_default": keras})
+save("bert", {"serving_default": bert})
+save("columns", {"serving_default": columns})
+save("examples", {"serving_default": examples})
+save("column", {"serving_default": column})
 save("slow", {"serving_default": slow})
 stateful = Stateful()
 save("stateful", {"serving_default": stateful.f}, module=stateful)

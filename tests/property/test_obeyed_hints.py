@@ -1,4 +1,7 @@
-"""A hint is a promise: obeyed where it claims to be *the* mending, it yields the request that was meant."""
+"""A hint is a promise: obeyed where it claims to be *the* mending, it yields the request that was meant.
+
+Some hundreds of mistakes here, tens of thousands with `make trust`.
+"""
 
 import json
 
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from proxy.wire.mended import mended
 from proxy.wire.status import status_of
 from proxy.wire.tensors import array_of
+from tests.conftest import EXPLORE
 from tests.judging import verdict_on
 from tests.property.mistakes import MISTAKES, right_requests
 
@@ -34,7 +38,10 @@ def meaning(request):
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
-@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(
+    max_examples=25 * max(1, EXPLORE),
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
+)
 @given(case=right_requests(), data=st.data())
 def test_the_mending_of_a_mistake_yields_the_request_that_was_meant(mistake, case, data):
     servable, meant, arrays = case

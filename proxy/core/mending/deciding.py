@@ -8,26 +8,34 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
+from proxy.core.components import Family, described, input_families
 from proxy.core.explain import quote
 from proxy.core.mending.dtypes import dtype_remedies, field_remedies, length_remedies
-from proxy.core.mending.names import Names, accepts, name_remedies, signature_remedies
+from proxy.core.mending.names import Names, accepts, name_remedies
 from proxy.core.mending.remedies import (
-    Certainty,
+    Decode,
+    Encode,
+    ExpandDims,
     Mending,
     Remedy,
+    Reshape,
     SetDtype,
     SetShape,
     SetSignature,
+    Squeeze,
     Step,
+    Transpose,
     renamed,
 )
 from proxy.core.mending.shapes import shape_remedies, unset_shape_remedies
+from proxy.core.mending.signatures import signature_remedies
 from proxy.core.reasons import Reason
 from proxy.core.types import (
     DTYPES,
     UNKNOWN_DIM,
     RequestView,
     Servable,
+    Shape,
     Signature,
     TensorSpec,
     TensorView,
@@ -42,6 +50,7 @@ _MOST_SIGNATURES: Final = 32
 _MOST_SWAPPED: Final = 64
 
 _OF_TENSOR: Final = frozenset({Reason.DTYPE_MISMATCH, Reason.RANK_MISMATCH, Reason.SHAPE_MISMATCH})
+_OF_COMPONENTS: Final = _OF_TENSOR | {Reason.INPUT_MISSING}
 _OF_SIGNATURE: Final = _OF_TENSOR | {Reason.INPUT_UNKNOWN, Reason.INPUT_MISSING, Reason.OUTPUT_UNKNOWN}
 """What another signature may make right."""
 _OF_PAYLOAD: Final = frozenset(
@@ -68,6 +77,7 @@ class _Deciding:
         self._servable = servable
         self._views = {view.alias: view for view in request.inputs}
         self._told: set[tuple[str, tuple[Step, ...]]] = set()
+        self._families: set[Family] = set()
 
     def over(self, found: list[Violation]) -> list[Violation]:
         names = Names()
@@ -76,9 +86,13 @@ class _Deciding:
         elsewhere = self._elsewhere(found)
         looked_at = found[:MOST_MENDED]
         proposed = [self._proposed(each, names, elsewhere) for each in looked_at]
-        proposed = self._with_swaps(looked_at, proposed)
+        proposed = self._with_swaps(looked_at, _of_another_kind(looked_at, proposed))
         mended = [
-            replace(each, mending=Mending(tuple(self._once(remedies + _if_of(each, elsewhere)))))
+            replace(
+                each,
+                note=each.note or self._of_components(each),
+                mending=Mending(tuple(self._once(remedies + _if_of(each, elsewhere)))),
+            )
             for each, remedies in zip(looked_at, proposed, strict=True)
         ]
         return mended + found[MOST_MENDED:]
@@ -91,6 +105,16 @@ class _Deciding:
             said.append(each._replace(how="", cause="") if key in self._told and each.steps else each)
             self._told.add(key)
         return said
+
+    def _of_components(self, violation: Violation) -> str:
+        """Which inputs belong together where one of a ragged or sparse tensor is missing or wrong; said once."""
+        if violation.reason not in _OF_COMPONENTS:
+            return ""
+        for family in input_families(self._signature):
+            if violation.alias in family.aliases and family not in self._families:
+                self._families.add(family)
+                return described(family)
+        return ""
 
     def _proposed(self, violation: Violation, names: Names, elsewhere: list[Remedy]) -> list[Remedy]:
         reason, alias = violation.reason, violation.alias
@@ -112,10 +136,29 @@ class _Deciding:
         return self._of_payload(reason, view, spec) if reason in _OF_PAYLOAD else []
 
     def _of_shape(self, view: TensorView, spec: TensorSpec) -> list[Remedy]:
+        if any(view.alias in family.aliases for family in input_families(self._signature)):
+            # The dense tensor stands there: no other shape makes a component of it.
+            return []
         values = _values(view)
         if not view.dims and values not in {None, 0, 1}:
             return unset_shape_remedies(view.alias, values or 0, spec.shape)
-        return shape_remedies(view.alias, view.dims, spec.shape or (), spec.dtype)
+        remedies = shape_remedies(view.alias, view.dims, spec.shape or (), spec.dtype)
+        return [each._replace(exact=each.exact and self._suits_the_others(view, each)) for each in remedies]
+
+    def _suits_the_others(self, view: TensorView, remedy: Remedy) -> bool:
+        """Whether the batch is then that of the inputs that fit, and no input of unknown rank shares the mistake."""
+        for alias, other in self._views.items():
+            spec = self._signature.inputs.get(alias)
+            if spec is None or alias == view.alias:
+                continue
+            if spec.shape is None:
+                if other.dims == view.dims:
+                    return False
+            elif spec.shape[:1] == (UNKNOWN_DIM,) and fits(other.dims, spec.shape):
+                own = self._signature.inputs[view.alias].shape or ()
+                if own[:1] == (UNKNOWN_DIM,) and _dims_after(view.dims, remedy.steps)[:1] != other.dims[:1]:
+                    return False
+        return True
 
     def _of_payload(self, reason: Reason, view: TensorView, spec: TensorSpec) -> list[Remedy]:
         labelled = [
@@ -142,7 +185,7 @@ class _Deciding:
         if not moves:
             return proposed
         in_place = all(
-            Mending(tuple(remedies)).certainty is Certainty.THE
+            remedies and not _needs_the_client(remedies)
             for each, remedies in zip(found, proposed, strict=True)
             if each.alias in moves and each.reason in _OF_TENSOR
         )
@@ -189,6 +232,24 @@ class _Deciding:
         return [Remedy(how, (SetSignature(names[0]),))]
 
 
+def _needs_the_client(remedies: list[Remedy]) -> bool:
+    """Whether bytes were sent for numbers, or numbers for bytes."""
+    return any(isinstance(step, Decode | Encode) for remedy in remedies for step in remedy.steps)
+
+
+def _of_another_kind(found: list[Violation], proposed: list[list[Remedy]]) -> list[list[Remedy]]:
+    """Strings for numbers, or the reverse: their shape is that of something else, and no other shape mends it."""
+    kinds = {
+        each.alias: [remedy._replace(how="", cause="") for remedy in remedies]
+        for each, remedies in zip(found, proposed, strict=True)
+        if each.reason is Reason.DTYPE_MISMATCH and _needs_the_client(remedies)
+    }
+    return [
+        kinds[each.alias] if each.alias in kinds and each.reason is not Reason.DTYPE_MISMATCH else remedies
+        for each, remedies in zip(found, proposed, strict=True)
+    ]
+
+
 def _if_of(violation: Violation, elsewhere: list[Remedy]) -> list[Remedy]:
     return elsewhere if violation.reason in _OF_SIGNATURE else []
 
@@ -230,6 +291,20 @@ def swap_moves(
     while moves and set(moves) != set(moves.values()):
         moves = {alias: home for alias, home in moves.items() if home in moves and alias in moves.values()}
     return moves
+
+
+def _dims_after(dims: Shape, steps: tuple[Step, ...]) -> Shape:
+    for step in steps:
+        match step:
+            case ExpandDims(_, axis):
+                dims = (*dims[:axis], 1, *dims[axis:])
+            case Squeeze(_, axis):
+                dims = dims[:axis] + dims[axis + 1 :]
+            case Reshape(_, shape):
+                dims = shape
+            case Transpose(_, axes):
+                dims = tuple(dims[axis] for axis in axes)
+    return dims
 
 
 def _values(view: TensorView) -> int | None:

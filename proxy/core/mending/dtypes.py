@@ -7,6 +7,7 @@ and numbers with a fraction are no ids. Which bits a payload holds is told by it
 import re
 from typing import Final
 
+from proxy.core.mending.pictures import picture_of
 from proxy.core.mending.remedies import Cast, Decode, Encode, MoveValues, Remedy, SetDtype
 from proxy.core.types import DT_BOOL, DT_STRING, DTYPES, DType, TensorSpec, TensorView, element_count
 
@@ -64,6 +65,10 @@ def dtype_remedies(view: TensorView, spec: TensorSpec) -> list[Remedy]:
     if not want.size or not got.size:
         return []
     remedy = _cast(view.alias, got, want)
+    if _family(got) == "integer" and _family(want) == "float" and picture_of(spec.shape or ()):
+        remedy = remedy._replace(
+            how=f"cast with dtype=np.{want.name}, and normalise as in training", exact=False
+        )
     if view.content_length and want.size == got.size:
         # The length fits both: nothing tells whether array or field is wrong.
         how = f"set dtype to {want.name} if the bytes are {want.name} already"
@@ -88,8 +93,11 @@ def _labelled(view: TensorView, want: DType, got: DType | None) -> list[Remedy]:
     by_length = bool(view.content_length)
     what = "tensor_content already has the length of" if by_length else f"{want.field} already holds"
     steps = (SetDtype(view.alias, want.name),)
-    exact = got is None or not by_length or _family(got) == _family(want)
-    return [Remedy("only the dtype field is wrong", steps, exact, f"{what} {want.name}")]
+    if by_length:
+        # Bytes of that length may be of another dtype, or half of an array.
+        how = f"only the dtype field is wrong if the bytes are {want.name}"
+        return [Remedy(how, steps, cause=f"{what} {want.name}")]
+    return [Remedy("only the dtype field is wrong", steps, True, f"{what} {want.name}")]
 
 
 def _family(kind: DType) -> str:
@@ -125,9 +133,8 @@ def _encoded(view: TensorView, got: DType) -> Remedy:
     )
 
 
-def string_remedy(alias: str, head: bytes) -> Remedy | None:
-    """What to send instead of a string that only tells where or how the bytes are."""
-    kind = string_kind(head)
+def string_remedy(alias: str, kind: str) -> Remedy | None:
+    """What to send instead of a string of `kind`, where it only tells where or how the bytes are."""
     instead = _INSTEAD.get(kind)
     return Remedy(instead, (Encode(alias),), cause=f"the string holds {kind}") if instead else None
 
@@ -138,8 +145,9 @@ def _cast(alias: str, got: DType, want: DType) -> Remedy:
     call = f"cast to {want.name}" if want.name.startswith(_NOT_IN_NUMPY) else f"cast with dtype=np.{in_numpy}"
     steps = (Cast(alias, want.name),)
     have, wish = _family(got), _family(want)
-    if have == "integer" and wish == "float" and got.name == "uint8":
-        return Remedy(f"{call}, and normalise as in training", steps)
+    if have == "integer" and wish == "float" and got.size < 4:
+        how = "normalise" if got.name == "uint8" else "scale"
+        return Remedy(f"{call}, and {how} as in training", steps)
     if have == "float" and want.name == "uint8":
         return Remedy(f"{call}, after scaling back to 0..255 if the values were normalised", steps)
     if have == "float" and wish == "integer":

@@ -10,15 +10,12 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Final
 
-from proxy.core.explain import closest, listing, quote
+from proxy.core.explain import quote
 from proxy.core.mending.dtypes import string_kind
 from proxy.core.mending.remedies import (
     DropInput,
-    DropOutput,
     Encode,
     Remedy,
-    RenameOutput,
-    SetSignature,
     renamed,
 )
 from proxy.core.types import DT_STRING, RequestView, Signature, TensorSpec, TensorView, fits
@@ -28,6 +25,8 @@ _MOST_COMPARED: Final = 12
 """Unknown and missing names that are compared each with each."""
 _TYPO: Final = 0.85
 _NUMBER: Final = re.compile(r"\A(.*?)(?:_?(\d{1,9}))?\Z", re.DOTALL)
+_LARGEST_COUNTER: Final = 999
+"""Larger numbers are years and the like, which nobody counts anew."""
 _SEPARATORS: Final = re.compile(r"[\s_\-./:]+")
 _LONGEST_NAME: Final = 1024
 _EXAMPLE_ALIASES: Final = ("examples", "example", "serialized", "serialized_examples", "input_example_tensor")
@@ -86,7 +85,7 @@ class _Matching:
 
     def names(self) -> Names:
         for alias in self._unknown:
-            if not self._absent:
+            if not self._absent and not self._of_a_series(alias, alias):
                 self._remedies[alias] = [Remedy("leave it out", (DropInput(alias),), exact=True)]
             else:
                 self._remedies.setdefault(alias, [])
@@ -109,8 +108,13 @@ class _Matching:
         """Names that are the alias in another writing: case, separators, `:0`, the name in the graph."""
         specs = self._signature.inputs
         pairs = same_writing(self._unknown, specs)
+        strayed = {_plain_stem(each) for each in self._unknown if each not in pairs}
         for alias, (target, how) in pairs.items():
             if target not in self._absent:
+                continue
+            if _plain_stem(alias) in strayed and len(self._signature.inputs) > 1:
+                # Others of its series are there under numbers that the signature has not: all may have moved.
+                self._take(alias, target, [])
                 continue
             if not self._fits(alias, target):
                 # It was meant, and it does not fit: neither is anyone else's.
@@ -131,6 +135,8 @@ class _Matching:
             pairs = list(zip(sorted(theirs), sorted(wanted), strict=True))
             moves = {theirs[at]: wanted[to] for at, to in pairs if theirs[at] != wanted[to]}
             if not all(self._fits(*each) for each in moves.items()):
+                continue
+            if max(wanted) > _LARGEST_COUNTER:
                 continue
             steps = {to - at for at, to in pairs}
             if len(steps) == 1:
@@ -197,13 +203,16 @@ class _Matching:
             if len(targets) != 1 or len(rivals) != 1:
                 continue
             target = targets[0]
+            if any(self._fits(alias, other) for other in self._signature.inputs if other != target):
+                # One may be too many and another forgotten: names alone tell, if anything does.
+                continue
             exact = self._required and not self._of_a_series(alias, target)
             remedies = [Remedy(f"did you mean {quote(target)}?", (renamed({alias: target}),), exact)]
             if not self._required:
                 remedies.append(Remedy("leave it out", (DropInput(alias),)))
             self._take(alias, target, remedies)
         for alias in self._left():
-            if not self._missing:
+            if not self._missing and not self._of_a_series(alias, alias):
                 self._remedies[alias] = [Remedy("leave it out", (DropInput(alias),))]
 
     def _of_a_series(self, alias: str, target: str) -> bool:
@@ -229,6 +238,10 @@ class _Matching:
 def _stem(alias: str) -> str | None:
     match = _NUMBER.match(alias) if len(alias) <= _LONGEST_NAME else None
     return match[1] if match else None
+
+
+def _plain_stem(alias: str) -> str:
+    return plain(alias).rstrip("0123456789")
 
 
 def _one_slip(name: str, other: str) -> bool:
@@ -268,15 +281,18 @@ def same_writing(unknown: Iterable[str], specs: Mapping[str, TensorSpec]) -> dic
     Two unknown names for one alias, or two aliases for a name, are none.
     """
     by_writing: dict[str, list[str]] = {}
+    by_graph_name: dict[str, list[str]] = {}
     for alias, spec in specs.items():
-        for writing in {_plain(alias), *_graph_writings(spec)}:
+        for name in _exact_graph_names(spec):
+            by_graph_name.setdefault(name, []).append(alias)
+        for writing in {plain(alias), *_graph_writings(spec)}:
             by_writing.setdefault(writing, []).append(alias)
     found: dict[str, tuple[str, str]] = {}
     for name in unknown:
         if len(name) > _LONGEST_NAME:
             continue
-        exactly = [alias for alias, spec in specs.items() if name in _exact_graph_names(spec)]
-        targets = by_writing.get(_plain(name), [])
+        exactly = by_graph_name.get(name, [])
+        targets = by_writing.get(plain(name), [])
         if len(exactly) == 1:
             found[name] = exactly[0], f"that is the graph name; the alias is {quote(exactly[0])}"
         elif name.removesuffix(":0") in specs:
@@ -291,62 +307,12 @@ def same_writing(unknown: Iterable[str], specs: Mapping[str, TensorSpec]) -> dic
 
 
 def _exact_graph_names(spec: TensorSpec) -> Collection[str]:
-    return (spec.graph_name, spec.graph_name.removesuffix(":0")) if spec.graph_name else ()
+    return {spec.graph_name, spec.graph_name.removesuffix(":0")} if spec.graph_name else ()
 
 
 def _graph_writings(spec: TensorSpec) -> Collection[str]:
-    return () if not spec.graph_name else (_plain(spec.graph_name),)
+    return () if not spec.graph_name else (plain(spec.graph_name),)
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     return _SEPARATORS.sub("", name.removesuffix(":0").casefold())
-
-
-# === signatures and outputs ===
-
-
-def signature_remedies(fitting: list[str], names: Collection[str], asked: str | None) -> list[Remedy]:
-    """Signatures that were meant: those that take the request as it is (`fitting`), else one of the same writing.
-
-    `asked` None: the one asked for exists, and does not take it.
-    """
-    if len(fitting) == 1:
-        only = ", the only one" if asked is not None and len(names) == 1 else ""
-        how = f"set model_spec.signature_name to {quote(fitting[0])}{only}"
-        if asked is not None and (_plain(asked) == _plain(fitting[0]) or closest(asked, names) == fitting[0]):
-            how = f"did you mean {quote(fitting[0])}?"
-        elif asked is None:
-            how += ", which takes this request"
-        return [Remedy(how, (SetSignature(fitting[0]),), exact=True)]
-    if fitting:
-        return [
-            Remedy(
-                f"set model_spec.signature_name to one of those that take this request: {listing(fitting)}"
-            )
-        ]
-    if asked is None:
-        return []
-    near = closest(asked, names) if asked else None
-    if near is not None:
-        return [Remedy(f"did you mean {quote(near)}?", (SetSignature(near),))]
-    if len(names) == 1:
-        (only,) = names
-        return [
-            Remedy(f"set model_spec.signature_name to {quote(only)}, the only one", (SetSignature(only),))
-        ]
-    if names:
-        return [Remedy("set model_spec.signature_name to one of them")]
-    return [Remedy("the model was exported without signatures: export it with one")]
-
-
-def output_remedies(index: int, name: str, signature: Signature) -> list[Remedy]:
-    """Outputs that were meant by an unknown name in `output_filter`."""
-    if not signature.outputs:
-        return [Remedy("this signature gives none", (DropOutput(index),))]
-    same = same_writing([name], signature.outputs).get(name)
-    if same is not None:
-        return [Remedy(same[1], (RenameOutput(index, same[0]),), exact=True)]
-    near = closest(name.removesuffix(":0"), signature.outputs)
-    if near is None and len(signature.outputs) == 1:
-        near = next(iter(signature.outputs))
-    return [Remedy(f"did you mean {quote(near)}?", (RenameOutput(index, near),))] if near is not None else []

@@ -7,16 +7,14 @@ what may be the examples of a batch, resizing, padding and the like are left to 
 
 from collections.abc import Iterator
 from math import prod
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
+from proxy.core.mending.pictures import are_pictures, picture_of, picture_remedies
 from proxy.core.mending.remedies import (
-    ConvertChannels,
-    Decode,
     ExpandDims,
     PadOrCut,
     Remedy,
     Reshape,
-    Resize,
     SetShape,
     SplitBatch,
     Squeeze,
@@ -29,19 +27,11 @@ _MAX_RANK: Final = 8
 _MOST_NAMED: Final = 3
 """More ways than these are no help: then nothing is said."""
 _MOST_LOOKED_AT: Final = 64
+_MOST_STEPS: Final = 2000
+"""Of a search; what has more possibilities than that is as good as lost."""
 
-_COLOURS: Final = {1: "grayscale", 3: "RGB", 4: "RGBA (it has an alpha channel)"}
-_UINT8: Final = 4
 _IDS: Final = frozenset({3, 9, DT_STRING})
 """int32, int64 and string: what tokens come as."""
-
-
-class _Picture(NamedTuple):
-    """Where a shape of pictures has its height, width and channels."""
-
-    height: int
-    width: int
-    channels: int
 
 
 def shape_remedies(alias: str, dims: Shape, shape: Shape, dtype: int) -> list[Remedy]:
@@ -52,10 +42,10 @@ def shape_remedies(alias: str, dims: Shape, shape: Shape, dtype: int) -> list[Re
     if max(len(dims), len(shape)) > _MAX_RANK or min(dims, default=0) < 0:
         return []
     found = [*_rearranged(alias, dims, shape), *_in_question(alias, dims, shape)]
-    picture = _picture(shape)
+    picture = picture_of(shape)
     if picture is not None:
-        found += _of_pictures(alias, dims, shape, picture, found)
-    if len(shape) == 2 and dtype in _IDS:
+        found += picture_remedies(alias, dims, shape, picture, found)
+    if not found and len(shape) == 2 and dtype in _IDS:
         found += _of_sequences(alias, dims, shape)
     if found:
         return found
@@ -92,7 +82,7 @@ def _rearranged(alias: str, dims: Shape, shape: Shape) -> list[Remedy]:
         ways = [_reshaped(alias, dims, wanted, exact=True) for wanted in by_units]
         return ways if len(ways) <= _MOST_NAMED else []
     moved = list(_placements(dims, shape))
-    if _picture(shape) and len(dims) == len(shape):
+    if picture_of(shape) and len(dims) == len(shape):
         # Nobody takes the batch of pictures for one of their axes.
         kept = {wanted: exact for wanted, exact in kept.items() if wanted[0] == dims[0]}
         moved = [placed for placed in moved if _sizes(dims, placed)[0] == dims[0]]
@@ -102,8 +92,8 @@ def _rearranged(alias: str, dims: Shape, shape: Shape) -> list[Remedy]:
     found = [_reshaped(alias, dims, wanted, exact and certain) for wanted, exact in kept.items()]
     for placed in moved:
         # Another leading axis may be a batch of its own, whose examples are wrong otherwise.
-        same_batch = len(dims) != len(shape) or shape[0] != UNKNOWN_DIM or placed[0] in {0, None}
-        one_mistake = same_batch and abs(len(dims) - len(shape)) < 2
+        same_batch = shape[0] != UNKNOWN_DIM or placed[0] in {0, None}
+        one_mistake = same_batch and abs(len(dims) - len(shape)) < 2 and not _turned(shape, placed)
         found.append(_transposed(alias, dims, shape, placed, certain and one_mistake))
     return found if len(found) <= _MOST_NAMED else []
 
@@ -134,14 +124,17 @@ def _order_keeping(dims: Shape, shape: Shape) -> dict[Shape, bool]:
     found: dict[Shape, bool] = {}
     lengthy = sum(size != 1 for size in dims) > 1
     batch = bool(dims) and dims[0] != 1 and shape[:1] == (UNKNOWN_DIM,)
-    picture = _picture(shape)
+    picture = picture_of(shape)
+    steps = 0
 
     def walk(i: int, j: int, built: Shape, kept: Shape, keeps: bool, change: _Change = None) -> None:
         """`kept` is `built` before anything was joined or split."""
-        if len(found) == _MOST_LOOKED_AT:
+        nonlocal steps
+        steps += 1
+        if len(found) == _MOST_LOOKED_AT or steps > _MOST_STEPS:
             return
         if i == len(dims) and j == len(shape):
-            if picture is not None and not _is_picture(built, shape, picture):
+            if picture is not None and not are_pictures(built, shape, picture):
                 return
             if change is None or _only_units(dims, kept) or _only_units(kept, dims):
                 found[built] = found.get(built, False) or keeps
@@ -226,13 +219,15 @@ _Placement = tuple[int | None, ...]
 def _placements(dims: Shape, shape: Shape) -> Iterator[_Placement]:
     """Every way to send the axes longer than 1 in another order; bounded."""
     axes = [axis for axis, size in enumerate(dims) if size != 1]
-    picture = _picture(shape)
+    picture = picture_of(shape)
     if len(axes) > len(shape):
         return
-    found = 0
+    found = steps = 0
 
     def place(j: int, left: tuple[int, ...], placed: _Placement) -> Iterator[_Placement]:
-        if len(left) > len(shape) - j:
+        nonlocal steps
+        steps += 1
+        if len(left) > len(shape) - j or steps > _MOST_STEPS:
             return
         if j == len(shape):
             yield placed
@@ -245,7 +240,7 @@ def _placements(dims: Shape, shape: Shape) -> Iterator[_Placement]:
 
     for placed in place(0, tuple(axes), ()):
         order = [axis for axis in placed if axis is not None]
-        if order == axes or (picture and not _is_picture(_sizes(dims, placed), shape, picture)):
+        if order == axes or (picture and not are_pictures(_sizes(dims, placed), shape, picture)):
             continue
         yield placed
         found += 1
@@ -275,17 +270,29 @@ def _transposed(alias: str, dims: Shape, shape: Shape, placed: _Placement, exact
     return Remedy(f"send {shape_text(wanted)} ({call})", steps, exact, why if exact else f"if {why}")
 
 
+def _turned(shape: Shape, placed: _Placement) -> bool:
+    """Whether pictures are turned on their side: they may as well be of another format, to be resized."""
+    picture = picture_of(shape)
+    if picture is None:
+        return False
+    height, width = placed[picture.height], placed[picture.width]
+    return height is not None and width is not None and height > width
+
+
 def _why_transposed(dims: Shape, shape: Shape, placed: _Placement) -> str:
-    picture = _picture(shape)
+    picture = picture_of(shape)
     if picture is None:
         return "the axes are in another order"
     channel = placed[picture.channels]
     rank = len(dims)
+    why = ""
     if channel is not None and channel == rank - 3 and picture.channels == 3:
-        return "channels come first"
+        why = "channels come first"
     if channel is not None and channel == rank - 1 and picture.channels == 1:
-        return "channels come last"
-    return "height and width are swapped"
+        why = "channels come last"
+    if why and _turned(shape, placed):
+        return f"{why} and height and width are swapped"
+    return why or "height and width are swapped"
 
 
 def _tuple(sizes: tuple[int, ...]) -> str:
@@ -314,49 +321,6 @@ def _several_examples(dims: Shape, shape: Shape) -> list[tuple[Shape, int]]:
         return []
     number, rest = divmod(dims[0], each)
     return [] if rest or number < 2 else [((number, *shape[1:]), number)]
-
-
-def _picture(shape: Shape) -> _Picture | None:
-    if len(shape) != 4:
-        return None
-    if shape[3] in _COLOURS:
-        return _Picture(1, 2, 3)
-    return _Picture(2, 3, 1) if shape[1] in _COLOURS else None
-
-
-def _is_picture(dims: Shape, shape: Shape, at: _Picture) -> bool:
-    """Whether these can be pictures: none is one pixel high or wide but where the signature says so."""
-    return all(dims[axis] != 1 or shape[axis] == 1 for axis in (at.height, at.width))
-
-
-def _of_pictures(alias: str, dims: Shape, shape: Shape, at: _Picture, found: list[Remedy]) -> list[Remedy]:
-    """Conversions that only whoever has the picture can do."""
-    height, width, channels = (shape[axis] for axis in at)
-    resized = f"resize the image to {height}x{width} (height x width)"
-    fixed = min(height, width) > 0
-    if len(dims) == 4:
-        same = dims[at.channels] == channels
-        same_batch = shape[0] in {dims[0], UNKNOWN_DIM}
-        if fixed and same and same_batch and (dims[at.height], dims[at.width]) != (height, width):
-            return [Remedy(resized, (Resize(alias, height, width),))]
-        if not found and same_batch and dims[at.channels] in _COLOURS and not same:
-            cause = f"the image is {_COLOURS[dims[at.channels]]}"
-            how = f"convert it to {_COLOURS[channels].partition(' ')[0]}"
-            return [Remedy(how, (ConvertChannels(alias, channels),), cause=cause)]
-    if found:
-        return []
-    if channels > 1 and len(dims) in {2, 3} and fits(dims[-2:], (height, width)) and min(dims[-2:]) > 1:
-        how = f"convert it to {_COLOURS[channels].partition(' ')[0]}"
-        return [Remedy(how, (ConvertChannels(alias, channels),), cause="if this is a grayscale image")]
-    if sum(size != 1 for size in dims) == 1:
-        return [
-            Remedy(
-                "decode them and send the pixels",
-                (Decode(alias),),
-                cause="if these are the bytes of an encoded image",
-            )
-        ]
-    return []
 
 
 def _of_sequences(alias: str, dims: Shape, shape: Shape) -> list[Remedy]:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import grpc
 
 from proxy.core.availability import Unanswered
-from proxy.core.bounds import MAX_METADATA, MAX_QUESTION, too_complex
+from proxy.core.bounds import MAX_METADATA, MAX_QUESTION, too_complex, too_much_metadata
 from proxy.core.verdict import Verdict
 from proxy.edge.admission import LEAST_SECONDS, METADATA, Limits, expired, forbidden, is_late, time_allowed
 from proxy.edge.explainer import Answer, Explainer
@@ -100,7 +100,7 @@ class Outcomes(grpc.aio.ServerInterceptor):
         if len(details.invocation_metadata) > MAX_METADATA:
             # Of this call, not of its method.
             self._load.hit(METADATA)
-            return _refusing(too_complex("metadata fields", MAX_METADATA))
+            return _refusing(too_much_metadata("fields", MAX_METADATA))
         handler = self._handlers.get(method)
         if handler is None:
             handler = await continuation(details)

@@ -8,7 +8,7 @@ import asyncio
 import time
 from typing import Final
 
-from proxy.core.bounds import MAX_METADATA, too_complex
+from proxy.core.bounds import MAX_METADATA, too_much_metadata
 from proxy.edge.admission import CONNECTIONS, CONNECTIONS_OF_A_PEER, METADATA
 from proxy.edge.load import Account
 from proxy.edge.native import rpc
@@ -224,9 +224,9 @@ class DownstreamShell(Shell):
         call = Call(plane, plane.pool, self.connection, stream, head)
         stream.sink = call
         if len(block.fields) > MAX_METADATA:
-            verdict = too_complex("metadata fields", MAX_METADATA)
+            verdict = too_much_metadata("fields", MAX_METADATA)
         else:
-            verdict = too_complex("bytes of metadata", self.connection.limits.header_list_size)
+            verdict = too_much_metadata("bytes", self.connection.limits.header_list_size)
         plane.observer.call_started(head.method, call.outcome.grpc_type)
         call.refuse(verdict)
 

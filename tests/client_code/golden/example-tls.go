@@ -1,5 +1,5 @@
 // go mod init example && go mod tidy && go run .
-// embed(image_bytes: string[?,2], pixels: float32[?,?,?,3], query: string[?]) -> scores
+// embed(image_bytes: string[?,2], pixels: float32[?,?,?,3], query: string[?], tokens: int64[?], tokens_1: int64[?], weights: float32[?], weights_1: int32[?]) -> scores
 package main
 
 import (
@@ -47,9 +47,16 @@ func shape(sizes ...uint64) (proto []byte) {
 }
 
 // input is one entry of PredictRequest.inputs. TensorProto: dtype 1, tensor_shape 2, tensor_content 4
-// (C order, little-endian), string_val 8.
+// (C order, little-endian), int_val 7, string_val 8, int64_val 10.
 func input(alias string, dtype uint64, shape, payload []byte) []byte {
 	return field(2, join(field(1, []byte(alias)), field(2, join(number(1, dtype), field(2, shape), payload))))
+}
+
+func integers(where protowire.Number, values ...uint64) (payload []byte) {
+	for _, value := range values {
+		payload = append(payload, number(where, value)...)
+	}
+	return payload
 }
 
 func strings(value []byte, count int) (payload []byte) {
@@ -88,6 +95,14 @@ func main() {
 	request = append(request, input("pixels", 1, shape(1, 224, 224, 3), field(4, make([]byte, 602112)))...)
 	// string [?]: ? is yours to choose
 	request = append(request, input("query", 7, shape(1), strings([]byte("text"), 1))...)
+	// int64 [?]: the values of ragged 'tokens', 2 in each row
+	request = append(request, input("tokens", 9, shape(2), field(4, make([]byte, 16)))...)
+	// int64 [?]: row splits of ragged 'tokens': row i is values[splits[i]:splits[i+1]]
+	request = append(request, input("tokens_1", 9, shape(2), integers(10, 0, 2))...)
+	// float32 [?]: the values of ragged 'weights', 2 in each row
+	request = append(request, input("weights", 1, shape(2), field(4, make([]byte, 8)))...)
+	// int32 [?]: row splits of ragged 'weights': row i is values[splits[i]:splits[i+1]]
+	request = append(request, input("weights_1", 3, shape(2), integers(7, 0, 2))...)
 	roots, err := credentials.NewClientTLSFromFile("ca.pem", "")
 	if err != nil {
 		log.Fatal(err)

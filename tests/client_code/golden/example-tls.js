@@ -1,5 +1,5 @@
 // npm install @grpc/grpc-js protobufjs
-// embed(image_bytes: string[?,2], pixels: float32[?,?,?,3], query: string[?]) -> scores
+// embed(image_bytes: string[?,2], pixels: float32[?,?,?,3], query: string[?], tokens: int64[?], tokens_1: int64[?], weights: float32[?], weights_1: int32[?]) -> scores
 const grpc = require('@grpc/grpc-js');
 const protobuf = require('protobufjs');
 
@@ -43,6 +43,14 @@ const request = {
     ["pixels"]: { dtype: 1, tensor_shape: { dim: [{ size: 1 }, { size: 224 }, { size: 224 }, { size: 3 }] }, tensor_content: Buffer.alloc(602112) },
     // string [?]: ? is yours to choose
     ["query"]: { dtype: 7, tensor_shape: { dim: [{ size: 1 }] }, string_val: new Array(1).fill(Buffer.from("text")) },
+    // int64 [?]: the values of ragged 'tokens', 2 in each row
+    ["tokens"]: { dtype: 9, tensor_shape: { dim: [{ size: 2 }] }, tensor_content: Buffer.alloc(16) },
+    // int64 [?]: row splits of ragged 'tokens': row i is values[splits[i]:splits[i+1]]
+    ["tokens_1"]: { dtype: 9, tensor_shape: { dim: [{ size: 2 }] }, int64_val: [0, 2] },
+    // float32 [?]: the values of ragged 'weights', 2 in each row
+    ["weights"]: { dtype: 1, tensor_shape: { dim: [{ size: 2 }] }, tensor_content: Buffer.alloc(8) },
+    // int32 [?]: row splits of ragged 'weights': row i is values[splits[i]:splits[i+1]]
+    ["weights_1"]: { dtype: 3, tensor_shape: { dim: [{ size: 2 }] }, int_val: [0, 2] },
   },
 };
 

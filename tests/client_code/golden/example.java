@@ -1,7 +1,7 @@
 // Stubs: let protobuf-maven-plugin, or Gradle's, with protoc-gen-grpc-java compile
 //   tensorflow_serving/apis/prediction_service.proto          of github.com/tensorflow/serving
 //   tensorflow/core/framework/*.proto and what they import    of github.com/tensorflow/tensorflow
-// embed(image_bytes: string[?,2], pixels: float32[?,?,?,3], query: string[?]) -> scores
+// embed(image_bytes: string[?,2], pixels: float32[?,?,?,3], query: string[?], tokens: int64[?], tokens_1: int64[?], weights: float32[?], weights_1: int32[?]) -> scores
 import com.google.protobuf.ByteString;
 import com.google.protobuf.Int64Value;
 import io.grpc.Grpc;
@@ -55,6 +55,38 @@ public final class Example {
             .setDtype(DataType.DT_STRING)
             .setTensorShape(shape(1))
             .addAllStringVal(Collections.nCopies(1, ByteString.copyFromUtf8("text")))
+            .build());
+    // int64 [?]: the values of ragged 'tokens', 2 in each row
+    request.putInputs(
+        "tokens",
+        TensorProto.newBuilder()
+            .setDtype(DataType.DT_INT64)
+            .setTensorShape(shape(2))
+            .setTensorContent(ByteString.copyFrom(new byte[16]))
+            .build());
+    // int64 [?]: row splits of ragged 'tokens': row i is values[splits[i]:splits[i+1]]
+    request.putInputs(
+        "tokens_1",
+        TensorProto.newBuilder()
+            .setDtype(DataType.DT_INT64)
+            .setTensorShape(shape(2))
+            .addInt64Val(0L).addInt64Val(2L)
+            .build());
+    // float32 [?]: the values of ragged 'weights', 2 in each row
+    request.putInputs(
+        "weights",
+        TensorProto.newBuilder()
+            .setDtype(DataType.DT_FLOAT)
+            .setTensorShape(shape(2))
+            .setTensorContent(ByteString.copyFrom(new byte[8]))
+            .build());
+    // int32 [?]: row splits of ragged 'weights': row i is values[splits[i]:splits[i+1]]
+    request.putInputs(
+        "weights_1",
+        TensorProto.newBuilder()
+            .setDtype(DataType.DT_INT32)
+            .setTensorShape(shape(2))
+            .addIntVal(0).addIntVal(2)
             .build());
     ManagedChannel channel =
         Grpc.newChannelBuilder("tfs.example:8500", InsecureChannelCredentials.create())

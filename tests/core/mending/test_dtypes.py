@@ -77,6 +77,8 @@ def test_a_string_is_recognised_by_its_first_bytes(head, kind):
         ("float64", "int64", "one_of", "cast with dtype=np.int64 if the values are whole numbers (NumPy defaults to float64), or set dtype to int64 if the bytes are int64 already"),
         ("float32", "bfloat16", "one_of", "cast to bfloat16"),
         ("uint8", "quint8", "one_of", "cast to quint8, or set dtype to quint8 if the bytes are quint8 already"),
+        ("int16", "float32", "one_of", "cast with dtype=np.float32, and scale as in training"),
+        ("int8", "float32", "one_of", "cast with dtype=np.float32, and scale as in training"),
         # the length of the bytes fits both
         (
             "int32",
@@ -93,9 +95,19 @@ def test_a_cast_is_the_mending_only_where_numbers_keep_their_meaning(sent, wante
 
 def test_content_of_the_wanted_dtype_was_only_labelled_wrongly():
     found = mending(tensor("float64", (2,), tensor_content=bytes(8)), "float32")
-    assert found.words == "tensor_content already has the length of float32: only the dtype field is wrong"
-    assert found.certainty == "the"
+    assert found.words == (
+        "tensor_content already has the length of float32: only the dtype field is wrong if the bytes are float32"
+    )
+    assert found.certainty == "one_of"
     assert found.remedies[0].steps == (SetDtype("x", "float32"),)
+
+
+def test_integers_for_pictures_may_have_to_be_normalised_whatever_their_size():
+    found = mending(tensor("int64", (1, 4, 5, 3)), "float32", (-1, 4, 5, 3))
+    assert (found.certainty, found.words) == (
+        "one_of",
+        "cast with dtype=np.float32, and normalise as in training",
+    )
 
 
 def test_values_in_the_field_of_the_wanted_dtype_were_only_labelled_wrongly():
@@ -143,12 +155,12 @@ def test_an_array_where_a_string_is_wanted_is_told_what_strings_may_hold():
     ],
 )  # fmt: skip
 def test_a_string_that_only_tells_where_the_bytes_are_is_told_what_to_send_instead(head, words):
-    assert Mending((string_remedy("x", head),)).words == words
+    assert Mending((string_remedy("x", string_kind(head)),)).words == words
 
 
 def test_a_string_with_the_bytes_themselves_is_told_nothing():
     for head in (JPEG, PNG, EXAMPLE[:16], b"hello", b""):
-        assert string_remedy("x", head) is None
+        assert string_remedy("x", string_kind(head)) is None
 
 
 @pytest.mark.parametrize(

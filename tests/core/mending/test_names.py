@@ -4,8 +4,9 @@ import itertools
 
 import pytest
 
-from proxy.core.mending.names import example_alias, name_remedies, output_remedies, signature_remedies
+from proxy.core.mending.names import example_alias, name_remedies
 from proxy.core.mending.remedies import Mending, plan_of
+from proxy.core.mending.signatures import output_remedies, signature_remedies
 from tests.judging import predict, signature, tensor, view_of_request
 
 F3 = ("float32", (-1, 3))
@@ -153,7 +154,8 @@ def test_an_input_too_many_is_to_be_left_out():
 
 
 def test_an_input_that_may_be_left_out_is_one_of_two_ways():
-    told = named({"x": F3, "temperature": F3}, {"x": floats(1, 3), "temp": floats(1, 3)}, {"temperature"})
+    inputs = {"x": F3, "temperature": ("float32", ())}
+    told = named(inputs, {"x": floats(1, 3), "temp": floats()}, {"temperature"})
     assert told == {"temp": ("one_of", "did you mean 'temperature', or leave it out?")}
 
 
@@ -182,6 +184,31 @@ def test_each_input_is_told_to_one_name_only():
             assert len(set(merged.values())) == len(merged)
 
 
+@pytest.mark.parametrize(
+    ("known", "sent"),
+    [
+        (("input_ids", "attention_mask"), ("input_ids", "token_type_ids")),
+        (("age", "fare"), ("fare", "survived")),
+        (("user_id", "item_id"), ("user_id", "timestamp")),
+        (("dense_1_input", "dense_2_input"), ("dense_input", "dense_1_input")),
+        (("sales_2022", "sales_2023"), ("sales_2023", "sales_2024")),
+        (("keras_tensor_1", "keras_tensor_2"), ("keras_tensor:0", "keras_tensor_1:0")),
+        (("keras_tensor_1", "keras_tensor_2"), ("Keras_Tensor", "Keras_Tensor_1")),
+        (("keras_tensor_1", "keras_tensor_2"), ("kerasTensor", "kerasTensor1")),
+        (("left", "right"), ("left", "middle")),
+    ],
+)
+def test_one_forgotten_and_one_too_many_of_equal_specs_are_only_listed(known, sent):
+    told = named(dict.fromkeys(known, F3), {each: floats(1, 3) for each in sent})
+    assert set(told.values()) == {("none", "")}
+
+
+def test_which_of_a_series_is_too_many_is_not_told():
+    known = {"input_2": F3, "input_3": F3}
+    told = named(known, {f"input_{number}": floats(1, 3) for number in (1, 2, 3)})
+    assert told == {"input_1": ("none", "")}
+
+
 # === signatures and outputs ===
 
 
@@ -208,6 +235,13 @@ def test_signatures_that_take_the_request_are_named_where_several_do():
     assert words_of(signature_remedies(["a", "b"], ["a", "b", "c"], "")) == (
         "one_of",
         "set model_spec.signature_name to one of those that take this request: 'a', 'b'",
+    )
+
+
+def test_a_signature_of_the_same_writing_stands_beside_one_that_takes_the_request():
+    assert words_of(signature_remedies(["encode"], ["encode", "decode"], "Decode")) == (
+        "one_of",
+        "did you mean 'decode', or 'encode', which takes this request?",
     )
 
 

@@ -37,6 +37,7 @@ def told(dims, shape, dtype="float32"):
         ((2, 270000), IMAGES, "send [2,300,300,3] (np.reshape(x, (2,300,300,3)))"),
         ((32, 28, 28), (-1, 784), "send [32,784] (np.reshape(x, (32,784)))"),
         ((8, 16), (-1, 4, 4), "send [8,4,4] (np.reshape(x, (8,4,4)))"),
+        ((2,), (-1, 1), "the last dimension is missing: send [2,1] (np.expand_dims(x, 1))"),
         # axes in another order
         (
             (100, 40),
@@ -78,11 +79,12 @@ def test_where_one_way_keeps_the_elements_in_place_it_is_the_mending(dims, shape
             "float32",
             "if the axes are in another order: send [2,5,3] (np.transpose(x, (1,0,2)))",
         ),
+        ((128, 4), (-1, 128, 1), "float32", "if the axes are in another order: send [4,128,1] (np.transpose(x, (1,0)).reshape((4,128,1)))"),
         ((8, 4), (1, 4), "float32", "the model was exported with a fixed batch of 1: send examples one by one, or export it with a free batch dimension"),
         ((8, 4), (16, 4), "float32", "the model was exported with a fixed batch of 16: send 16 at a time, or export it with a free batch dimension"),
         # two ways
-        ((1, 3, 300, 300), IMAGES, "float32", "channels come first: send [1,300,300,3] (np.transpose(x, (0,2,3,1))), or send [1,300,300,3] (np.transpose(x, (0,3,2,1)))"),
-        ((1, 640, 480, 3), (-1, 480, 640, 3), "float32", "height and width are swapped: send [1,480,640,3] (np.transpose(x, (0,2,1,3))), or resize the image to 480x640 (height x width)"),
+        ((1, 3, 300, 300), IMAGES, "float32", "channels come first: send [1,300,300,3] (np.transpose(x, (0,2,3,1))), or if channels come first and height and width are swapped: send [1,300,300,3] (np.transpose(x, (0,3,2,1)))"),
+        ((1, 640, 480, 3), (-1, 480, 640, 3), "float32", "if height and width are swapped: send [1,480,640,3] (np.transpose(x, (0,2,1,3))), or resize the image to 480x640 (height x width)"),
         # pictures
         ((1, 224, 224, 3), IMAGES, "float32", "resize the image to 300x300 (height x width)"),
         ((1, 299, 300, 3), IMAGES, "uint8", "resize the image to 300x300 (height x width)"),
@@ -157,8 +159,9 @@ def test_a_hundred_thousand_dimensions_cost_no_time():
 
 def test_the_most_ambiguous_shapes_cost_little_time():
     began = time.perf_counter()
-    for dims in ((1,) * 8, (2,) * 8, (2, 1) * 4, (2**60,), (720720,)):
+    for dims in ((1,) * 8, (2,) * 8, (2, 1) * 4, (2**60,), (720720,), (2, 3, 5, 7, 11, 13, 17, 19)):
         shape_remedies("x", dims, (-1,) * 8, 1)
+        shape_remedies("x", dims, (*(-1,) * 7, 99), 1)
         shape_remedies("x", dims, (2,) * 8, 1)
         unset_shape_remedies("x", 2**60, (2,) * 8)
     assert time.perf_counter() - began < 0.5

@@ -88,11 +88,10 @@ class Blocks(Control):
             raise PeerFault(PROTOCOL_ERROR, "CONTINUATION without HEADERS")
         self._block += payload
         self._block_frames += 1
-        if (
-            self._block_frames > self.limits.continuations
-            or len(self._block) > self.limits.header_list_size * 2
-        ):
+        if self._block_frames > self.limits.continuations:
             raise PeerFault(frames.ENHANCE_YOUR_CALM, "header block without end")
+        if len(self._block) > self.limits.header_list_size * 2:
+            raise PeerFault(frames.ENHANCE_YOUR_CALM, f"metadata of more than {len(self._block)} octets")
         if flags & END_HEADERS:
             block = bytes(self._block)
             self._block.clear()
