@@ -1,15 +1,22 @@
 """The command line: one file per command, imported only when the command is used.
 
-Law: this file knows names and one sentence of every command, so that `--help` costs no more than click.
+Law: this file knows names and one sentence of every command, so that `--help` costs no more than click. What ends
+any command is told here: an error in words that steer no terminal, Ctrl-C with exit code 130.
 """
 
 import importlib
+import io
+import os
+import sys
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
-from proxy.core.explain import closest
+from proxy.core.explain import closest, printable
+
+# grpc's core writes lines of its own, which say nothing that the commands do not say better.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 class Lazy(NamedTuple):
@@ -45,6 +52,10 @@ COMMANDS: Mapping[str, Lazy] = {
 """In the order in which the help lists them."""
 
 
+_INTERRUPTED = 130
+"""128 + SIGINT, as shells say it."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported on use."""
 
@@ -59,6 +70,20 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A name that the terminal's encoding lacks is shown as an escape, as on standard error.
+            sys.stdout.reconfigure(errors="backslashreplace")
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            lines = error.message.split("\n")
+            error.message = "\n".join(map(printable, lines))  # type: ignore[misc]  # nobody else has seen it
+            raise
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(_INTERRUPTED)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -87,7 +112,8 @@ def _version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
     "tfs-proxy",
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Every command explains itself: tfs-proxy COMMAND --help",
+    epilog="Every command explains itself, and its exit codes: tfs-proxy COMMAND --help. "
+    "All end with 130 when they are interrupted (Ctrl-C), but for serve, capture and dev-server, which then stop.",
 )
 @click.option(
     "--version",

@@ -10,6 +10,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import click
@@ -17,8 +18,6 @@ import click
 from proxy.capture.files import MOST_RECORDS, OneFile
 from proxy.cli.settings import CONTEXT, SettingsCommand, effective_of_a_server, takes
 from proxy.config import DECLARED, SettingsError, capture_bytes, share
-
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # as for serve
 
 _EPILOG = """\
 \b
@@ -116,6 +115,12 @@ def capture(
         raise click.UsageError(f"{out} exists: move it away, or name another file")
     if not out.parent.is_dir():
         raise click.UsageError(f"{out.parent} is not a folder")
+    try:
+        TemporaryFile(dir=out.parent).close()
+    except OSError as error:
+        raise click.UsageError(
+            f"cannot write into {out.parent}: {(error.strerror or str(error)).lower()}"
+        ) from error
     from proxy.app import Addresses, StartError, run  # loads grpc
 
     sink = OneFile(out, records, max_bytes, _stop)

@@ -161,10 +161,8 @@ def _build(models_dir: Path) -> None:
         check=False,
     )
     if done.returncode:
-        end = "\n".join(done.stderr.splitlines()[-5:])
-        raise DemoError(
-            f"the models could not be built in {models_dir} (another place: --models-dir):\n{end}"
-        )
+        why = (done.stderr.splitlines() or ["no reason given"])[-1]
+        raise DemoError(f"the models could not be built in {models_dir} (another place: --models-dir): {why}")
 
 
 def _keep_up(console: Console, server: "ModelServer", proxy: "ProxyServer", logs: Path) -> None:

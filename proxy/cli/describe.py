@@ -12,7 +12,7 @@ import click
 
 from proxy.cli.asking import UPSTREAM_SETTINGS
 from proxy.cli.servables import names_servable, servable_from_path, servable_from_server
-from proxy.cli.settings import CONTEXT, effective, takes
+from proxy.cli.settings import CONTEXT, NAME, effective, takes
 from proxy.cli.tables import open_console, say, show_table
 from proxy.core.components import described, families
 from proxy.core.types import ModelKey, Servable, Signature, TensorSpec, dtype_name, shape_text
@@ -31,7 +31,7 @@ Examples:
 
 
 @click.command("describe", context_settings=CONTEXT, epilog=_EPILOG)
-@click.argument("model", required=False)
+@click.argument("model", required=False, type=NAME, metavar="[MODEL]")
 @names_servable
 @takes(*UPSTREAM_SETTINGS)
 @click.option(

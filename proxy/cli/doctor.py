@@ -5,7 +5,6 @@ Law: walks the checklist of `proxy.doctor` and shows each line as it comes; deci
 
 import asyncio
 import json
-import os
 from pathlib import Path
 
 import click
@@ -13,15 +12,12 @@ from rich.console import Console
 from rich.text import Text
 
 from proxy.cli.asking import UPSTREAM_SETTINGS
-from proxy.cli.settings import CONTEXT, effective, takes
+from proxy.cli.settings import CONTEXT, NAME, effective, takes
 from proxy.cli.tables import open_console, say
 from proxy.core.explain import printable
 from proxy.doctor.checklist import Checklist
 from proxy.doctor.line import Line, Mark
 from proxy.upstream.channel import Tls
-
-# Before the first channel: grpc's core would write its own lines between ours.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 _SIGNS = {
     Mark.OK: ("\N{CHECK MARK}", "ok  ", "green"),
@@ -42,7 +38,7 @@ Examples:
 
 
 @click.command("doctor", context_settings=CONTEXT, epilog=_EPILOG)
-@click.option("--model", multiple=True, metavar="NAME", help="A model to look at. Repeatable.")
+@click.option("--model", type=NAME, multiple=True, metavar="NAME", help="A model to look at. Repeatable.")
 @click.option(
     "--version",
     type=click.IntRange(min=0),

@@ -11,7 +11,7 @@ import click
 
 from proxy.cli.asking import UPSTREAM_SETTINGS
 from proxy.cli.servables import names_servable, servable_from_path, servable_from_server
-from proxy.cli.settings import CONTEXT, effective, takes
+from proxy.cli.settings import CONTEXT, NAME, effective, takes
 from proxy.client_code.request import NoExampleError, Server, example_request
 from proxy.core.types import ModelKey
 
@@ -43,9 +43,10 @@ Examples:
 
 
 @click.command("example", context_settings=CONTEXT, epilog=_EPILOG)
-@click.argument("model", required=False)
+@click.argument("model", required=False, type=NAME, metavar="[MODEL]")
 @click.option(
     "--signature",
+    type=NAME,
     metavar="NAME",
     allow_from_autoenv=False,
     help="This signature instead of serving_default.",

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import click
 
 from proxy.cli.tables import open_console, say, show_table
-from proxy.core.explain import closest, printable
+from proxy.core.explain import closest, quote
 from proxy.core.reasons import REASONS, Reason
 from proxy.lint.finding import RULES
 
@@ -62,7 +62,7 @@ def explain(topic: str | None) -> None:
         near = closest(name, [*Reason, *failures()])
         hint = f"did you mean {near}? " if near else ""
         raise click.UsageError(
-            f"{printable(topic)!r} is neither a reason nor the number of a failure; {hint}"
+            f"{quote(topic)} is neither a reason nor the number of a failure; {hint}"
             "`tfs-proxy explain` lists them all"
         )
 

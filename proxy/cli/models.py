@@ -14,7 +14,7 @@ import click
 from rich.text import Text
 
 from proxy.cli.asking import UPSTREAM_SETTINGS, ask
-from proxy.cli.settings import CONTEXT, effective, takes
+from proxy.cli.settings import CONTEXT, NAME, effective, takes
 from proxy.cli.tables import open_console, show_table
 from proxy.core.availability import AVAILABLE, LOADING_STATES, VersionStatus
 from proxy.core.explain import without_credentials
@@ -40,7 +40,7 @@ Examples:
 
 
 @click.command("models", context_settings=CONTEXT, epilog=_EPILOG)
-@click.option("--model", multiple=True, metavar="NAME", help="A model to ask for. Repeatable.")
+@click.option("--model", type=NAME, multiple=True, metavar="NAME", help="A model to ask for. Repeatable.")
 @takes(*UPSTREAM_SETTINGS)
 @click.option(
     "--admin",
@@ -84,7 +84,8 @@ def _names_at(admin: str) -> Iterable[str]:
         problem = "which has seen none yet"
     except (OSError, ValueError, KeyError, TypeError) as error:
         names = []
-        problem = f"which failed: {getattr(error, 'reason', None) or error}"
+        reason = getattr(error, "reason", error)
+        problem = f"which failed: {getattr(reason, 'strerror', None) or reason}"
     if names:
         return names
     raise click.UsageError(

@@ -174,8 +174,11 @@ def _from_npz(data: bytes, address: Address) -> bytes:
     if not address.model:
         raise UnreadableRequestError("holds arrays only: say with --model which model they are for")
     request = predict_pb2.PredictRequest()
-    request.model_spec.name = address.model
-    request.model_spec.signature_name = address.signature
+    try:
+        request.model_spec.name = address.model
+        request.model_spec.signature_name = address.signature
+    except UnicodeEncodeError:
+        raise UnreadableRequestError("cannot be sent: --model and --signature must be UTF-8 text") from None
     if address.version is not None:
         request.model_spec.version.value = address.version
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from proxy.cli.asking import CannotAskError, ask
+from proxy.cli.settings import NAME
 from proxy.config import Settings
 from proxy.core.availability import Absence, judge_absence
 from proxy.core.types import ModelKey, Servable
@@ -28,7 +29,11 @@ def names_servable(command: Callable[..., None]) -> Callable[..., None]:
             help="Read a SavedModel directory (or a model's base path: its newest version) instead of asking a server.",
         ),
         click.option(
-            "--label", metavar="LABEL", allow_from_autoenv=False, help="The version that carries this label."
+            "--label",
+            type=NAME,
+            metavar="LABEL",
+            allow_from_autoenv=False,
+            help="The version that carries this label.",
         ),
         click.option(
             "--version",

@@ -3,15 +3,11 @@
 Law: parses, starts, says where; what runs is app.py's business, which is imported once the flags are right.
 """
 
-import os
 import sys
 
 import click
 
 from proxy.cli.settings import CONTEXT, SettingsCommand, effective_of_a_server, takes
-
-# Before anything loads grpc: its core's own log lines say nothing that the proxy does not say better.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 _EPILOG = """\
 \b

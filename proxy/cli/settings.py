@@ -53,8 +53,13 @@ class _Setting(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
-TARGET: Final = _Setting(next(about(setting) for setting in DECLARED if setting.name == "upstream"))
+_READ_AS: Final = {setting.name: _Setting(about(setting)) for setting in DECLARED}
+
+TARGET: Final = _READ_AS["upstream"]
 """The type of an option that names a server, read as --upstream is."""
+
+NAME: Final = _READ_AS["model"]
+"""The type of an option with a name that is sent to a server, read as --model is."""
 
 
 class SettingsCommand(click.Command):

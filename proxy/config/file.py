@@ -129,6 +129,8 @@ def _severities(
 def _models(value: Any, line: int | None, mistakes: _Mistakes) -> Iterator[tuple[str, ModelSettings]]:
     with mistakes.noted(line, "models"):
         for name, content in _mapping(value, "settings by model, such as `detector: {mode: observe}`"):
+            with mistakes.noted(value.lines.get(name), "models"):
+                reading.text(str(name))
             yield str(name), _model(content, value.lines.get(name), ("models", _name(name)), mistakes)
 
 

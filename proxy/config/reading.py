@@ -4,6 +4,7 @@ Law: every function takes what was written and returns what is meant, or raises 
 person. It knows no setting.
 """
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -28,9 +29,13 @@ def shown(value: Any) -> str:
 
 
 def text(value: Any) -> str:
-    """A text that is not empty."""
+    """A text that is not empty and can be sent."""
     if not isinstance(value, str) or not value:
         raise SettingsError(f"{shown(value)} is not a text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise SettingsError(f"{shown(value)} is not UTF-8 text") from None
     return value
 
 
@@ -56,7 +61,7 @@ def address(value: Any) -> str:
         raise SettingsError(f"{shown(value)} is not HOST:PORT, for example 0.0.0.0:8600 or [::]:8600")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
         raise SettingsError(f"{shown(value)}: an IPv6 address stands in brackets, for example [::1]:8600")
-    return str(value)
+    return text(str(value))
 
 
 _LONGEST_PATH = 107
@@ -77,7 +82,7 @@ def listen_address(value: Any) -> str:
             )
     if not path or path.endswith("/") or "\0" in path:
         raise SettingsError(f"{shown(value)} names no socket, for example unix:/run/tfs-proxy.sock")
-    if len(path.encode()) > _LONGEST_PATH:
+    if len(os.fsencode(path)) > _LONGEST_PATH:
         raise SettingsError(f"{shown(value)}: the path of a socket has at most {_LONGEST_PATH} bytes")
     return f"unix:{path}"
 
@@ -97,7 +102,7 @@ def target(value: Any) -> str:
     from proxy.upstream.channel import parse_target  # grpc is not needed to print help
 
     try:
-        return parse_target(str(value))
+        return text(parse_target(str(value)))
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
@@ -119,7 +124,9 @@ def file(value: Any) -> Path:
 
 def folder(value: Any) -> Path:
     """A folder, which need not exist yet."""
-    path = Path(text(value))
+    if not isinstance(value, str) or not value:
+        raise SettingsError(f"{shown(value)} is not the name of a folder")
+    path = Path(value)
     if path.exists() and not path.is_dir():
         raise SettingsError(f"{_path(path)} is not a folder")
     return path

@@ -11,9 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
 
@@ -173,10 +174,14 @@ class ProxyServer:
 
     def get(self, path: str) -> str:
         """The text at `path` of its admin port. Raises OSError, also for a status that is not 2xx."""
-        # No forward proxy stands between this process and its own child.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"http://{self.admin}{path}", timeout=5) as response:
-            return str(response.read(), "utf-8")
+        # Not by urllib: its build_opener has an `except:` in which a Ctrl-C is lost.
+        with closing(HTTPConnection(self.admin, timeout=5)) as connection:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            text = str(response.read(), "utf-8")
+        if not 200 <= response.status < 300:
+            raise OSError(f"{path} answers {response.status}")
+        return text
 
     def stop(self) -> None:
         """Stop it if it runs."""

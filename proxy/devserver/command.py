@@ -31,6 +31,10 @@ class _Model(click.ParamType[tuple[str, Path]]):
             self.fail(
                 f"{value!r} is not NAME=PATH, for example --model detector=/models/detector", param, ctx
             )
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            self.fail(f"{value!r} is not UTF-8 text, as TensorFlow Serving wants names and paths", param, ctx)
         if not Path(path).is_dir():
             self.fail(
                 f"{path!r} is not a directory; it must hold one directory per version, such as {path}/1",
@@ -111,6 +115,10 @@ def dev_server(
     """
     if not models and model_config_file is None:
         raise click.UsageError("nothing to serve: give --model NAME=PATH or --model-config-file FILE")
+    try:
+        configs = _configs(models, model_config_file)
+    except ModuleNotFoundError as error:
+        raise click.UsageError(str(error)) from error
     _check_free(*listen)
     _end_on_signal()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -125,7 +133,7 @@ def dev_server(
 
     repository = Repository(poll_seconds)
     try:
-        repository.configure(_configs(models, model_config_file), at_start=True)
+        repository.configure(configs, at_start=True)
     except TensorFlowError as error:
         raise click.UsageError(error.message) from error
     repository.start()
@@ -177,7 +185,11 @@ def _configs(
     if config_file is not None:
         try:
             text_format.Parse(config_file.read_text(), config)
-        except (text_format.ParseError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise click.UsageError(
+                f"{config_file} is not a ModelServerConfig: it is not UTF-8 text"
+            ) from error
+        except text_format.ParseError as error:
             raise click.UsageError(
                 f"{config_file} is not a ModelServerConfig in text format: {error}"
             ) from error

@@ -18,6 +18,7 @@ from proxy.lint.batching import check_batching
 from proxy.lint.finding import Finding, finding
 from proxy.lint.saved_model import check_saved_model
 from proxy.lint.textproto import TRUE, Field, read_text
+from proxy.wire import file_kinds
 from proxy.wire.config_text import ConfigTextError, check_text, field_names
 
 _LARGEST: Final = 16 * 1024 * 1024
@@ -90,7 +91,10 @@ def check_config(path: Path, kind: Kind | None, disk: Disk) -> Iterator[Finding]
             return
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        yield finding("config-syntax", path, "is not UTF-8 text")
+        with path.open("rb") as file:
+            what = file_kinds.kind_of(file.read(file_kinds.HEAD))
+        told = f"is {what}, not a configuration" if what else "is not UTF-8 text"
+        yield finding("config-syntax", path, told)
         return
     if text.lstrip().startswith("{"):
         yield finding("config-syntax", path, "is JSON; the server reads protobuf text format", (1, 1))

@@ -93,7 +93,12 @@ def servable_of_saved_model(path: Path, model: str) -> Servable:
     try:
         saved_model = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
     except FileNotFoundError:
-        raise UnreadableMetadataError(f"no SavedModel in {path}: it has no saved_model.pb") from None
+        why = "it has no saved_model.pb" if path.exists() else "there is nothing of that name"
+        raise UnreadableMetadataError(f"no SavedModel in {path}: {why}") from None
+    except NotADirectoryError:
+        raise UnreadableMetadataError(
+            f"{path} is a file: name the directory that has saved_model.pb, or a model's base path"
+        ) from None
     except OSError as error:
         raise UnreadableMetadataError(f"cannot read the SavedModel in {path}: {error.strerror}") from error
     except DecodeError as error:

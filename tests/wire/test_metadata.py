@@ -199,7 +199,7 @@ def test_only_the_graph_tagged_serve_alone_is_what_the_server_loads(tmp_path):
 def test_a_place_without_a_saved_model_says_so(tmp_path, make):
     path = tmp_path / "m"
     make(path)
-    with pytest.raises(UnreadableMetadataError, match=r"no SavedModel in|cannot read the SavedModel"):
+    with pytest.raises(UnreadableMetadataError, match=r"no SavedModel in|is a file: name the directory"):
         servable_of_saved_model(path, "m")
 
 
