@@ -51,7 +51,8 @@ class Clients:
         self._empty.set()
         # Who may make room, who goes first at the end; and when that was found out.
         self._resting: list[DownstreamShell] = []
-        self._looked = 0.0
+        self._found = False
+        self._looks_again = 0.0
 
     def admitted(self, address: str) -> "DownstreamShell | None":
         """Take in a connection that was accepted, or None: it must be closed."""
@@ -76,6 +77,17 @@ class Clients:
         """Whether more connections have a descriptor than may stay, which is so while some make room."""
         return len(self.shells) > self.max_connections + _CLOSING
 
+    def wait(self) -> float:
+        """
+        Seconds for which a new connection must wait to be admitted or turned away.
+
+        Looking for who may make room is bounded (a look costs more the more connections there are), and nobody is
+        turned away for that bound: only after a look that found no one.
+        """
+        if self._resting or not self._found:
+            return 0.0
+        return max(0.0, self._looks_again - time.monotonic())
+
     def make_room(self) -> bool:
         """Close a connection that has no calls; whether there was one."""
         self.plane.load.hit(CONNECTIONS)
@@ -84,10 +96,11 @@ class Clients:
     def _close_one(self, peer: Account | None) -> bool:
         """Close the connection that needs it least: one that never had a call, or had none for longest."""
         now = time.monotonic()
-        if not self._resting and (now - self._looked) * _LOOKED_AT_PER_SECOND >= len(self.shells):
-            self._looked = now
+        if not self._resting and now >= self._looks_again:
+            self._looks_again = now + len(self.shells) / _LOOKED_AT_PER_SECOND
             resting = [shell for shell in self.shells if shell.rests(now)]
             self._resting = sorted(resting, key=DownstreamShell.need, reverse=True)
+            self._found = bool(resting)
         while self._resting:
             shell = self._resting.pop()
             if shell in self.shells and shell.rests(now) and peer in {None, shell.account.peer}:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import shutil
+import signal
 import socket
 import time
 import urllib.request
@@ -437,6 +438,16 @@ async def test_at_the_bound_a_silent_connection_makes_room_and_a_busy_one_does_n
         hold.release()
         await busy.next(h2.events.StreamEnded)
     assert not silent[-1].closed.is_set()
+    assert (await ask(connect(proxy), PREDICT, WELL)).code is grpc.StatusCode.OK
+
+
+async def test_of_connections_that_come_all_at_once_the_last_ones_stay(start_proxy, join, connect):
+    proxy = await start_proxy("--max-connections", "8")
+    proxy.process.send_signal(signal.SIGSTOP)
+    silent = [await join(proxy) for _ in range(40)]
+    proxy.process.send_signal(signal.SIGCONT)
+    await until(lambda: sum(peer.closed.is_set() for peer in silent) >= 34)
+    assert [peer.closed.is_set() for peer in silent[-4:]] == [False] * 4
     assert (await ask(connect(proxy), PREDICT, WELL)).code is grpc.StatusCode.OK
 
 
