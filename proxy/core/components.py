@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.core.explain import quote
+from proxy.core.per_signature import once_per_signature
 from proxy.core.types import UNKNOWN_DIM, Signature, TensorSpec
 
 _INT32: Final = 3
@@ -99,20 +100,10 @@ def described(family: Family) -> str:
             return f"{parts} are components of ragged or sparse tensors in {quote(base)}; the signature does not say of which"
 
 
-_MOST_HELD: Final = 256
-
-_held: dict[int, tuple[Signature, tuple[Family, ...]]] = {}
-"""By identity: a signature is not hashable, and what is held cannot lend its identity to another."""
-
-
+@once_per_signature
 def input_families(signature: Signature) -> tuple[Family, ...]:
-    """`families` of the inputs, read once for each signature: it is asked for every request that disagrees."""
-    held = _held.get(id(signature))
-    if held is None:
-        if len(_held) >= _MOST_HELD:
-            _held.clear()
-        held = _held[id(signature)] = signature, families(signature.inputs)
-    return held[1]
+    """`families` of the inputs: asked for with every request that disagrees."""
+    return families(signature.inputs)
 
 
 def _numbered(specs: Mapping[str, TensorSpec]) -> Iterator[Family]:

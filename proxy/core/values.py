@@ -51,7 +51,7 @@ class ValueFacts:
 
     `finite` is False when a NaN or an infinity is among them. `low` and `high` bound the others (None: not
     numbers, or none). `strings`, `images`, `examples` and `base64` count the strings, and those that look so;
-    `kind` is what the first of the strings holds ("": not recognised).
+    `kind` is what the first of them that is no image holds ("": not recognised).
     """
 
     alias: str

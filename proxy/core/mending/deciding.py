@@ -4,8 +4,10 @@ Law: sees all violations of a request together, because one mistake can cause se
 them. A mending of the whole request by another signature stands beside what would mend it under this one.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Final
 
 from proxy.core.components import Family, described, input_families
@@ -13,8 +15,6 @@ from proxy.core.explain import quote
 from proxy.core.mending.dtypes import dtype_remedies, field_remedies, length_remedies
 from proxy.core.mending.names import Names, accepts, name_remedies
 from proxy.core.mending.remedies import (
-    Decode,
-    Encode,
     ExpandDims,
     Mending,
     Remedy,
@@ -25,10 +25,10 @@ from proxy.core.mending.remedies import (
     Squeeze,
     Step,
     Transpose,
-    renamed,
 )
 from proxy.core.mending.shapes import shape_remedies, unset_shape_remedies
 from proxy.core.mending.signatures import signature_remedies
+from proxy.core.mending.swaps import needs_the_client, with_swaps
 from proxy.core.reasons import Reason
 from proxy.core.types import (
     DTYPES,
@@ -44,10 +44,12 @@ from proxy.core.types import (
 )
 from proxy.core.verdict import Violation
 
-MOST_MENDED: Final = 32
-"""So many violations of a request are told how to be mended."""
+MOST_MENDED: Final = 512
+"""So many violations of a request are told how to be mended: a table of some hundred columns has one for each."""
+_MOST_SEARCHED: Final = 32
+_SEARCHED_RANK: Final = 5
+"""From this rank on the search for a shape may take a millisecond: that many tensors of a request are searched."""
 _MOST_SIGNATURES: Final = 32
-_MOST_SWAPPED: Final = 64
 
 _OF_TENSOR: Final = frozenset({Reason.DTYPE_MISMATCH, Reason.RANK_MISMATCH, Reason.SHAPE_MISMATCH})
 _OF_COMPONENTS: Final = _OF_TENSOR | {Reason.INPUT_MISSING}
@@ -78,6 +80,7 @@ class _Deciding:
         self._views = {view.alias: view for view in request.inputs}
         self._told: set[tuple[str, tuple[Step, ...]]] = set()
         self._families: set[Family] = set()
+        self._searched = 0
 
     def over(self, found: list[Violation]) -> list[Violation]:
         names = Names()
@@ -86,7 +89,9 @@ class _Deciding:
         elsewhere = self._elsewhere(found)
         looked_at = found[:MOST_MENDED]
         proposed = [self._proposed(each, names, elsewhere) for each in looked_at]
-        proposed = self._with_swaps(looked_at, _of_another_kind(looked_at, proposed))
+        proposed = with_swaps(
+            looked_at, _of_another_kind(looked_at, proposed), self._views, self._signature.inputs
+        )
         mended = [
             replace(
                 each,
@@ -118,6 +123,7 @@ class _Deciding:
 
     def _proposed(self, violation: Violation, names: Names, elsewhere: list[Remedy]) -> list[Remedy]:
         reason, alias = violation.reason, violation.alias
+        own = list(violation.mending.remedies)
         if reason is Reason.INPUT_UNKNOWN:
             return names.remedies.get(alias) or ([] if elsewhere else self._by_alias_elsewhere(alias))
         if alias in names.moved and reason in _OF_TENSOR:
@@ -126,14 +132,14 @@ class _Deciding:
             return [names.filled[alias]._replace(how="", cause="")]
         view, spec = self._views.get(alias), self._signature.inputs.get(alias)
         if view is None or spec is None:
-            return list(violation.mending.remedies)
+            return own
         if reason in {Reason.DTYPE_MISMATCH, Reason.DTYPE_INVALID}:
             return dtype_remedies(view, spec)
         if reason in _OF_TENSOR:
             return self._of_shape(view, spec)
         if reason is Reason.SHAPE_INVALID:
-            return _with_size(view, spec)
-        return self._of_payload(reason, view, spec) if reason in _OF_PAYLOAD else []
+            return self._suiting(view, spec, _with_size(view, spec))
+        return self._of_payload(reason, view, spec) if reason in _OF_PAYLOAD else own
 
     def _of_shape(self, view: TensorView, spec: TensorSpec) -> list[Remedy]:
         if any(view.alias in family.aliases for family in input_families(self._signature)):
@@ -141,24 +147,46 @@ class _Deciding:
             return []
         values = _values(view)
         if not view.dims and values not in {None, 0, 1}:
-            return unset_shape_remedies(view.alias, values or 0, spec.shape)
-        remedies = shape_remedies(view.alias, view.dims, spec.shape or (), spec.dtype)
-        return [each._replace(exact=each.exact and self._suits_the_others(view, each)) for each in remedies]
+            return self._suiting(view, spec, unset_shape_remedies(view.alias, values or 0, spec.shape))
+        self._searched += len(view.dims) >= _SEARCHED_RANK
+        if self._searched > _MOST_SEARCHED:
+            return []
+        return self._suiting(view, spec, shape_remedies(view.alias, view.dims, spec.shape or (), spec.dtype))
 
-    def _suits_the_others(self, view: TensorView, remedy: Remedy) -> bool:
-        """Whether the batch is then that of the inputs that fit, and no input of unknown rank shares the mistake."""
-        for alias, other in self._views.items():
+    def _suiting(self, view: TensorView, spec: TensorSpec, remedies: list[Remedy]) -> list[Remedy]:
+        """The remedies of a shape, of which those are not certain that the other inputs do not suit.
+
+        The batch would be another than that of the inputs that fit, or an input of unknown rank shares the mistake.
+        """
+        batches, of_unknown_rank = self._others
+        alone = of_unknown_rank[view.dims] == (spec.shape is None)
+        if not batches or not spec.shape or spec.shape[0] != UNKNOWN_DIM:
+            return [each._replace(exact=each.exact and alone) for each in remedies]
+        return [
+            each._replace(
+                exact=each.exact and alone and batches <= set(_dims_after(view.dims, each.steps)[:1])
+            )
+            for each in remedies
+        ]
+
+    @cached_property
+    def _others(self) -> tuple[set[int], Counter[Shape]]:
+        """The batches of the inputs that fit, and how many of unknown rank have which dimensions."""
+        batches: set[int] = set()
+        of_unknown_rank: Counter[Shape] = Counter()
+        for alias, view in self._views.items():
             spec = self._signature.inputs.get(alias)
-            if spec is None or alias == view.alias:
+            if spec is None:
                 continue
             if spec.shape is None:
-                if other.dims == view.dims:
-                    return False
-            elif spec.shape[:1] == (UNKNOWN_DIM,) and fits(other.dims, spec.shape):
-                own = self._signature.inputs[view.alias].shape or ()
-                if own[:1] == (UNKNOWN_DIM,) and _dims_after(view.dims, remedy.steps)[:1] != other.dims[:1]:
-                    return False
-        return True
+                of_unknown_rank[view.dims] += 1
+            elif (
+                spec.shape[:1] == (UNKNOWN_DIM,)
+                and min(view.dims, default=-1) >= 0
+                and fits(view.dims, spec.shape)
+            ):
+                batches.add(view.dims[0])
+        return batches, of_unknown_rank
 
     def _of_payload(self, reason: Reason, view: TensorView, spec: TensorSpec) -> list[Remedy]:
         labelled = [
@@ -170,42 +198,12 @@ class _Deciding:
             return labelled
         kind, values = DTYPES[view.dtype], _values(view)
         if not view.dims and values not in {None, 0, 1}:
-            return unset_shape_remedies(view.alias, values or 0, spec.shape)
+            return self._suiting(view, spec, unset_shape_remedies(view.alias, values or 0, spec.shape))
         if reason is Reason.PAYLOAD_FIELD_MISMATCH:
             return field_remedies(view, kind)
         if reason is Reason.PAYLOAD_LENGTH_MISMATCH and kind.size:
             return length_remedies(view, kind, element_count(view.dims) or 1)
         return []
-
-    # === tensors under each other's names ===
-
-    def _with_swaps(self, found: list[Violation], proposed: list[list[Remedy]]) -> list[list[Remedy]]:
-        wrong = sorted({each.alias for each in found if each.reason in _OF_TENSOR})
-        moves = swap_moves(self._views, self._signature.inputs, wrong)
-        if not moves:
-            return proposed
-        in_place = all(
-            remedies and not _needs_the_client(remedies)
-            for each, remedies in zip(found, proposed, strict=True)
-            if each.alias in moves and each.reason in _OF_TENSOR
-        )
-        specs = self._signature.inputs
-        alone = not any(
-            accepts(specs[other], self._views[alias])
-            for alias, home in moves.items()
-            for other in self._views.keys() & specs.keys() - {home}
-        )
-        steps = (renamed(moves),)
-        with_swaps = []
-        for each, remedies in zip(found, proposed, strict=True):
-            if each.alias not in moves or each.reason not in _OF_TENSOR:
-                with_swaps.append(remedies)
-                continue
-            how = f"this one belongs under {quote(moves[each.alias])}"
-            swap = Remedy(how, steps, alone, "tensors are swapped")
-            # What would mend the tensor where it is misleads, unless it would mend every one of them.
-            with_swaps.append([swap, *remedies] if in_place else [swap])
-        return with_swaps
 
     # === other signatures ===
 
@@ -232,17 +230,12 @@ class _Deciding:
         return [Remedy(how, (SetSignature(names[0]),))]
 
 
-def _needs_the_client(remedies: list[Remedy]) -> bool:
-    """Whether bytes were sent for numbers, or numbers for bytes."""
-    return any(isinstance(step, Decode | Encode) for remedy in remedies for step in remedy.steps)
-
-
 def _of_another_kind(found: list[Violation], proposed: list[list[Remedy]]) -> list[list[Remedy]]:
     """Strings for numbers, or the reverse: their shape is that of something else, and no other shape mends it."""
     kinds = {
         each.alias: [remedy._replace(how="", cause="") for remedy in remedies]
         for each, remedies in zip(found, proposed, strict=True)
-        if each.reason is Reason.DTYPE_MISMATCH and _needs_the_client(remedies)
+        if each.reason is Reason.DTYPE_MISMATCH and needs_the_client(remedies)
     }
     return [
         kinds[each.alias] if each.alias in kinds and each.reason is not Reason.DTYPE_MISMATCH else remedies
@@ -273,26 +266,6 @@ def _takes(signature: Signature, views: Mapping[str, TensorView], request: Reque
     )
 
 
-def swap_moves(
-    views: Mapping[str, TensorView], specs: Mapping[str, TensorSpec], wrong: Collection[str]
-) -> dict[str, str]:
-    """For inputs whose tensors were sent under each other's aliases: alias → where its tensor belongs.
-
-    `wrong` are the aliases that violate their specs. Empty for a great many, and unless every tensor involved fits
-    exactly one other wrong alias and the moves form a permutation.
-    """
-    moves: dict[str, str] = {}
-    if len(wrong) > _MOST_SWAPPED:
-        return moves
-    for alias in wrong:
-        homes = [other for other in wrong if other != alias and accepts(specs[other], views[alias])]
-        if len(homes) == 1:
-            moves[alias] = homes[0]
-    while moves and set(moves) != set(moves.values()):
-        moves = {alias: home for alias, home in moves.items() if home in moves and alias in moves.values()}
-    return moves
-
-
 def _dims_after(dims: Shape, steps: tuple[Step, ...]) -> Shape:
     for step in steps:
         match step:
@@ -300,7 +273,7 @@ def _dims_after(dims: Shape, steps: tuple[Step, ...]) -> Shape:
                 dims = (*dims[:axis], 1, *dims[axis:])
             case Squeeze(_, axis):
                 dims = dims[:axis] + dims[axis + 1 :]
-            case Reshape(_, shape):
+            case Reshape(_, shape) | SetShape(_, shape):
                 dims = shape
             case Transpose(_, axes):
                 dims = tuple(dims[axis] for axis in axes)

@@ -5,7 +5,7 @@ request always gets the same words, in whatever order its map was written. Works
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Final
@@ -18,17 +18,15 @@ from proxy.core.mending.remedies import (
     Remedy,
     renamed,
 )
+from proxy.core.mending.writing import by_stem, plain_stem, same_writing, stem_of, writings_of
 from proxy.core.types import DT_STRING, RequestView, Signature, TensorSpec, TensorView, fits
 
 _MOST_UNKNOWN: Final = 256
 _MOST_COMPARED: Final = 12
 """Unknown and missing names that are compared each with each."""
 _TYPO: Final = 0.85
-_NUMBER: Final = re.compile(r"\A(.*?)(?:_?(\d{1,9}))?\Z", re.DOTALL)
 _LARGEST_COUNTER: Final = 999
 """Larger numbers are years and the like, which nobody counts anew."""
-_SEPARATORS: Final = re.compile(r"[\s_\-./:]+")
-_LONGEST_NAME: Final = 1024
 _EXAMPLE_ALIASES: Final = ("examples", "example", "serialized", "serialized_examples", "input_example_tensor")
 
 
@@ -106,13 +104,12 @@ class _Matching:
 
     def same_names(self) -> None:
         """Names that are the alias in another writing: case, separators, `:0`, the name in the graph."""
-        specs = self._signature.inputs
-        pairs = same_writing(self._unknown, specs)
-        strayed = {_plain_stem(each) for each in self._unknown if each not in pairs}
+        pairs = same_writing(self._unknown, writings_of(self._signature))
+        strayed = {plain_stem(each) for each in self._unknown if each not in pairs}
         for alias, (target, how) in pairs.items():
             if target not in self._absent:
                 continue
-            if _plain_stem(alias) in strayed and len(self._signature.inputs) > 1:
+            if plain_stem(alias) in strayed and len(self._signature.inputs) > 1:
                 # Others of its series are there under numbers that the signature has not: all may have moved.
                 self._take(alias, target, [])
                 continue
@@ -124,7 +121,7 @@ class _Matching:
 
     def series(self) -> None:
         """Numbered series, of which a tool counted all anew: every member moves by the same number."""
-        ours, sent = _by_stem(self._signature.inputs), _by_stem(self._views)
+        ours, sent = by_stem(self._signature.inputs), by_stem(self._views)
         for stem, theirs in sent.items():
             wanted = ours.get(stem, {})
             left = [
@@ -217,8 +214,8 @@ class _Matching:
 
     def _of_a_series(self, alias: str, target: str) -> bool:
         """Whether both are of one numbered series of which more was sent: that may have moved as well."""
-        stem = _stem(alias)
-        return stem == _stem(target) and any(_stem(each) == stem for each in self._views if each != alias)
+        stem = stem_of(alias)
+        return stem == stem_of(target) and any(stem_of(each) == stem for each in self._views if each != alias)
 
     def typos(self) -> None:
         """Names one slip away from an input, where that is the only one of its like."""
@@ -235,35 +232,10 @@ class _Matching:
                 self._take(alias, targets[0], [Remedy(how, (renamed({alias: targets[0]}),))])
 
 
-def _stem(alias: str) -> str | None:
-    match = _NUMBER.match(alias) if len(alias) <= _LONGEST_NAME else None
-    return match[1] if match else None
-
-
-def _plain_stem(alias: str) -> str:
-    return plain(alias).rstrip("0123456789")
-
-
 def _one_slip(name: str, other: str) -> bool:
     if max(len(name), len(other)) > 64 or re.findall(r"\d+", name) != re.findall(r"\d+", other):
         return False
     return SequenceMatcher(None, name.casefold(), other.casefold(), autojunk=False).ratio() >= _TYPO
-
-
-def _by_stem(aliases: Iterable[str]) -> dict[str, dict[int, str]]:
-    """Numbered series: stem → number → alias; a bare stem counts as 0, and two of a number are none."""
-    found: dict[str, dict[int, str]] = {}
-    twice = set()
-    for alias in aliases:
-        match = _NUMBER.match(alias)
-        if match is None or len(alias) > _LONGEST_NAME:
-            continue
-        stem, number = match[1], int(match[2] or 0)
-        members = found.setdefault(stem, {})
-        if number in members:
-            twice.add(stem)
-        members[number] = alias
-    return {stem: members for stem, members in found.items() if stem not in twice}
 
 
 def example_alias(signature: Signature) -> str | None:
@@ -273,46 +245,3 @@ def example_alias(signature: Signature) -> str | None:
     (spec,) = signature.inputs.values()
     is_example = spec.alias in _EXAMPLE_ALIASES or spec.graph_name.partition(":")[0] in _EXAMPLE_ALIASES
     return spec.alias if is_example and spec.dtype == DT_STRING and spec.shape in {(-1,), None} else None
-
-
-def same_writing(unknown: Iterable[str], specs: Mapping[str, TensorSpec]) -> dict[str, tuple[str, str]]:
-    """Unknown names that are one known alias in another writing → the alias, and how to say so.
-
-    Two unknown names for one alias, or two aliases for a name, are none.
-    """
-    by_writing: dict[str, list[str]] = {}
-    by_graph_name: dict[str, list[str]] = {}
-    for alias, spec in specs.items():
-        for name in _exact_graph_names(spec):
-            by_graph_name.setdefault(name, []).append(alias)
-        for writing in {plain(alias), *_graph_writings(spec)}:
-            by_writing.setdefault(writing, []).append(alias)
-    found: dict[str, tuple[str, str]] = {}
-    for name in unknown:
-        if len(name) > _LONGEST_NAME:
-            continue
-        exactly = by_graph_name.get(name, [])
-        targets = by_writing.get(plain(name), [])
-        if len(exactly) == 1:
-            found[name] = exactly[0], f"that is the graph name; the alias is {quote(exactly[0])}"
-        elif name.removesuffix(":0") in specs:
-            bare = name.removesuffix(":0")
-            found[name] = bare, f"drop the ':0': the alias is {quote(bare)}"
-        elif len(targets) == 1:
-            found[name] = targets[0], f"did you mean {quote(targets[0])}?"
-    times: dict[str, int] = {}
-    for target, _ in found.values():
-        times[target] = times.get(target, 0) + 1
-    return {name: pair for name, pair in found.items() if times[pair[0]] == 1}
-
-
-def _exact_graph_names(spec: TensorSpec) -> Collection[str]:
-    return {spec.graph_name, spec.graph_name.removesuffix(":0")} if spec.graph_name else ()
-
-
-def _graph_writings(spec: TensorSpec) -> Collection[str]:
-    return () if not spec.graph_name else (plain(spec.graph_name),)
-
-
-def plain(name: str) -> str:
-    return _SEPARATORS.sub("", name.removesuffix(":0").casefold())

@@ -4,12 +4,17 @@ Law: pictures have rank 4 and 1, 3 or 4 channels, first or last. Resizing, colou
 to be the mending: how it is done changes what the model sees.
 """
 
+import re
 from typing import Final, NamedTuple
 
 from proxy.core.mending.remedies import ConvertChannels, Decode, Remedy, Resize
 from proxy.core.types import UNKNOWN_DIM, Shape, fits
 
 _COLOURS: Final = {1: "grayscale", 3: "RGB", 4: "RGBA (it has an alpha channel)"}
+
+_RGB: Final = 3
+_CALLED_SO: Final = re.compile(r"ima?ge?|pixel|photo|picture|frame", re.IGNORECASE)
+"""Other data has rank 4 and one channel too."""
 
 
 class Picture(NamedTuple):
@@ -21,6 +26,7 @@ class Picture(NamedTuple):
 
 
 def picture_of(shape: Shape) -> Picture | None:
+    """Where pictures of `shape` have what; None: they are none."""
     if len(shape) != 4:
         return None
     if shape[3] in _COLOURS:
@@ -42,7 +48,9 @@ def picture_remedies(alias: str, dims: Shape, shape: Shape, at: Picture, found: 
         same = dims[at.channels] == channels
         same_batch = shape[0] in {dims[0], UNKNOWN_DIM}
         if fixed and same and same_batch and (dims[at.height], dims[at.width]) != (height, width):
-            return [Remedy(resized, (Resize(alias, height, width),))]
+            certainly = channels == _RGB or _CALLED_SO.search(alias)
+            cause = "" if certainly else "if these are images"
+            return [Remedy(resized, (Resize(alias, height, width),), cause=cause)]
         if not found and same_batch and dims[at.channels] in _COLOURS and not same:
             cause = f"the image is {_COLOURS[dims[at.channels]]}"
             how = f"convert it to {_COLOURS[channels].partition(' ')[0]}"

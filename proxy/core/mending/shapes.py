@@ -5,10 +5,19 @@ Law: equal numbers of elements prove nothing. A shape is proposed where it comes
 what may be the examples of a batch, resizing, padding and the like are left to the client to decide.
 """
 
+import re
 from collections.abc import Iterator
 from math import prod
 from typing import Final, Literal
 
+from proxy.core.mending.axes import (
+    MOST_STEPS,
+    in_python,
+    placements,
+    sizes_of,
+    transposed,
+    turned,
+)
 from proxy.core.mending.pictures import are_pictures, picture_of, picture_remedies
 from proxy.core.mending.remedies import (
     ExpandDims,
@@ -19,19 +28,17 @@ from proxy.core.mending.remedies import (
     SplitBatch,
     Squeeze,
     Step,
-    Transpose,
 )
 from proxy.core.types import DT_STRING, UNKNOWN_DIM, Shape, fits, shape_text
 
 _MAX_RANK: Final = 8
 _MOST_NAMED: Final = 3
 """More ways than these are no help: then nothing is said."""
-_MOST_LOOKED_AT: Final = 64
-_MOST_STEPS: Final = 2000
-"""Of a search; what has more possibilities than that is as good as lost."""
 
-_IDS: Final = frozenset({3, 9, DT_STRING})
-"""int32, int64 and string: what tokens come as."""
+_INTEGERS: Final = frozenset({3, 9})
+"""int32 and int64: what ids come as, and columns of a table."""
+_LONG: Final = 32
+_TOKENS: Final = re.compile(r"ids?(?![a-z])|tok|mask|seg|word|posit|sequence", re.IGNORECASE)
 
 
 def shape_remedies(alias: str, dims: Shape, shape: Shape, dtype: int) -> list[Remedy]:
@@ -45,7 +52,7 @@ def shape_remedies(alias: str, dims: Shape, shape: Shape, dtype: int) -> list[Re
     picture = picture_of(shape)
     if picture is not None:
         found += picture_remedies(alias, dims, shape, picture, found)
-    if not found and len(shape) == 2 and dtype in _IDS:
+    if not found and len(shape) == 2 and _are_tokens(alias, dtype, shape[1]):
         found += _of_sequences(alias, dims, shape)
     if found:
         return found
@@ -81,11 +88,13 @@ def _rearranged(alias: str, dims: Shape, shape: Shape) -> list[Remedy]:
         # A dimension of 1 too many or too few explains it: no second mistake is looked for.
         ways = [_reshaped(alias, dims, wanted, exact=True) for wanted in by_units]
         return ways if len(ways) <= _MOST_NAMED else []
-    moved = list(_placements(dims, shape))
+    moved = placements(dims, shape)
+    if moved is None:
+        return []
     if picture_of(shape) and len(dims) == len(shape):
         # Nobody takes the batch of pictures for one of their axes.
         kept = {wanted: exact for wanted, exact in kept.items() if wanted[0] == dims[0]}
-        moved = [placed for placed in moved if _sizes(dims, placed)[0] == dims[0]]
+        moved = [placed for placed in moved if sizes_of(dims, placed)[0] == dims[0]]
     certain = len(moved) + len(kept) <= _MOST_NAMED
     if not certain:
         moved = [each for each in moved if each[:1] == (0,)]
@@ -93,8 +102,8 @@ def _rearranged(alias: str, dims: Shape, shape: Shape) -> list[Remedy]:
     for placed in moved:
         # Another leading axis may be a batch of its own, whose examples are wrong otherwise.
         same_batch = shape[0] != UNKNOWN_DIM or placed[0] in {0, None}
-        one_mistake = same_batch and abs(len(dims) - len(shape)) < 2 and not _turned(shape, placed)
-        found.append(_transposed(alias, dims, shape, placed, certain and one_mistake))
+        one_mistake = same_batch and abs(len(dims) - len(shape)) < 2 and not turned(shape, placed)
+        found.append(transposed(alias, dims, shape, placed, certain and one_mistake))
     return found if len(found) <= _MOST_NAMED else []
 
 
@@ -119,7 +128,7 @@ def _order_keeping(dims: Shape, shape: Shape) -> dict[Shape, bool]:
     """Shapes that keep every element in its place in the row → whether examples stay examples.
 
     A free dimension takes one dimension as it is, or 1. False: the leading dimension, which may be the batch,
-    is joined with others or split.
+    is joined with others or split. Empty where there are too many to look at.
     """
     found: dict[Shape, bool] = {}
     lengthy = sum(size != 1 for size in dims) > 1
@@ -131,7 +140,7 @@ def _order_keeping(dims: Shape, shape: Shape) -> dict[Shape, bool]:
         """`kept` is `built` before anything was joined or split."""
         nonlocal steps
         steps += 1
-        if len(found) == _MOST_LOOKED_AT or steps > _MOST_STEPS:
+        if steps > MOST_STEPS:
             return
         if i == len(dims) and j == len(shape):
             if picture is not None and not are_pictures(built, shape, picture):
@@ -157,7 +166,7 @@ def _order_keeping(dims: Shape, shape: Shape) -> dict[Shape, bool]:
             walk(i + 1, end, built + shape[j:end], (*kept, size), one_of_many, "split")
 
     walk(0, 0, (), (), True)
-    return found
+    return {} if steps > MOST_STEPS else found
 
 
 def _run(sizes: Shape, start: int, product: int) -> Iterator[int]:
@@ -179,10 +188,10 @@ def _run(sizes: Shape, start: int, product: int) -> Iterator[int]:
 def _reshaped(alias: str, dims: Shape, wanted: Shape, exact: bool) -> Remedy:
     said = shape_text(wanted)
     if not exact:
-        how = f"send {said} (np.reshape(x, {_tuple(wanted)}))"
+        how = f"send {said} (np.reshape(x, {in_python(wanted)}))"
         return Remedy(how, (Reshape(alias, wanted),), cause="if this is one example")
     step: Step = Reshape(alias, wanted)
-    call, cause = f"np.reshape(x, {_tuple(wanted)})", ""
+    call, cause = f"np.reshape(x, {in_python(wanted)})", ""
     if len(wanted) == len(dims) + 1:
         for axis in range(len(wanted)):
             if (*dims[:axis], 1, *dims[axis:]) == wanted:
@@ -209,104 +218,13 @@ def _reshaped(alias: str, dims: Shape, wanted: Shape, exact: bool) -> Remedy:
     return Remedy(f"send {said} ({call})", (step,), True, cause)
 
 
-# === axes in another order ===
-
-
-_Placement = tuple[int | None, ...]
-"""For each dimension of the signature the axis that was sent for it; None: a new dimension of 1."""
-
-
-def _placements(dims: Shape, shape: Shape) -> Iterator[_Placement]:
-    """Every way to send the axes longer than 1 in another order; bounded."""
-    axes = [axis for axis, size in enumerate(dims) if size != 1]
-    picture = picture_of(shape)
-    if len(axes) > len(shape):
-        return
-    found = steps = 0
-
-    def place(j: int, left: tuple[int, ...], placed: _Placement) -> Iterator[_Placement]:
-        nonlocal steps
-        steps += 1
-        if len(left) > len(shape) - j or steps > _MOST_STEPS:
-            return
-        if j == len(shape):
-            yield placed
-            return
-        for axis in left:
-            if shape[j] in {dims[axis], UNKNOWN_DIM}:
-                yield from place(j + 1, tuple(each for each in left if each != axis), (*placed, axis))
-        if shape[j] in {1, UNKNOWN_DIM}:
-            yield from place(j + 1, left, (*placed, None))
-
-    for placed in place(0, tuple(axes), ()):
-        order = [axis for axis in placed if axis is not None]
-        if order == axes or (picture and not are_pictures(_sizes(dims, placed), shape, picture)):
-            continue
-        yield placed
-        found += 1
-        if found == _MOST_LOOKED_AT:
-            return
-
-
-def _sizes(dims: Shape, placed: _Placement) -> Shape:
-    return tuple(1 if axis is None else dims[axis] for axis in placed)
-
-
-def _transposed(alias: str, dims: Shape, shape: Shape, placed: _Placement, exact: bool) -> Remedy:
-    units = [axis for axis, size in enumerate(dims) if size == 1]
-    wanted = _sizes(dims, placed)
-    if len(dims) == len(shape):
-        axes = tuple(units.pop(0) if axis is None else axis for axis in placed)
-    else:
-        axes = (*(axis for axis in placed if axis is not None), *units)
-    between = tuple(dims[axis] for axis in axes)
-    steps: tuple[Step, ...] = (Transpose(alias, axes),)
-    call = f"np.transpose(x, {_tuple(axes)})"
-    if wanted == (1, *between):
-        steps, call = (*steps, ExpandDims(alias, 0)), f"{call}[None]"
-    elif wanted != between:
-        steps, call = (*steps, Reshape(alias, wanted)), f"{call}.reshape({_tuple(wanted)})"
-    why = _why_transposed(dims, shape, placed)
-    return Remedy(f"send {shape_text(wanted)} ({call})", steps, exact, why if exact else f"if {why}")
-
-
-def _turned(shape: Shape, placed: _Placement) -> bool:
-    """Whether pictures are turned on their side: they may as well be of another format, to be resized."""
-    picture = picture_of(shape)
-    if picture is None:
-        return False
-    height, width = placed[picture.height], placed[picture.width]
-    return height is not None and width is not None and height > width
-
-
-def _why_transposed(dims: Shape, shape: Shape, placed: _Placement) -> str:
-    picture = picture_of(shape)
-    if picture is None:
-        return "the axes are in another order"
-    channel = placed[picture.channels]
-    rank = len(dims)
-    why = ""
-    if channel is not None and channel == rank - 3 and picture.channels == 3:
-        why = "channels come first"
-    if channel is not None and channel == rank - 1 and picture.channels == 1:
-        why = "channels come last"
-    if why and _turned(shape, placed):
-        return f"{why} and height and width are swapped"
-    return why or "height and width are swapped"
-
-
-def _tuple(sizes: tuple[int, ...]) -> str:
-    """`(1,28)`, as it stands in Python."""
-    return f"({','.join(map(str, sizes))}{',' if len(sizes) == 1 else ''})"
-
-
 # === what the client has to decide ===
 
 
 def _in_question(alias: str, dims: Shape, shape: Shape) -> list[Remedy]:
     return [
         Remedy(
-            f"send {shape_text(wanted)} (np.reshape(x, {_tuple(wanted)}))",
+            f"send {shape_text(wanted)} (np.reshape(x, {in_python(wanted)}))",
             (Reshape(alias, wanted),),
             cause=f"if these are {number} examples one after the other",
         )
@@ -321,6 +239,11 @@ def _several_examples(dims: Shape, shape: Shape) -> list[tuple[Shape, int]]:
         return []
     number, rest = divmod(dims[0], each)
     return [] if rest or number < 2 else [((number, *shape[1:]), number)]
+
+
+def _are_tokens(alias: str, dtype: int, length: int) -> bool:
+    """Whether rows of `length` are sequences, and not the columns of a table, which nobody pads."""
+    return dtype == DT_STRING or (dtype in _INTEGERS and (length >= _LONG or bool(_TOKENS.search(alias))))
 
 
 def _of_sequences(alias: str, dims: Shape, shape: Shape) -> list[Remedy]:

@@ -6,8 +6,8 @@ Law: a signature is proposed as the mending only where it takes the request as i
 from collections.abc import Collection
 
 from proxy.core.explain import closest, listing, quote
-from proxy.core.mending.names import plain, same_writing
 from proxy.core.mending.remedies import DropOutput, Remedy, RenameOutput, SetSignature
+from proxy.core.mending.writing import plain, same_writing, writings
 from proxy.core.types import Signature
 
 
@@ -57,7 +57,7 @@ def output_remedies(index: int, name: str, signature: Signature) -> list[Remedy]
     """Outputs that were meant by an unknown name in `output_filter`."""
     if not signature.outputs:
         return [Remedy("this signature gives none", (DropOutput(index),))]
-    same = same_writing([name], signature.outputs).get(name)
+    same = same_writing([name], writings(signature.outputs)).get(name)
     if same is not None:
         return [Remedy(same[1], (RenameOutput(index, same[0]),), exact=True)]
     near = closest(name.removesuffix(":0"), signature.outputs)

@@ -1,8 +1,11 @@
 """All violations of a request together: one mistake that causes several is told once, and mended as one."""
 
+import time
+
 import pytest
 
 from proxy.core.mending.remedies import plan_of
+from proxy.core.policy import Policies, Policy
 from tests.judging import predict, servable, signature, tensor, verdict_on
 
 F3 = ("float32", (-1, 3))
@@ -144,3 +147,39 @@ def test_a_batch_unlike_that_of_the_others_is_no_certain_mending():
 def test_an_input_of_unknown_rank_may_share_the_mistake():
     inputs = {"a": ("float32", None), "b": F3}
     assert mended_by(predict(a=floats(3), b=floats(3)), signature(inputs))[0] == "one_of"
+
+
+def test_every_column_of_a_wide_table_is_mended():
+    inputs = {f"col_{number}": ("float32", (-1, 1)) for number in range(300)}
+    sent = {alias: tensor("float64", (2, 1)) for alias in inputs}
+    certainty, steps, _ = mended_by(predict(**sent), signature(inputs))
+    assert certainty == "the"
+    assert [step["do"] for step in steps] == ["cast"] * 300
+
+
+def test_a_batch_that_is_too_large_keeps_its_mending_beside_another_violation():
+    request = predict(x=floats(4, 3), y=tensor("float64", (4, 3)))
+    verdict = verdict_on(
+        request, servable(signature({"x": F3, "y": F3})), policies=Policies(Policy(max_batch=2))
+    )
+    assert {each.reason.name: each.mending.words for each in verdict.violations} == {
+        "BATCH_TOO_LARGE": "split the batch",
+        "DTYPE_MISMATCH": "cast with dtype=np.float32 (NumPy defaults to float64)",
+    }
+
+
+@pytest.mark.parametrize(
+    "sent", [tensor("float32", (), float_val=[0.0] * 6), tensor("float32", (-1, 3), float_val=[0.0] * 6)]
+)
+def test_a_shape_by_which_the_batch_would_be_another_than_the_other_inputs_have_is_not_certain(sent):
+    certainty, steps, _ = mended_by(predict(x=sent, y=floats(5, 3)), signature({"x": F3, "y": F3}))
+    assert certainty != "the"
+    assert not steps
+
+
+def test_a_request_of_many_tensors_of_high_rank_is_judged_in_little_time():
+    inputs = {f"x{number}": ("float32", (-1,) * 7 + (99,)) for number in range(200)}
+    request = predict(**{alias: floats(*(1, 2) * 4) for alias in inputs})
+    began = time.perf_counter()
+    verdict_on(request, servable(signature(inputs)))
+    assert time.perf_counter() - began < 1

@@ -165,3 +165,9 @@ def test_the_most_ambiguous_shapes_cost_little_time():
         shape_remedies("x", dims, (2,) * 8, 1)
         unset_shape_remedies("x", 2**60, (2,) * 8)
     assert time.perf_counter() - began < 0.5
+
+
+@pytest.mark.parametrize("dims", [(1, 2) * 4, (2,) * 8, (2, 3, 4, 5, 6, 7, 8, 9)])
+def test_of_a_search_that_is_cut_nothing_is_certain(dims):
+    mending = Mending(tuple(shape_remedies("x", dims, (-1,) * 8, 1)))
+    assert mending.certainty != "the"
