@@ -101,14 +101,15 @@ def flat_values(tensor: Any, kind: DType) -> Any:
 def _strings(alias: str, tensor: Any) -> ValueFacts:
     strings = _encoded_strings(tensor) if tensor.tensor_content else tensor.string_val
     strings = strings[:_STRINGS_LOOKED_AT]
+    kinds = [string_kind(each[:_HEAD]) for each in strings]
     return ValueFacts(
         alias,
         len(strings),
         strings=len(strings),
-        images=sum("image" in string_kind(each[:_HEAD]) for each in strings),
+        images=sum("image" in kind for kind in kinds),
         examples=sum(map(_is_example, strings)),
         base64=sum(map(_looks_base64, strings)),
-        kind=string_kind(strings[0][:_HEAD]) if strings else "",
+        kind=next((kind for kind in kinds if "image" not in kind), ""),
     )
 
 

@@ -79,6 +79,11 @@ def test_images_are_known_by_their_first_bytes():
     assert (found.strings, found.images) == (5, 3)
 
 
+def test_what_strings_hold_is_told_by_the_first_that_is_no_image():
+    assert strings(b"\xff\xd8\xff\xe0", b"/data/cat.jpg", b"hello").kind == "the path of a file"
+    assert strings(b"\xff\xd8\xff\xe0").kind == ""
+
+
 def test_an_example_parses_and_has_features():
     example = example_pb2.Example()
     example.features.feature["x"].float_list.value.append(1)
