@@ -9,46 +9,23 @@ import json
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import click
-from rich.console import Console
-from rich.text import Text
 
 from proxy.cli.asking import UPSTREAM_SETTINGS, CannotAskError, ask
+from proxy.cli.check_report import Finding, finding_form, show_finding
 from proxy.cli.mended_files import NotMendedError, checked_output, mended_message, write
 from proxy.cli.request_files import Address, Format, UnreadableRequestError, message_of
 from proxy.cli.settings import CONTEXT, effective, takes
 from proxy.cli.tables import open_console
 from proxy.config import Settings
-from proxy.core.explain import escape
-from proxy.core.mending.remedies import plan_of
 from proxy.core.policy import Mode, Policies, Policy
-from proxy.core.reasons import Code
 from proxy.core.types import ModelKey, Servable
-from proxy.core.verdict import Verdict, Violation
-from proxy.gate import PREDICT, Admit, Decision, Gate, Refuse
+from proxy.gate import PREDICT, Admit, Gate, Refuse
 from proxy.upstream.client import NoAnswerError, ServingClient
 from proxy.upstream.signatures import Answer, Lookup
 from proxy.wire.metadata import UnreadableMetadataError, servable_of_saved_model
-from proxy.wire.status import sentence_of
-
-
-@dataclass(frozen=True, slots=True)
-class _Finding:
-    """What came of one file: a decision, or why there is none; with --fix, where the mended request is or why not."""
-
-    name: str
-    decision: Decision | None = None
-    problem: str = ""
-    mended: str = ""
-    not_mended: str = ""
-
-    @property
-    def exit_code(self) -> int:
-        if self.decision is None:
-            return 2
-        return int(isinstance(self.decision, Refuse) and not self.mended)
 
 
 class _Asked:
@@ -163,18 +140,18 @@ def check(
     files_read = [reading.of(file) for file in files]
     settings = effective().settings
 
-    def judged(requests: Sequence[_File]) -> list[_Finding]:
+    def judged(requests: Sequence[_File]) -> list[Finding]:
         return _by_saved_model(path, requests, settings) if path else _by_server(requests, settings)
 
     findings = judged(files_read)
     if out and form_of_out:
         findings = [_fixed(findings[0], files_read[0].message, out, form_of_out, judged)]
     if as_json:
-        click.echo(json.dumps([_as_json(each) for each in findings], indent=2))
+        click.echo(json.dumps([finding_form(each) for each in findings], indent=2))
     else:
         console = open_console()
         for each in findings:
-            _show(console, each)
+            show_finding(console, each)
     click.get_current_context().exit(max(each.exit_code for each in findings))
 
 
@@ -221,7 +198,7 @@ def _policies(settings: Settings) -> Policies:
     return Policies(enforced(policies.default), own)
 
 
-def _by_saved_model(path: Path, files: Sequence[_File], settings: Settings) -> list[_Finding]:
+def _by_saved_model(path: Path, files: Sequence[_File], settings: Settings) -> list[Finding]:
     try:
         servable = servable_of_saved_model(path, path.resolve().name)
     except UnreadableMetadataError as error:
@@ -233,8 +210,8 @@ def _by_saved_model(path: Path, files: Sequence[_File], settings: Settings) -> l
     return asyncio.run(_judged(files, source, settings))
 
 
-def _by_server(files: Sequence[_File], settings: Settings) -> list[_Finding]:
-    def question(server: ServingClient) -> Awaitable[list[_Finding]]:
+def _by_server(files: Sequence[_File], settings: Settings) -> list[Finding]:
+    def question(server: ServingClient) -> Awaitable[list[Finding]]:
         return _judged(files, lambda key: server.lookup(key, tuple(settings.models)), settings)
 
     return ask(settings, question)
@@ -242,21 +219,21 @@ def _by_server(files: Sequence[_File], settings: Settings) -> list[_Finding]:
 
 async def _judged(
     files: Sequence[_File], source: Callable[[ModelKey], Awaitable[Lookup]], settings: Settings
-) -> list[_Finding]:
+) -> list[Finding]:
     signatures = _Asked(source)
     gate = Gate(signatures, _policies(settings))
     findings = []
     for file in files:
         if file.problem:
-            findings.append(_Finding(file.name, problem=file.problem))
+            findings.append(Finding(file.name, problem=file.problem))
             continue
         decision = await gate.judge(PREDICT, file.message)
         if signatures.silence is not None:
             raise signatures.silence
         if isinstance(decision, Admit) and decision.failed:
-            findings.append(_Finding(file.name, problem="cannot be judged; the proxy would forward it"))
+            findings.append(Finding(file.name, problem="cannot be judged; the proxy would forward it"))
         else:
-            findings.append(_Finding(file.name, decision))
+            findings.append(Finding(file.name, decision))
     return findings
 
 
@@ -264,12 +241,12 @@ async def _judged(
 
 
 def _fixed(
-    finding: _Finding,
+    finding: Finding,
     message: bytes,
     out: Path,
     form: Format,
-    judged: Callable[[Sequence[_File]], list[_Finding]],
-) -> _Finding:
+    judged: Callable[[Sequence[_File]], list[Finding]],
+) -> Finding:
     decision = finding.decision
     if decision is None:
         return finding
@@ -285,75 +262,3 @@ def _fixed(
     if again.exit_code:
         return replace(finding, not_mended="with every hint obeyed it would still be refused")
     return replace(finding, mended=str(out))
-
-
-# === what is shown ===
-
-
-def _show(console: Console, finding: _Finding) -> None:
-    decision = finding.decision
-    if decision is None:
-        console.print(Text.assemble((finding.name, "bold"), (": " + finding.problem, "red")), soft_wrap=True)
-        return
-    verdict = decision.verdict or Verdict()
-    if isinstance(decision, Refuse):
-        console.print(Text.assemble((finding.name, "bold"), ": ", ("refused", "red")), soft_wrap=True)
-        # One line whatever the width, as it stands in the client's log.
-        console.print(f"  {Code(decision.status.code).name}: {decision.status.text}", soft_wrap=True)
-    else:
-        by = f" by {verdict.model} version {verdict.version}, signature {verdict.signature}"
-        console.print(Text.assemble((finding.name, "bold"), ": ", ("accepted", "green"), by), soft_wrap=True)
-    for kind, violations in (("", verdict.violations), ("warning: ", verdict.warnings)):
-        for each in violations:
-            console.print(
-                Text(f"  - {kind}{each.reason} at {each.field or 'message'}", "yellow" if kind else "")
-            )
-            for label, text in (("expected", each.expected), ("got", each.got), ("hint", each.hint)):
-                if text:
-                    console.print(f"      {label:<9} {escape(text, 1000)}")
-    if finding.mended:
-        console.print(
-            Text.assemble((finding.mended, "bold"), ": ", ("mended", "green"), ", would be forwarded"),
-            soft_wrap=True,
-        )
-    if finding.not_mended:
-        console.print(f"  not mended: {escape(finding.not_mended, 1000)}", soft_wrap=True)
-
-
-def _as_json(finding: _Finding) -> dict[str, Any]:
-    decision = finding.decision
-    if decision is None:
-        return {"file": finding.name, "verdict": "unreadable", "problem": finding.problem}
-    verdict = decision.verdict or Verdict()
-    return {
-        "file": finding.name,
-        "verdict": "refuse" if isinstance(decision, Refuse) else "forward",
-        "code": Code(decision.status.code).name if isinstance(decision, Refuse) else "OK",
-        "text": decision.status.text if isinstance(decision, Refuse) else "",
-        "model": verdict.model,
-        "version": verdict.version,
-        "signature": verdict.signature,
-        "violations": [_violation_as_json(each) for each in verdict.violations],
-        "warnings": [_violation_as_json(each) for each in verdict.warnings],
-        "mending": _mending_as_json(verdict),
-        **({"mended": finding.mended} if finding.mended else {}),
-        **({"not_mended": finding.not_mended} if finding.not_mended else {}),
-    }
-
-
-def _mending_as_json(verdict: Verdict) -> dict[str, Any]:
-    plan = plan_of(each.mending for each in verdict.violations)
-    return {"certainty": plan.certainty.value, "steps": [step.form() for step in plan.steps]}
-
-
-def _violation_as_json(violation: Violation) -> dict[str, Any]:
-    return {
-        "reason": violation.reason.value,
-        "field": violation.field,
-        "expected": violation.expected,
-        "got": violation.got,
-        "hint": violation.hint,
-        "text": sentence_of(violation),
-        "certainty": violation.mending.certainty.value,
-        "remedies": [[step.form() for step in each.steps] for each in violation.mending.remedies],
-    }
