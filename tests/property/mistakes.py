@@ -379,3 +379,6 @@ MISTAKES = (
     *(leave_out_the_shape, write_an_unknown_size, send_one_more, leave_one_out, name_another_signature),
     *(name_another_output, repeat_an_output),
 )
+
+UNMENDABLE = (cut_a_dimension, leave_one_out)
+"""What was left out is nowhere in the request."""

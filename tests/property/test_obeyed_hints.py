@@ -4,10 +4,11 @@ Some hundreds of mistakes here, tens of thousands with `make trust`.
 """
 
 import json
+from random import Random
 
 import pytest
 from google.rpc import error_details_pb2, status_pb2
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
 from proxy.wire.mended import mended
@@ -15,7 +16,7 @@ from proxy.wire.status import status_of
 from proxy.wire.tensors import array_of
 from tests.conftest import EXPLORE
 from tests.judging import verdict_on
-from tests.property.mistakes import MISTAKES, right_requests
+from tests.property.mistakes import MISTAKES, UNMENDABLE, right_requests
 
 
 def told_by(verdict) -> dict[str, str]:
@@ -37,24 +38,47 @@ def meaning(request):
     return name, list(request.output_filter), inputs
 
 
+@st.composite
+def mistaken(draw, mistake):
+    """A servable, the request that was meant, and the same with a mistake in it."""
+    servable, meant, arrays = draw(right_requests())
+    sent = type(meant).FromString(meant.SerializeToString())
+    mistake(draw, sent, arrays, servable.signature(meant.model_spec.signature_name))
+    return servable, meant, sent
+
+
+def told(sent, servable) -> dict[str, str]:
+    verdict = verdict_on(sent, servable)
+    return told_by(verdict) if verdict.violations else {}
+
+
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
 @settings(
     max_examples=25 * max(1, EXPLORE),
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
-@given(case=right_requests(), data=st.data())
-def test_the_mending_of_a_mistake_yields_the_request_that_was_meant(mistake, case, data):
-    servable, meant, arrays = case
-    signature = servable.signature(meant.model_spec.signature_name)
+@given(data=st.data())
+def test_the_mending_of_a_mistake_yields_the_request_that_was_meant(mistake, data):
+    servable, meant, sent = data.draw(mistaken(mistake))
     assert not verdict_on(meant, servable).violations
-    sent = type(meant).FromString(meant.SerializeToString())
-    mistake(data.draw, sent, arrays, signature)
-    verdict = verdict_on(sent, servable)
-    told = told_by(verdict) if verdict.violations else {}
-    if told.get("certainty") != "the":
+    information = told(sent, servable)
+    if information.get("certainty") != "the":
         return
 
-    obeyed = mended(sent, json.loads(told["steps"]))
+    obeyed = mended(sent, json.loads(information["steps"]))
 
-    assert meaning(obeyed) == meaning(meant), status_of(verdict).text
+    assert meaning(obeyed) == meaning(meant), status_of(verdict_on(sent, servable)).text
     assert not verdict_on(obeyed, servable).violations
+
+
+@pytest.mark.parametrize("mistake", [each for each in MISTAKES if each not in UNMENDABLE])
+def test_of_every_kind_of_mistake_some_are_mended_with_certainty(mistake):
+    found = settings(
+        max_examples=2000, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck)
+    )
+    find(
+        mistaken(mistake),
+        lambda case: told(case[2], case[0]).get("certainty") == "the",
+        settings=found,
+        random=Random(1),
+    )
