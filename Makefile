@@ -5,16 +5,28 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test trust check words bench format lock clean
+COMPILED := .compiled
+TESTS    ?=
+
+.PHONY: help demo test compiled test-compiled trust check words bench format lock clean
 
 help: ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 demo: $(READY) ## start a real TensorFlow model server and the proxy, send good and bad requests, show what happened
 	$(BIN)/tfs-proxy demo
 
 test: $(READY) ## the whole test suite
 	$(BIN)/pytest
+
+compiled: $(READY) ## compile the hot path (needs a C compiler; some minutes): wheel and tree in .compiled
+	rm -rf $(COMPILED) && mkdir -p $(COMPILED)/tree
+	$(BIN)/hatchling build -t sdist -d $(COMPILED)
+	tar -xzf $(COMPILED)/*.tar.gz --strip-components=1 -C $(COMPILED)/tree
+	cd $(COMPILED)/tree && HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(abspath $(BIN))/hatchling build -t wheel -d ..
+
+test-compiled: compiled ## the whole test suite (or TESTS='tests/core ...') with the hot path compiled
+	cd $(COMPILED)/tree && PYTHONPATH=$(abspath $(COMPILED))/tree $(abspath $(BIN))/pytest $(TESTS)
 
 trust: $(READY) ## obey hints on 20 000 random mistakes, new ones each time (about ten minutes)
 	TFS_PROXY_EXPLORE=32 $(BIN)/pytest tests/property/test_obeyed_hints.py
@@ -45,7 +57,7 @@ lock: ## pin the newest versions that pyproject.toml allows, with hashes and wit
 	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet --upgrade -o requirements/image.lock
 
 clean: ## forget the environment and every cache
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench $(COMPILED)
 
 $(READY): requirements/dev.lock pyproject.toml
 	@echo "installing into $(VENV) (about a minute the first time)"

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
 import grpc
 import structlog
 
+from proxy.build_info import build
 from proxy.capture.files import RotatingFolder, Sink
 from proxy.capture.outputs import OutputWatch
 from proxy.capture.recorder import Recorder
@@ -116,7 +116,8 @@ async def _live(
         admin=addresses.admin,
         upstream=settings.upstream,
         mode=settings.mode.value,
-        version=version("tfs-proxy"),
+        version=build().version,
+        hot_path=build().hot_path,
     )
     if sink is not None:
         _log.warning(CAPTURING, share=settings.capture_sample, models=settings.capture_model or "all")
@@ -161,7 +162,7 @@ class Proxy:
         self._outputs = OutputWatch(self._call_log.output_found) if settings.output_sample else None
         self._suspects = Suspects()
         self._metrics = Metrics(
-            version("tfs-proxy"),
+            build(),
             signature_age=self._signature_age,
             upstream_deaths=lambda: self._suspects.deaths,
             captured=lambda: self._recorder.counts if self._recorder is not None else {},
@@ -254,7 +255,7 @@ class Proxy:
                 self._shown_settings,
                 lambda: self._suspects,
             ),
-            version=version("tfs-proxy"),
+            version=str(build()),
             host=host.strip("[]"),
             port=int(port),
             names=self._settings.admin_host,

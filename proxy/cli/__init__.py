@@ -102,9 +102,9 @@ class LazyGroup(click.Group):
 def _version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
     if not asked or ctx.resilient_parsing:
         return
-    from importlib.metadata import version
+    from proxy.build_info import build
 
-    click.echo(f"tfs-proxy {version('tfs-proxy')}")
+    click.echo(f"tfs-proxy {build()}")
     ctx.exit()
 
 
@@ -121,7 +121,7 @@ def _version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
     is_eager=True,
     expose_value=False,
     callback=_version,
-    help="Print the version and exit.",
+    help="Print the version, and whether the hot path is compiled, and exit.",
 )
 def main() -> None:
     """Say what is wrong with a request before TensorFlow Serving stays silent about it.

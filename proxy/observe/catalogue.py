@@ -258,8 +258,8 @@ METRICS: dict[str, Declared] = {
         Declared(
             _PREFIX + "build_info",
             "gauge",
-            "Always 1; the versions are in the labels.",
-            ("version", "python"),
+            "Always 1; the versions are in the labels, and whether the hot path is compiled or interpreted.",
+            ("version", "python", "hot_path"),
         ),
         Declared("grpc_server_started_total", "counter", "Calls started on the listen port.", _GRPC),
         Declared(

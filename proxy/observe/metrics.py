@@ -6,7 +6,6 @@ take a lock each and walk their buckets in Python, which at eight instruments pe
 its registry and exposition are used through a custom collector instead.
 """
 
-import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
@@ -94,6 +93,7 @@ class _Row:
 class Metrics(Collector):
     """Counts calls (an `Observer`) and what upstream/ tells its listener; `registry` is what /metrics shows.
 
+    `build` is the versions of the package and of Python, and whether the hot path is "compiled" or "interpreted".
     `signature_age` tells the age in seconds of the oldest signature in use, None where there is none, and
     `upstream_deaths` how often the connection to the upstream was lost with calls in flight.
     `bounds` are what clients can run into, by name; `usage` tells how near some of them are.
@@ -103,7 +103,7 @@ class Metrics(Collector):
 
     def __init__(
         self,
-        version: str,
+        build: tuple[str, str, str],
         *,
         signature_age: Callable[[], float | None] = lambda: None,
         upstream_deaths: Callable[[], int] = lambda: 0,
@@ -115,7 +115,7 @@ class Metrics(Collector):
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._build = (version, platform.python_version())
+        self._build = build
         self._signature_age = signature_age
         self._upstream_deaths = upstream_deaths
         self._captured = captured

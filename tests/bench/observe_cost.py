@@ -10,7 +10,7 @@ PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
 
 def main() -> None:
-    metrics = Metrics("bench")
+    metrics = Metrics(("bench", "3.11", "interpreted"))
     outcome = Outcome(
         PREDICT,
         seconds=0.004,

@@ -1,5 +1,6 @@
 """The command line as a whole."""
 
+import platform
 import subprocess
 import sys
 
@@ -37,10 +38,14 @@ def test_a_mistyped_command_gets_a_suggestion():
     assert "did you mean 'serve'?" in result.output
 
 
-def test_the_version_is_that_of_the_package():
+def test_the_version_is_that_of_the_package_and_says_how_the_hot_path_runs():
     from importlib.metadata import version
 
-    assert CliRunner().invoke(main, ["--version"]).output == f"tfs-proxy {version('tfs-proxy')}\n"
+    import proxy.core.rules
+
+    hot_path = "interpreted" if proxy.core.rules.__file__.endswith(".py") else "compiled"
+    told = CliRunner().invoke(main, ["--version"]).output
+    assert told == f"tfs-proxy {version('tfs-proxy')} ({hot_path}, Python {platform.python_version()})\n"
 
 
 def test_the_package_runs_as_a_module():

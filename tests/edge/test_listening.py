@@ -29,7 +29,7 @@ async def test_clients_reach_the_proxy_through_a_unix_socket(start_proxy, connec
     assert refused.reason == "INPUT_UNKNOWN"
     health = await ask(channel, "/grpc.health.v1.Health/Check", b"")
     assert health.response == b"\x08\x01"
-    told = next(line for line in proxy.log if line.get("reason") == "INPUT_UNKNOWN")
+    told = await asyncio.to_thread(proxy.wait_for, "request_refused", reason="INPUT_UNKNOWN")
     assert told["peer"].startswith("unix:")
 
 

@@ -37,7 +37,7 @@ PUBLISHED = {
     "tfs_proxy_signature_drift_total": {"model", "kind"},
     "tfs_proxy_judge_failures_total": set(),
     "tfs_proxy_observer_failures_total": set(),
-    "tfs_proxy_build_info": {"version", "python"},
+    "tfs_proxy_build_info": {"version", "python", "hot_path"},
     "grpc_server_started_total": GRPC,
     "grpc_server_handled_total": GRPC | {"grpc_code"},
     "grpc_server_msg_received_total": GRPC,

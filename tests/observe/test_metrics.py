@@ -29,7 +29,7 @@ class Clock:
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics("1.2.3")
+    return Metrics(("1.2.3", "3.11", "interpreted"))
 
 
 def scrape(metrics: Metrics) -> dict[tuple[str, frozenset], float]:
@@ -261,7 +261,7 @@ def test_fetches_count_by_result(metrics):
 
 def test_the_age_of_signatures_is_asked_for_at_the_scrape_and_absent_without_any():
     ages: list[float | None] = [None]
-    metrics = Metrics("1", signature_age=lambda: ages[0])
+    metrics = Metrics(("1", "3.11", "interpreted"), signature_age=lambda: ages[0])
     assert value(metrics, "tfs_proxy_signature_age_seconds") is None
     ages[0] = 12.5
     assert value(metrics, "tfs_proxy_signature_age_seconds") == 12.5
@@ -269,7 +269,7 @@ def test_the_age_of_signatures_is_asked_for_at_the_scrape_and_absent_without_any
 
 def test_the_build_is_told(metrics):
     labels = next(dict(labels) for name, labels in scrape(metrics) if name == "tfs_proxy_build_info")
-    assert labels["version"] == "1.2.3"
+    assert labels == {"version": "1.2.3", "python": "3.11", "hot_path": "interpreted"}
 
 
 # === cardinality ===
@@ -316,7 +316,7 @@ def test_an_invented_signature_stays_out_of_the_labels_in_observe_mode_too(metri
 
 
 def test_a_server_with_thousands_of_models_fills_the_limits_and_no_more():
-    metrics = Metrics("1")
+    metrics = Metrics(("1", "3.11", "interpreted"))
     reasons = list(Reason)
     for n in range(3000):
         for code in (0, 3, 14):
@@ -336,7 +336,7 @@ def test_a_server_with_thousands_of_models_fills_the_limits_and_no_more():
 
 
 def test_everything_beyond_the_rows_still_adds_up():
-    metrics = Metrics("1", limits=flood_limits())
+    metrics = Metrics(("1", "3.11", "interpreted"), limits=flood_limits())
     calls = 0
     for model in range(10):
         for version in range(4):
@@ -354,7 +354,7 @@ def test_everything_beyond_the_rows_still_adds_up():
 
 def test_an_unloaded_versions_series_are_dropped_after_ten_minutes():
     clock = Clock()
-    metrics = Metrics("1", clock=clock)
+    metrics = Metrics(("1", "3.11", "interpreted"), clock=clock)
     predict(metrics, version=1)
     metrics.versions_changed("m", (VersionStatus(2, "AVAILABLE"), VersionStatus(1, "END")))
     predict(metrics, version=2)
@@ -370,7 +370,7 @@ def test_an_unloaded_versions_series_are_dropped_after_ten_minutes():
 
 def test_a_model_that_is_gone_leaves_no_series_and_grpc_counters_never_go_back():
     clock = Clock()
-    metrics = Metrics("1", clock=clock)
+    metrics = Metrics(("1", "3.11", "interpreted"), clock=clock)
     predict(metrics, batch_size=1, refusal=Verdict((violation(Reason.DTYPE_MISMATCH),)))
     metrics.versions_changed("m", ())
     clock.now = 600.0
@@ -418,7 +418,9 @@ def test_value_checks_of_models_that_nobody_confirmed_are_one_series(metrics):
 
 def test_findings_in_outputs_are_shown_as_they_stand():
     counts, findings = {"checked": 1}, {("m", "serving_default", "identical"): 0}
-    metrics = Metrics("1", outputs_checked=lambda: counts, output_findings=lambda: findings)
+    metrics = Metrics(
+        ("1", "3.11", "interpreted"), outputs_checked=lambda: counts, output_findings=lambda: findings
+    )
     counts["checked"], findings["m", "serving_default", "identical"] = 5, 2
     assert value(metrics, "tfs_proxy_outputs_checked_total", result="checked") == 5
     labels = {"model": "m", "signature": "serving_default", "kind": "identical"}
@@ -427,7 +429,7 @@ def test_findings_in_outputs_are_shown_as_they_stand():
 
 def test_bounds_are_there_before_they_are_hit_and_what_has_none_is_not_shown():
     usage = SimpleNamespace(connections=3, connections_limit=-1, inflight_bytes=5, inflight_bytes_limit=7)
-    metrics = Metrics("0", bounds=("calls", "stalled"), usage=lambda: usage)
+    metrics = Metrics(("0", "3.11", "interpreted"), bounds=("calls", "stalled"), usage=lambda: usage)
     metrics.bound_hit("calls")
     sample = metrics.registry.get_sample_value
     assert sample("tfs_proxy_bound_hits_total", {"bound": "calls"}) == 1

@@ -76,7 +76,7 @@ def test_no_tensor_value_reaches_log_metrics_ring_or_page(restored_logging):
     )
     written = io.StringIO()
     configure("json", stream=written)
-    metrics, ring = Metrics("1"), RecentRefusals()
+    metrics, ring = Metrics(("1", "3.11", "interpreted")), RecentRefusals()
     metrics.call_started(outcome.method, "unary")
     for observer in (metrics, CallLog(access_log=True), ring):
         observer.call_ended(outcome)

@@ -36,7 +36,14 @@ async def start() -> AsyncIterator[Start]:
             lambda: (),
             lambda: [Setting("upstream", "secret.internal:8500", "flag")],
         )
-        server = AdminServer(Metrics("1").registry, sources, version="1", port=0, names=names, bounds=bounds)
+        server = AdminServer(
+            Metrics(("1", "3.11", "interpreted")).registry,
+            sources,
+            version="1",
+            port=0,
+            names=names,
+            bounds=bounds,
+        )
         servers.append(server)
         return await server.start()
 
@@ -368,7 +375,11 @@ async def test_no_other_field_vouches_for_a_name(start, connect, field):
 
 async def test_the_name_that_the_port_was_bound_by_is_allowed():
     server = AdminServer(
-        Metrics("1").registry, Sources(list, list, list), version="1", host="localhost", port=0
+        Metrics(("1", "3.11", "interpreted")).registry,
+        Sources(list, list, list),
+        version="1",
+        host="localhost",
+        port=0,
     )
     port = await server.start()
     reader, writer = await asyncio.open_connection("localhost", port)
@@ -379,7 +390,9 @@ async def test_the_name_that_the_port_was_bound_by_is_allowed():
 
 
 async def test_stopping_ends_connections_that_are_open(start, connect):
-    server = AdminServer(Metrics("1").registry, Sources(list, list, list), version="1", port=0)
+    server = AdminServer(
+        Metrics(("1", "3.11", "interpreted")).registry, Sources(list, list, list), version="1", port=0
+    )
     port = await server.start()
     silent, kept = await connect(port), await connect(port)
     kept.send(request())

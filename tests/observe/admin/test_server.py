@@ -41,7 +41,7 @@ class Admin:
             )
         ]
         self.refusals = RecentRefusals()
-        self.metrics = Metrics("1.2.3")
+        self.metrics = Metrics(("1.2.3", "3.11", "interpreted"))
         self.settings = [Setting("upstream", "localhost:8500", "flag"), Setting("max_batch", None, "default")]
         self.base = ""
         self.session = aiohttp.ClientSession()
@@ -181,7 +181,7 @@ async def test_settings_come_with_their_origin(admin):
 
 async def test_without_settings_there_is_no_config():
     sources = Sources(lambda: (), lambda: (), lambda: ())
-    server = AdminServer(Metrics("1").registry, sources, version="1", port=0)
+    server = AdminServer(Metrics(("1", "3.11", "interpreted")).registry, sources, version="1", port=0)
     port = await server.start()
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
