@@ -62,9 +62,14 @@ def _passthrough(site: Site) -> Launch:
     return Launch([command], [site.listen])
 
 
-def _tfs_proxy(edge: str) -> Callable[[Site], Launch]:
+COMPILED = HERE.parents[1] / ".compiled" / "tree"
+"""Where `make compiled` builds."""
+
+
+def _tfs_proxy(edge: str, tree: Path | None = None) -> Callable[[Site], Launch]:
     def launch(site: Site) -> Launch:
         command = [
+            *(("env", f"--chdir={tree}", f"PYTHONPATH={tree}") if tree else ()),
             *(sys.executable, "-m", "proxy", "serve"),
             *("--upstream", _local(site.upstream), "--listen", _local(site.listen)),
             *("--admin-listen", "127.0.0.1:0"),
@@ -230,6 +235,13 @@ def _local(port: int) -> str:
 
 CONTESTANTS = (
     Contestant("direct", "no proxy", judges=False, launch=None),
+    Contestant(
+        "compiled",
+        "tfs-proxy, native edge, compiled",
+        judges=True,
+        launch=_tfs_proxy("native", COMPILED),
+        lacking=lambda: "" if COMPILED.is_dir() else "`make compiled` has not been run",
+    ),
     Contestant(
         "native",
         "tfs-proxy, native edge",
