@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from proxy.core.types import CLASSIFY_METHOD, DTYPES, REGRESS_METHOD, ModelKey
-from proxy.wire import request as reader
+from proxy.wire import scanner
 from proxy.wire.fields import MalformedRequestError
 from proxy.wire.protos import classification_pb2, inference_pb2, predict_pb2, regression_pb2, tensor_pb2
 from proxy.wire.request import (
@@ -224,12 +224,12 @@ def test_a_large_image_is_read_without_a_copy():
 
 
 def test_what_clients_can_put_into_the_caches_is_small():
-    for cached in (reader._spec_from_bytes, reader._shape_from_bytes):
+    for cached in (scanner._spec_from_bytes, scanner._shape_from_bytes):
         cached.cache_clear()
     long_name = predict("m" * 5000, x=tensor("float32", (1,) * 200, float_val=[1]))
     assert parse_predict(long_name.SerializeToString()) == read_predict(long_name.SerializeToString())
-    assert reader._spec_from_bytes.cache_info().currsize == 0
-    assert reader._shape_from_bytes.cache_info().currsize == 0
+    assert scanner._spec_from_bytes.cache_info().currsize == 0
+    assert scanner._shape_from_bytes.cache_info().currsize == 0
 
 
 # === Classify, Regress, MultiInference ===
