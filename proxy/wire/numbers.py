@@ -87,7 +87,7 @@ def _bounds(kind: DType) -> tuple[bytes, int]:
     that continues, bit 1 one that may not come after so many of those: too long, or too high.
     """
     assert kind.high is not None
-    before_last = (kind.high.bit_length() - 1) // 7
+    before_last = max(kind.high.bit_length() - 1, 0) // 7
     top = kind.high >> 7 * before_last
     return bytes([0] * (top + 1) + [2] * (0x7F - top) + [3 if before_last else 2] * 128), before_last
 
