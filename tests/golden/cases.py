@@ -46,14 +46,8 @@ EXAMPLES = servable(signature({"examples": ("string", (-1,))}), model="examples"
 HALF = servable(signature({"x": ("float16", (-1, 4))}), model="half")
 EVERYTHING = (DETECTOR, CLASSIFIER, TEXTS, FIXED, EXAMPLES, HALF)
 
-STRICT = Policies(
-    Policy.of(
-        severities=dict.fromkeys(
-            (Reason.BATCH_MISMATCH, Reason.BATCH_EMPTY, Reason.PAYLOAD_SINGLE_VALUE), Severity.REFUSE
-        ),
-        max_batch=32,
-    )
-)
+WARNED_OF = [reason for reason in Reason if reason.about.severity is Severity.WARN]
+STRICT = Policies(Policy.of(severities=dict.fromkeys(WARNED_OF, Severity.REFUSE), max_batch=32))
 
 NO_POLICIES = Policies()
 
