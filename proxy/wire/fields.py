@@ -101,46 +101,43 @@ def fields(
     Go from field to field of a message that lies `depth` deep in others.
 
     `runs` are for first octets of a tag: what matches there is told as one RUN, of 256 KiB at most. Raises
-    MalformedRequestError where protobuf cannot read on, TooComplexError, and IndexError where `data` ends early.
+    MalformedRequestError where protobuf cannot read on, UnusualError where a varint is longer than it reads,
+    TooComplexError, and IndexError where `data` ends early.
     """
-    try:
-        while pos < end:
-            parts.fields += 1
-            if parts.fields > bounds.MAX_FIELDS:
-                raise TooComplexError("fields", bounds.MAX_FIELDS)
-            tag = data[pos]
-            if tag in runs:
-                run = runs[tag].match(data, pos, min(end, pos + _HOP))
-                if run is not None:
-                    yield tag >> TYPE_BITS, RUN, pos, run.end()
-                    pos = run.end()
-                    continue
-            pos += 1
-            if tag >= CONTINUED:
-                tag, pos = read_tag(data, pos - 1)
-            number, kind = tag >> TYPE_BITS, tag & TYPE_MASK
-            start = pos
-            if number == 0:
-                raise MalformedRequestError
-            if kind == LENGTH:
-                length, start = read_varint(data, pos)
-                pos = start + length
-            elif kind == VARINT:
-                pos = behind_varint(data, pos)
-            elif kind == FIXED32:
-                pos += 4
-            elif kind == FIXED64:
-                pos += 8
-            elif kind == GROUP:
-                pos = _behind_group(data, pos, end, number, parts, depth + 1)
-            else:
-                raise MalformedRequestError
-            if pos > end:
-                raise MalformedRequestError
-            yield number, kind, start, pos
-    except UnusualError:
-        # There is no other reader: what is too long for protobuf is too long for any message.
-        raise MalformedRequestError from None
+    while pos < end:
+        parts.fields += 1
+        if parts.fields > bounds.MAX_FIELDS:
+            raise TooComplexError("fields", bounds.MAX_FIELDS)
+        tag = data[pos]
+        if tag in runs:
+            run = runs[tag].match(data, pos, min(end, pos + _HOP))
+            if run is not None:
+                yield tag >> TYPE_BITS, RUN, pos, run.end()
+                pos = run.end()
+                continue
+        pos += 1
+        if tag >= CONTINUED:
+            tag, pos = read_tag(data, pos - 1)
+        number, kind = tag >> TYPE_BITS, tag & TYPE_MASK
+        start = pos
+        if number == 0:
+            raise MalformedRequestError
+        if kind == LENGTH:
+            length, start = read_varint(data, pos)
+            pos = start + length
+        elif kind == VARINT:
+            pos = behind_varint(data, pos)
+        elif kind == FIXED32:
+            pos += 4
+        elif kind == FIXED64:
+            pos += 8
+        elif kind == GROUP:
+            pos = _behind_group(data, pos, end, number, parts, depth + 1)
+        else:
+            raise MalformedRequestError
+        if pos > end:
+            raise MalformedRequestError
+        yield number, kind, start, pos
 
 
 def _behind_group(data: bytes, pos: int, end: int, number: int, parts: Parts, depth: int) -> int:

@@ -119,7 +119,7 @@ def _submessages(kind: Any, data: bytes, name: str, parts: Parts) -> Iterator[by
         for number, form, start, stop in fields(data, 0, len(data), parts, 0):
             if number == wanted and form == LENGTH:
                 yield data[start:stop]
-    except (MalformedRequestError, IndexError) as error:
+    except (MalformedRequestError, UnusualError, IndexError) as error:
         raise _malformed(kind) from error
 
 

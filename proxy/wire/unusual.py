@@ -12,7 +12,7 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 
 from proxy.core import bounds
-from proxy.core.types import DT_BOOL, DT_STRING, DTYPES, DType, ModelKey, RequestView, TensorView
+from proxy.core.types import DT_BOOL, DT_STRING, DTYPES, DType, ModelKey, RequestView, Shape, TensorView
 from proxy.wire import numbers
 from proxy.wire.fields import RUN, Field, MalformedRequestError, Parts, TooComplexError, fields, hop_strings
 from proxy.wire.protos import model_pb2, predict_pb2, tensor_pb2, tensor_shape_pb2
@@ -242,7 +242,8 @@ class _Tensor:
             self.narrow[number].append((number, RUN, start, stop))
 
     def view(self, alias: str) -> TensorView:
-        dims, unknown_rank = (), False
+        dims: Shape = ()
+        unknown_rank = False
         if self.shapes:
             shape = tensor_shape_pb2.TensorShapeProto()
             for each in self.shapes:

@@ -18,6 +18,7 @@ from proxy.wire.request import (
 )
 from proxy.wire.unusual import read_predict
 from tests.judging import predict, tensor
+from tests.property import wire
 
 both = pytest.mark.parametrize("parse", [parse_predict, read_predict], ids=["scanner", "reader"])
 
@@ -249,6 +250,16 @@ def test_classify_and_regress_show_their_model_spec_only():
         assert (found.key, found.signature, found.inputs) == (ModelKey("m"), "s", ())
         with pytest.raises(MalformedRequestError, match=kind.__name__):
             parse(b"\xff")
+
+
+@pytest.mark.parametrize("parse", [parse_classify, parse_regress, parse_multi_inference])
+@pytest.mark.parametrize("opaque", [0, 300_000])
+@pytest.mark.parametrize(
+    "bad", [b"\x08" + b"\x80" * 10 + b"\0", b"\x80" * 5 + b"\0", b"\x0a" + b"\x80" * 5 + b"\0"]
+)
+def test_a_varint_that_is_longer_than_protobuf_reads_is_malformed(parse, opaque, bad):
+    with pytest.raises(MalformedRequestError):
+        parse(wire.length_delimited(100, bytes(opaque)) + bad)
 
 
 def tasks(*wanted: tuple[str | None, str, str]) -> bytes:
