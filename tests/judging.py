@@ -13,6 +13,9 @@ from proxy.wire.request import parse_predict
 NUMBERS = {kind.name: kind.number for kind in DTYPES.values()}
 """Dtype name → number."""
 
+NO_DTYPE = max(DTYPES) + 1
+"""The number that TensorFlow's next dtype may get."""
+
 
 def spec(alias: str, dtype: str, shape: Shape | None, graph_name: str = "") -> TensorSpec:
     return TensorSpec(

@@ -4,8 +4,32 @@ Law: see the package. The script must run where neither protobuf nor TensorFlow 
 are those of `predict.proto`, `model.proto`, `tensor.proto` and `tensor_shape.proto`.
 """
 
+from textwrap import fill
+from typing import Final
+
 from proxy.client_code.python import channel, integers, object_array
 from proxy.client_code.request import DEADLINE_SECONDS, PREDICT, ExampleRequest, Input
+from proxy.core.types import DTYPES, IN_NUMPY, DType
+
+_WIDTH: Final = 114
+
+
+def _numpy(kind: DType) -> str:
+    """What numpy calls the memory of an element."""
+    if kind.name == "bool":
+        return "<?"
+    if kind.name in IN_NUMPY:
+        return f"<{kind.name[0]}{kind.size}"
+    # Integers of a name of their own have a sign unless their range says otherwise; all else is bits.
+    signed = kind.field == "int_val" and (kind.low is None or kind.low < 0)
+    return f"<{'i' if signed else 'u'}{kind.size}"
+
+
+def _dtypes() -> str:
+    rows = " ".join(f'{kind.number}:@"{_numpy(kind)}",' for kind in DTYPES.values() if kind.size)
+    rows = fill(rows, _WIDTH, initial_indent="    ", subsequent_indent="    ")
+    return f"DTYPES = {{\n{rows.replace('@', ' ')}\n}}  # fmt: skip"
+
 
 _HEAD = '''\
 import grpc
@@ -73,11 +97,7 @@ def fields(data):
 
 
 # dtype number -> numpy; bfloat16 (14) and the float8 kinds, which numpy has not, show as their bits.
-DTYPES = {
-    1: "<f4", 2: "<f8", 3: "<i4", 4: "<u1", 5: "<i2", 6: "<i1", 8: "<c8", 9: "<i8", 10: "<?", 11: "<i1", 12: "<u1",
-    13: "<i4", 14: "<u2", 15: "<i2", 16: "<u2", 17: "<u2", 18: "<c16", 19: "<f2", 22: "<u4", 23: "<u8",
-    24: "<u1", 25: "<u1", 26: "<u1", 27: "<u1", 28: "<u1", 29: "<i1", 30: "<u1", 31: "<i1", 32: "<u1", 33: "<u1",
-}  # fmt: skip
+@DTYPES@
 FIXED = {5: "<f4", 6: "<f8", 9: "<c8", 12: "<c16", 18: "<u1"}  # float_val, double_val, scomplex_val, dcomplex_val, float8_val
 VARINTS = (7, 10, 11, 13, 16, 17)  # int_val, int64_val, bool_val, half_val, uint32_val, uint64_val
 
@@ -117,7 +137,7 @@ def array(proto):
 
 def run(request):
     """Send a serialised PredictRequest, print every output."""
-'''
+'''.replace("@DTYPES@", _dtypes())
 
 _TAIL = f"""\
         predict = channel.unary_unary({PREDICT!r})  # bytes in, bytes out

@@ -585,5 +585,5 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
 )
 """Everything fixed about each reason; docs/reasons.md is generated from it."""
 
-OF_NO_MODEL = tuple(reason for reason in Reason if reason.about.family == "method")
+OF_NO_MODEL = tuple(reason for reason, about in REASONS.items() if about.family == "method")
 """Reasons of calls that are about no model: what holds for all models decides."""

@@ -90,6 +90,12 @@ DTYPES: Mapping[int, DType] = MappingProxyType(
 )
 """Every dtype that a request can carry, by its number. Reference types (101 and up) are not among them."""
 
+IN_NUMPY = frozenset(
+    {"float16", "float32", "float64", "complex64", "complex128", "bool"}
+    | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+)
+"""The dtypes that numpy itself has, under the same names. Others are lent to it by ml_dtypes, where that is loaded."""
+
 DT_STRING = 7
 DT_BOOL = 10
 DT_RESOURCE = 20

@@ -28,13 +28,14 @@ from proxy.gate.decision import Admit, Decision, Refuse, Unjudged
 from proxy.gate.reading import PARSERS, PREDICT, Part, Parts, Reading, read_at_once
 from proxy.gate.turns import Client, Slices
 from proxy.upstream.signatures import Answer, Lookup
-from proxy.wire.fields import MalformedRequestError, TooComplexError, UnusualError
+from proxy.wire.fields import MalformedRequestError, TooComplexError
 from proxy.wire.pieces import Pieces
 from proxy.wire.request import parse_predict_at_once
 from proxy.wire.skeleton import Key as SkeletonKey
 from proxy.wire.skeleton import Skeleton, key_of, skeleton_of
 from proxy.wire.status import status_of
 from proxy.wire.values import require_numpy, value_facts
+from proxy.wire.wire_format import UnusualError
 
 METADATA_PATIENCE: Final = DEFAULT_LIMITS.patience
 """Seconds that a request waits at most for metadata, from when it first has to."""

@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 
 from proxy.core.types import CLASSIFY_METHOD, REGRESS_METHOD, RequestView
 from proxy.gate.turns import Client, Turns
-from proxy.wire.fields import UnusualError
 from proxy.wire.request import (
     AT_ONCE,
     parse_classify,
@@ -20,6 +19,7 @@ from proxy.wire.request import (
     parse_predict_at_once,
     parse_regress,
 )
+from proxy.wire.wire_format import UnusualError
 
 PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
 

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from proxy.core.mending.dtypes import string_kind
 from proxy.wire.protos import meta_graph_pb2, predict_pb2
 from proxy.wire.tfrecord import masked_crc32c
+from proxy.wire.wire_format import INPUTS_TAG, MODEL_SPEC_TAG, OUTPUT_FILTER_TAG
 
 JSON: Final = "JSON"
 TEXT: Final = "text"
@@ -53,8 +54,7 @@ _MARKS: Final = (
     (re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html)", re.IGNORECASE), "an HTML page"),
     (re.compile(rb"(\xef\xbb\xbf)?\s*<\?xml"), "XML"),
 )
-_FIRST_OCTETS: Final = b"\x0a\x12\x1a"
-"""Tags of model_spec, inputs and output_filter (predict.proto)."""
+_FIRST_OCTETS: Final = bytes((MODEL_SPEC_TAG, INPUTS_TAG, OUTPUT_FILTER_TAG))
 _OP = re.compile(r"[A-Z_][A-Za-z0-9_>]*")
 
 

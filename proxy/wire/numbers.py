@@ -9,24 +9,24 @@ from typing import Final
 
 from proxy.core.types import DTYPES, DType, Shape, element_count
 from proxy.wire.fields import Parts
+from proxy.wire.wire_format import CONTINUED, CONTINUED_OCTET, LAST_OCTET, LONGEST, LONGEST_LENGTH
 
 _CHUNK: Final = 64 << 10
-_LONGEST: Final = 10
-_STRING_LENGTH: Final = 5
-_CONTINUATION: Final = bytes(range(0x80, 0x100))
+_CONTINUATION: Final = bytes(range(CONTINUED, 0x100))
 _CONTINUES: Final = bytes([0] * 128 + [1] * 128)
-_MULTI_BYTE: Final = re.compile(rb"[\x80-\xff]+[\x00-\x7f]")
+_MULTI_BYTE: Final = re.compile(CONTINUED_OCTET + b"+" + LAST_OCTET)
+_STRING_LENGTH: Final = CONTINUED_OCTET + b"{0,%d}+" % (LONGEST_LENGTH - 1) + LAST_OCTET
 _WIDTH: Final = 32
 
 
 def count_varints(data: bytes, start: int, stop: int) -> int | None:
     """How many varints lie there; None: the last one is cut, or one has more than ten bytes."""
-    if data[stop - 1] > 0x7F:
+    if data[stop - 1] >= CONTINUED:
         return None
     count = stop - start
     for begin in range(start, stop, _CHUNK):
         # What came right before is looked at again: a varint may lie across.
-        before = min(begin - start, _LONGEST)
+        before = min(begin - start, LONGEST)
         chunk = data[begin - before : min(begin + _CHUNK, stop)]
         if chunk.isascii():
             continue
@@ -64,9 +64,9 @@ def varints_fit(kind: DType, data: bytes, start: int, stop: int) -> bool:
     return True
 
 
-def run_fits(kind: DType, tag: int, data: bytes, start: int, stop: int) -> bool:
+def run_fits(kind: DType, tag: bytes, data: bytes, start: int, stop: int) -> bool:
     """The same for single values, each with its tag before it."""
-    return _matches(_within(kind, bytes((tag,))), data, start, stop)
+    return _matches(_within(kind, tag), data, start, stop)
 
 
 def _matches(pattern: re.Pattern[bytes], data: bytes, start: int, stop: int) -> bool:
@@ -87,7 +87,7 @@ def _bounds(kind: DType) -> tuple[bytes, int]:
     that continues, bit 1 one that may not come after so many of those: too long, or too high.
     """
     assert kind.high is not None
-    before_last = (kind.high.bit_length() - 1) // 7
+    before_last = max(kind.high.bit_length() - 1, 0) // 7
     top = kind.high >> 7 * before_last
     return bytes([0] * (top + 1) + [2] * (0x7F - top) + [3 if before_last else 2] * 128), before_last
 
@@ -98,15 +98,15 @@ def _within(kind: DType, tag: bytes) -> re.Pattern[bytes]:
     assert kind.low is not None
     assert kind.high is not None
     ways: dict[tuple[int, int], bytes] = {}
-    for length in range(1, _LONGEST + 1):
+    for length in range(1, LONGEST + 1):
         for sign, limit in ((0, kind.high), (1, ~kind.low)):
             if sign and (kind.low == 0 or 7 * length < _WIDTH):
                 continue
             groups = [_allowed(7 * place, limit.bit_length(), sign) for place in range(length)]
-            continued = b"".join(_class(each, 0x80) for each in groups[:-1])
+            continued = b"".join(_class(each, CONTINUED) for each in groups[:-1])
             ways[length, sign] = continued + _class(groups[-1], 0)
     # Most negative values have ten bytes; and many of a kind follow each other.
-    order = sorted(ways, key=lambda way: (way != (1, 0), way != (_LONGEST, 1), way[0]))
+    order = sorted(ways, key=lambda way: (way != (1, 0), way != (LONGEST, 1), way[0]))
     each = b"|".join(b"(?:%s%s)++" % (re.escape(tag), ways[way]) for way in order)
     return re.compile(b"(?:%s)*+" % each, re.DOTALL)
 
@@ -141,7 +141,7 @@ def holds_strings(data: bytes, start: int, stop: int, dims: Shape, parts: Parts)
     parts.take_strings(count)
     lengths = data[start : start + count]
     if not lengths.isascii():
-        match = re.compile(rb"(?:[\x80-\xff]{0,4}+[\x00-\x7f]){%d}+" % count).match(data, start, stop)
+        match = re.compile(b"(?:%s){%d}+" % (_STRING_LENGTH, count)).match(data, start, stop)
         if match is None:
             return False
         lengths = match.group()
@@ -151,13 +151,13 @@ def holds_strings(data: bytes, start: int, stop: int, dims: Shape, parts: Parts)
 def _sum(lengths: bytes) -> int:
     """The sum of varints of 32 bits."""
     total = sum(_MULTI_BYTE.sub(b"", lengths))
-    by_length: list[list[bytes]] = [[] for _ in range(_STRING_LENGTH + 1)]
+    by_length: list[list[bytes]] = [[] for _ in range(LONGEST_LENGTH + 1)]
     for encoded in _MULTI_BYTE.findall(lengths):
         by_length[len(encoded)].append(encoded)
-    for size in range(2, _STRING_LENGTH + 1):
+    for size in range(2, LONGEST_LENGTH + 1):
         joined = b"".join(by_length[size])
         for place in range(size):
-            column = joined[place::size].translate(_LOW_FOUR if place == _STRING_LENGTH - 1 else _LOW_SEVEN)
+            column = joined[place::size].translate(_LOW_FOUR if place == LONGEST_LENGTH - 1 else _LOW_SEVEN)
             total += sum(column) << 7 * place
     return total
 

@@ -10,11 +10,14 @@ from typing import Final, NamedTuple
 from google.protobuf.message import DecodeError
 
 import proxy.wire.protos  # noqa: F401  prediction_log_pb2 imports TensorFlow's modules
+from proxy.wire.wire_format import write_head
 
 # isort: split
 from tensorflow_serving.apis import prediction_log_pb2
 
 PREDICT_LOG: Final = "predict_log"
+_LOGGED: Final = 1
+"""The field `request` of PredictLog, ClassifyLog and the others."""
 _REPLAYED: Final = frozenset({"classify_log", "regress_log", PREDICT_LOG, "multi_inference_log"})
 
 
@@ -67,14 +70,6 @@ def logged_request(data: bytes) -> LoggedRequest | None:
 
 def log_head(kind: str, request_bytes: int) -> bytes:
     """What stands before a serialised request of so many bytes to make it a PredictionLog of `kind`."""
-    request = b"\x0a" + _varint(request_bytes)  # field 1 of PredictLog, ClassifyLog, …
+    request = write_head(_LOGGED, request_bytes)
     number = prediction_log_pb2.PredictionLog.DESCRIPTOR.fields_by_name[kind].number
-    return bytes([number << 3 | 2]) + _varint(len(request) + request_bytes) + request
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*out, number])
+    return write_head(number, len(request) + request_bytes) + request

@@ -6,13 +6,25 @@ has ever said that there is something to judge.
 """
 
 from bisect import bisect_right
-from typing import Any, Final
+from typing import Final, overload
 
-from proxy.core.types import DT_STRING, RequestView
-from proxy.wire.fields import UnusualError, varint
+from proxy.core.types import RequestView
 from proxy.wire.pieces import Buffer
 from proxy.wire.request import scan_predict
 from proxy.wire.unusual import read_predict
+from proxy.wire.wire_format import (
+    ALIAS_TAG,
+    CONTENT_TAG,
+    DTYPE_TAG,
+    INPUTS_TAG,
+    LOOKED_INTO,
+    OPAQUE_TAGS,
+    SHAPE_TAG,
+    TENSOR_TAG,
+    VERSION_NUMBER_TAG,
+    UnusualError,
+    read_varint,
+)
 
 MAX_BONES: Final = 16 << 10
 """Octets outside the skipped payloads that are kept at most."""
@@ -20,18 +32,6 @@ MAX_BONES: Final = 16 << 10
 _LEAST_SKIPPED: Final = 2048
 _STEP: Final = 512
 _USUAL_FIELDS: Final = 8
-
-_INPUT: Final = 0x12
-_ALIAS: Final = 0x0A
-_TENSOR: Final = 0x12
-_DTYPE: Final = 0x08
-_SHAPE: Final = 0x12
-_VERSION: Final = 0x18
-_CONTENT: Final = 0x22
-_OPAQUE_VALUES: Final = (0x2A, 0x32)
-"""Packed float_val and double_val: of fixed width, and nobody looks at their values."""
-_DT_BOOL: Final = 10
-_INSPECTED: Final = (DT_STRING, _DT_BOOL)
 
 _Part = tuple[int, bytearray]
 
@@ -49,7 +49,11 @@ class Bones:
     def __len__(self) -> int:
         return self._size
 
-    def __getitem__(self, key: Any) -> Any:
+    @overload
+    def __getitem__(self, key: int, /) -> int: ...
+    @overload
+    def __getitem__(self, key: slice, /) -> bytes: ...
+    def __getitem__(self, key: int | slice, /) -> int | bytes:
         if isinstance(key, int):
             start, part = self._parts[bisect_right(self._starts, key) - 1]
             return part[key - start]
@@ -151,11 +155,11 @@ class PushScanner:
             while True:
                 at = self._field - offset
                 tag = part[at]
-                length, start = varint(part, at + 1)
+                length, start = read_varint(part, at + 1)
                 stop = start + length
                 if offset + stop > self.size:
                     raise UnusualError
-                payload = _payload_in(part, start, stop, self._least) if tag == _INPUT else 0
+                payload = _payload_in(part, start, stop, self._least) if tag == INPUTS_TAG else 0
                 if payload:
                     self._field = self._skipped = offset + stop
                     self._kept -= len(part) - payload
@@ -174,12 +178,12 @@ def _payload_in(part: bytearray, pos: int, stop: int, least: int) -> int:
     """Where the payload begins that ends the map entry; 0: there is none that may be skipped."""
     if stop - pos < least:
         return 0
-    if part[pos] == _ALIAS:
-        length, pos = varint(part, pos + 1)
+    if part[pos] == ALIAS_TAG:
+        length, pos = read_varint(part, pos + 1)
         pos += length
-    if pos >= stop or part[pos] != _TENSOR:
+    if pos >= stop or part[pos] != TENSOR_TAG:
         return 0
-    length, pos = varint(part, pos + 1)
+    length, pos = read_varint(part, pos + 1)
     if pos + length != stop:
         return 0
     dtype = 0
@@ -188,13 +192,13 @@ def _payload_in(part: bytearray, pos: int, stop: int, least: int) -> int:
         if pos >= stop:
             return 0
         tag = part[pos]
-        value, pos = varint(part, pos + 1)
-        if tag == _DTYPE:
+        value, pos = read_varint(part, pos + 1)
+        if tag == DTYPE_TAG:
             dtype = value
-        elif tag == _SHAPE:
+        elif tag == SHAPE_TAG:
             pos += value
-        elif tag in _OPAQUE_VALUES or (tag == _CONTENT and dtype not in _INSPECTED):
+        elif tag in OPAQUE_TAGS or (tag == CONTENT_TAG and dtype not in LOOKED_INTO):
             return pos if pos + value == stop and value >= least else 0
-        elif tag != _VERSION:
+        elif tag != VERSION_NUMBER_TAG:
             return 0
     return 0

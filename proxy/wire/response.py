@@ -3,30 +3,35 @@
 Law: reads lengths and skips; returns None for whatever it does not recognise, never raises.
 """
 
-_MODEL_SPEC = 0x12
-"""Field 2 of PredictResponse, ClassificationResponse and RegressionResponse (`predict.proto` and others)."""
-_VERSION = 0x12
-"""Field 2 of ModelSpec, a google.protobuf.Int64Value (`model.proto`)."""
-_VALUE = 0x08
-"""Field 1 of Int64Value."""
+from proxy.wire.wire_format import (
+    CONTINUED,
+    LENGTH,
+    RESPONSE_SPEC_TAG,
+    TYPE_MASK,
+    VERSION_TAG,
+    VERSION_VALUE_TAG,
+    UnusualError,
+    read_uint64,
+    read_varint,
+)
 
 
 def served_version(message: bytes) -> int | None:
     """`model_spec.version` of a response to Predict, Classify or Regress."""
     try:
-        spec = _field(message, _MODEL_SPEC, 0, len(message))
+        spec = _field(message, RESPONSE_SPEC_TAG, 0, len(message))
         if spec is None:
             return None
-        version = _field(message, _VERSION, *spec)
+        version = _field(message, VERSION_TAG, *spec)
         if version is None:
             return None
         start, end = version
         if start == end:
             return 0
-        if message[start] != _VALUE:
+        if message[start] != VERSION_VALUE_TAG:
             return None
-        value, _ = _varint(message, start + 1)
-    except IndexError:
+        value = read_uint64(message, start + 1)
+    except (IndexError, UnusualError):
         return None
     return value if value < 1 << 63 else None
 
@@ -37,10 +42,10 @@ def ending_of(message: bytes) -> bytes | None:
     Responses of one version to requests alike end alike, however much their tensors differ.
     """
     try:
-        spec = _field(message, _MODEL_SPEC, 0, len(message))
-    except IndexError:
+        spec = _field(message, RESPONSE_SPEC_TAG, 0, len(message))
+    except (IndexError, UnusualError):
         return None
-    if spec is None or spec[1] != len(message) or not 0 < spec[1] - spec[0] < 0x80:
+    if spec is None or spec[1] != len(message) or not 0 < spec[1] - spec[0] < CONTINUED:
         return None
     return message[spec[0] - 2 :]
 
@@ -50,23 +55,12 @@ def _field(data: bytes, tag: int, pos: int, end: int) -> tuple[int, int] | None:
     found = None
     while pos < end:
         here = data[pos]
-        if here & 0x87 != 0x02:  # not a one-byte tag of a length-delimited field
+        if here >= CONTINUED or here & TYPE_MASK != LENGTH:
             return None
-        length, start = _varint(data, pos + 1)
+        length, start = read_varint(data, pos + 1)
         pos = start + length
         if pos > end:
             return None
         if here == tag:
             found = start, pos
     return found
-
-
-def _varint(data: bytes, pos: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[pos]
-        pos += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80 or shift > 63:
-            return value, pos
-        shift += 7

@@ -6,24 +6,29 @@ inside them it never looks at. Whenever in doubt there is no skeleton, and the r
 
 from typing import Final
 
-from proxy.core.types import DT_STRING, DTYPES
-from proxy.wire.fields import UnusualError, varint
+from proxy.core.types import DTYPES
 from proxy.wire.pieces import Pieces
+from proxy.wire.wire_format import (
+    ALIAS_TAG,
+    CONTENT_TAG,
+    CONTINUED,
+    DTYPE_TAG,
+    INPUTS_TAG,
+    LENGTH,
+    LOOKED_INTO,
+    MODEL_SPEC_TAG,
+    OPAQUE_TAGS,
+    OUTPUT_FILTER_TAG,
+    SHAPE_TAG,
+    TENSOR_TAG,
+    TYPE_MASK,
+    VARINT,
+    UnusualError,
+    read_varint,
+)
 
-_MODEL_SPEC: Final = 0x0A
-_INPUT: Final = 0x12
-_OUTPUT: Final = 0x1A
-_DTYPE: Final = 0x08
-_SHAPE: Final = 0x12
-_CONTENT: Final = 0x22
-_OPAQUE_VALUES: Final = frozenset({0x2A, 0x32})
-"""Packed float_val and double_val: fixed width, and no dtype narrower than the field reads them."""
-
-_DT_BOOL: Final = 10
-_INSPECTED: Final = frozenset({_DT_BOOL, DT_STRING})
-"""Dtypes whose content the parser looks into."""
-
-_MAX_SPEC: Final = 127
+_TENSOR_TAGS: Final = frozenset({DTYPE_TAG, SHAPE_TAG, CONTENT_TAG}) | OPAQUE_TAGS
+_MAX_SPEC: Final = CONTINUED - 1
 _MAX_BONES: Final = 8192
 """Bytes outside the payloads that are remembered at most: some 200 tensors."""
 
@@ -36,7 +41,7 @@ def key_of(data: bytes | Pieces) -> Key | None:
     size = len(data)
     if not isinstance(data, bytes):
         data = data.between(0, 2 + _MAX_SPEC)
-    if size < 2 or data[0] != _MODEL_SPEC or data[1] > _MAX_SPEC:
+    if size < 2 or data[0] != MODEL_SPEC_TAG or data[1] > _MAX_SPEC:
         return None
     return data[2 : 2 + data[1]], size
 
@@ -69,9 +74,9 @@ def skeleton_of(data: bytes) -> Skeleton | None:
     payloads: list[tuple[int, int]] = []
     try:
         for tag, start, stop in _fields(data, 0, len(data)):
-            if tag == _INPUT:
+            if tag == INPUTS_TAG:
                 payloads += _payloads_of_entry(data, start, stop)
-            elif tag not in {_MODEL_SPEC, _OUTPUT}:
+            elif tag not in {MODEL_SPEC_TAG, OUTPUT_FILTER_TAG}:
                 return None
     except (_NoSkeletonError, UnusualError, IndexError):
         return None
@@ -89,13 +94,13 @@ def _fields(data: bytes, pos: int, end: int) -> list[tuple[int, int, int]]:
     found = []
     while pos < end:
         tag = data[pos]
-        value, start = varint(data, pos + 1)
-        if tag > 0x7F:
+        value, start = read_varint(data, pos + 1)
+        if tag >= CONTINUED:
             raise _NoSkeletonError
-        if tag & 7 == 0:
+        if tag & TYPE_MASK == VARINT:
             found.append((tag, pos + 1, start))
             pos = start
-        elif tag & 7 == 2:
+        elif tag & TYPE_MASK == LENGTH:
             pos = start + value
             found.append((tag, start, pos))
         else:
@@ -109,14 +114,14 @@ def _fields(data: bytes, pos: int, end: int) -> list[tuple[int, int, int]]:
 
 def _payloads_of_entry(data: bytes, start: int, stop: int) -> list[tuple[int, int]]:
     entry = _fields(data, start, stop)
-    if [tag for tag, _, _ in entry] != [0x0A, 0x12]:
+    if [tag for tag, _, _ in entry] != [ALIAS_TAG, TENSOR_TAG]:
         raise _NoSkeletonError
     tensor = _fields(data, *entry[1][1:])
     tags = [tag for tag, _, _ in tensor]
-    if len(set(tags)) != len(tags) or not set(tags) <= {_DTYPE, _SHAPE, _CONTENT, *_OPAQUE_VALUES}:
+    if len(set(tags)) != len(tags) or not set(tags) <= _TENSOR_TAGS:
         raise _NoSkeletonError
-    dtype = next((varint(data, begin)[0] for tag, begin, _ in tensor if tag == _DTYPE), 0)
+    dtype = next((read_varint(data, begin)[0] for tag, begin, _ in tensor if tag == DTYPE_TAG), 0)
     kind = DTYPES.get(dtype)
-    if kind is None or not kind.size or dtype in _INSPECTED:
+    if kind is None or not kind.size or dtype in LOOKED_INTO:
         raise _NoSkeletonError
-    return [(begin, end) for tag, begin, end in tensor if tag == _CONTENT or tag in _OPAQUE_VALUES]
+    return [(begin, end) for tag, begin, end in tensor if tag == CONTENT_TAG or tag in OPAQUE_TAGS]

@@ -12,24 +12,35 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 
 from proxy.core import bounds
-from proxy.core.types import DT_BOOL, DT_STRING, DTYPES, DType, ModelKey, RequestView, TensorView
+from proxy.core.types import DT_BOOL, DT_STRING, DTYPES, DType, ModelKey, RequestView, Shape, TensorView
 from proxy.wire import numbers
-from proxy.wire.fields import (
-    FIXED32,
-    FIXED64,
-    LENGTH,
-    RUN,
-    VARINT,
-    Field,
-    MalformedRequestError,
-    Parts,
-    TooComplexError,
-    UnusualError,
-    fields,
-    hop_strings,
-    long_varint,
-)
+from proxy.wire.fields import RUN, Field, MalformedRequestError, Parts, TooComplexError, fields, hop_strings
 from proxy.wire.protos import model_pb2, predict_pb2, tensor_pb2, tensor_shape_pb2
+from proxy.wire.wire_format import (
+    ALIAS,
+    CONTENT,
+    DTYPE,
+    FLOAT8_VAL,
+    HALF_VAL,
+    INPUTS,
+    INT_VAL,
+    LENGTH,
+    MODEL_SPEC,
+    ONE_VALUE,
+    OUTPUT_FILTER,
+    RESOURCE_HANDLE_VAL,
+    SHAPE,
+    STRING_VAL,
+    STRING_VAL_TAG,
+    TENSOR,
+    VALUES,
+    VARIANT_VAL,
+    VARINT,
+    UnusualError,
+    read_int32,
+    write_head,
+    write_tag,
+)
 
 HEAD: Final = 16
 SHORT: Final = 256
@@ -39,9 +50,7 @@ SHORT: Final = 256
 _SHAPE_COSTS: Final = 4
 _OPAQUE_COSTS: Final = 16
 
-_DTYPE, _SHAPE, _CONTENT, _STRING, _FLOAT8 = 1, 2, 4, 8, 18
-_INT, _HALF = 7, 13
-_OPAQUE: Final = (14, 15)
+_OPAQUE: Final = (RESOURCE_HANDLE_VAL, VARIANT_VAL)
 """Handles of resources and variants: of no interest, but they can be malformed."""
 _CHECKED: Final = frozenset(
     field.number
@@ -50,30 +59,11 @@ _CHECKED: Final = frozenset(
 )
 """Further messages in a request: options of no interest, but they can be malformed too."""
 
-# Field → (name, wire type of one value, bytes per value); 0: varints.
-_VALUES: Final = {
-    5: ("float_val", FIXED32, 4),
-    6: ("double_val", FIXED64, 8),
-    7: ("int_val", VARINT, 0),
-    9: ("scomplex_val", FIXED32, 4),
-    10: ("int64_val", VARINT, 0),
-    11: ("bool_val", VARINT, 0),
-    12: ("dcomplex_val", FIXED64, 8),
-    13: ("half_val", VARINT, 0),
-    16: ("uint32_val", VARINT, 0),
-    17: ("uint64_val", VARINT, 0),
-}
-_ONE: Final = {FIXED32: rb".{4}", FIXED64: rb".{8}", VARINT: rb"[\x80-\xff]{0,9}+[\x00-\x7f]"}
-
-
-def _tag(number: int, kind: int) -> bytes:
-    value = number << 3 | kind
-    return bytes((value,)) if value < 0x80 else bytes((value & 0x7F | 0x80, value >> 7))
-
-
 _RUNS: Final = {
-    _tag(number, kind)[0]: re.compile(b"(?:%s%s)++" % (re.escape(_tag(number, kind)), _ONE[kind]), re.DOTALL)
-    for number, (_, kind, _) in _VALUES.items()
+    write_tag(number, kind)[0]: re.compile(
+        b"(?:%s%s)++" % (re.escape(write_tag(number, kind)), ONE_VALUE[kind]), re.DOTALL
+    )
+    for number, (_, kind, _) in VALUES.items()
 }
 
 
@@ -94,23 +84,23 @@ def _predict(data: bytes) -> RequestView:
     for number, kind, start, stop in fields(data, 0, len(data), parts, 0):
         if kind != LENGTH:
             continue
-        if number == 2:
+        if number == INPUTS:
             entries += 1
             if entries > bounds.MAX_INPUTS:
                 raise TooComplexError("inputs", bounds.MAX_INPUTS)
             view = _entry(data, start, stop, parts)
             inputs[view.alias] = view
-        elif number == 1:
+        elif number == MODEL_SPEC:
             parts.take_spec(stop - start)
             specs.append(data[start:stop])
-        elif number == 3:
+        elif number == OUTPUT_FILTER:
             if len(outputs) == bounds.MAX_INPUTS:
                 raise TooComplexError("outputs in output_filter", bounds.MAX_INPUTS)
             parts.take_name(stop - start)
             outputs.append(data[start:stop].decode())
         elif number in _CHECKED:
             parts.take_name(_OPAQUE_COSTS * (stop - start + 2))
-            predict_pb2.PredictRequest.FromString(_field(number, data[start:stop]))
+            predict_pb2.PredictRequest.FromString(write_head(number, stop - start) + data[start:stop])
     key, signature = spec_from(specs)
     return RequestView(key, signature, tuple(inputs.values()), tuple(outputs))
 
@@ -137,10 +127,10 @@ def _entry(data: bytes, pos: int, end: int, parts: Parts) -> TensorView:
     alias = ""
     tensors: list[tuple[int, int]] = []
     for number, kind, start, stop in fields(data, pos, end, parts, 1):
-        if kind == LENGTH and number == 1:
+        if kind == LENGTH and number == ALIAS:
             parts.take_name(stop - start)
             alias = data[start:stop].decode()
-        elif kind == LENGTH and number == 2:
+        elif kind == LENGTH and number == TENSOR:
             tensors.append((start, stop))
     tensor = _Tensor(data, parts)
     for start, stop in tensors:
@@ -163,12 +153,12 @@ class _Tensor:
         self.head = b""
         self.string_length = 0
         # Where the values lie whose range may matter, by the field they are of.
-        self.narrow: dict[int, list[Field]] = {_INT: [], _HALF: []}
+        self.narrow: dict[int, list[Field]] = {INT_VAL: [], HALF_VAL: []}
 
     def read(self, pos: int, end: int) -> None:
         data, parts = self.data, self.parts
         while pos < end:
-            if data[pos] == _STRING_TAG:
+            if data[pos] == STRING_VAL_TAG:
                 pos = self._strings(pos, end)
                 continue
             for field in fields(data, pos, end, parts, 2, _RUNS):
@@ -176,14 +166,13 @@ class _Tensor:
                 pos = stop
                 if kind == RUN:
                     self._run(number, start, stop)
-                elif number in _VALUES:
+                elif number in VALUES:
                     self._values(number, kind, start, stop)
                 elif kind == LENGTH:
                     self._submessage(number, start, stop)
-                elif number == _DTYPE and kind == VARINT:
-                    low = long_varint(data, start) & 0xFFFF_FFFF
-                    self.dtype = low - (low >> 31 << 32)
-                if stop < end and data[stop] == _STRING_TAG:
+                elif number == DTYPE and kind == VARINT:
+                    self.dtype = read_int32(data, start)
+                if stop < end and data[stop] == STRING_VAL_TAG:
                     break
 
     def _strings(self, pos: int, end: int) -> int:
@@ -192,7 +181,7 @@ class _Tensor:
             # The first one by itself, for its leading bytes.
             stop, count = self._first_string(pos, end)
         else:
-            stop, count = hop_strings(self.data, pos, end, _STRING_TAG, self.parts)
+            stop, count = hop_strings(self.data, pos, end, self.parts)
         self.counts["string_val"] = self.counts.get("string_val", 0) + count
         return stop
 
@@ -208,26 +197,26 @@ class _Tensor:
 
     def _submessage(self, number: int, start: int, stop: int) -> None:
         data, parts = self.data, self.parts
-        if number == _SHAPE:
+        if number == SHAPE:
             if stop - start > SHORT:
                 parts.take_name(_SHAPE_COSTS * (stop - start))
             self.shapes.append(data[start:stop])
-        elif number == _CONTENT:
+        elif number == CONTENT:
             self.content = (start, stop)
-        elif number == _STRING:
+        elif number == STRING_VAL:
             # Its tag was padded.
             parts.take_strings(1)
             if "string_val" not in self.counts:
                 self._begin(start, stop)
             self.counts["string_val"] = self.counts.get("string_val", 0) + 1
-        elif number == _FLOAT8:
+        elif number == FLOAT8_VAL:
             self.counts["float8_val"] = stop - start
         elif number in _OPAQUE:
             parts.take_name(_OPAQUE_COSTS * (stop - start + 2))
-            tensor_pb2.TensorProto.FromString(_field(number, data[start:stop]))
+            tensor_pb2.TensorProto.FromString(write_head(number, stop - start) + data[start:stop])
 
     def _values(self, number: int, kind: int, start: int, stop: int) -> None:
-        name, single, width = _VALUES[number]
+        name, single, width = VALUES[number]
         if kind == single:
             count: int | None = 1
         elif kind != LENGTH or start == stop:
@@ -244,7 +233,7 @@ class _Tensor:
             self.narrow[number].append((number, LENGTH, start, stop))
 
     def _run(self, number: int, start: int, stop: int) -> None:
-        name, _, width = _VALUES[number]
+        name, _, width = VALUES[number]
         # Of every varint two bytes do not continue: the last one of its tag, and its own last one.
         ends = 0 if width else numbers.count_ends(self.data, start, stop)
         count = (stop - start) // (1 + width) if width else ends // 2
@@ -253,7 +242,8 @@ class _Tensor:
             self.narrow[number].append((number, RUN, start, stop))
 
     def view(self, alias: str) -> TensorView:
-        dims, unknown_rank = (), False
+        dims: Shape = ()
+        unknown_rank = False
         if self.shapes:
             shape = tensor_shape_pb2.TensorShapeProto()
             for each in self.shapes:
@@ -269,18 +259,16 @@ class _Tensor:
             look_into_content(view, self.data, start, stop, self.parts)
         elif kind is not None and kind.low is not None and kind.field in counts:
             view.wraps = not all(
-                self._fits(kind, each) for each in self.narrow[_INT if kind.field == "int_val" else _HALF]
+                self._fits(kind, each)
+                for each in self.narrow[INT_VAL if kind.field == "int_val" else HALF_VAL]
             )
         return view
 
     def _fits(self, kind: DType, field: Field) -> bool:
         number, form, start, stop = field
         if form == RUN:
-            return numbers.run_fits(kind, number << 3, self.data, start, stop)
+            return numbers.run_fits(kind, write_tag(number, VARINT), self.data, start, stop)
         return numbers.varints_fit(kind, self.data, start, stop)
-
-
-_STRING_TAG: Final = _STRING << 3 | LENGTH
 
 
 def look_into_content(view: TensorView, data: bytes, start: int, stop: int, parts: Parts) -> None:
@@ -290,12 +278,3 @@ def look_into_content(view: TensorView, data: bytes, start: int, stop: int, part
     elif view.dtype == DT_BOOL:
         # TensorFlow 2.21 refuses any other byte; older ones make an undefined bool of it.
         view.wraps = not numbers.only_bools(data, start, stop)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    length, head = len(content), bytearray(_tag(number, LENGTH))
-    while length > 0x7F:
-        head.append(length & 0x7F | 0x80)
-        length >>= 7
-    head.append(length)
-    return bytes(head) + content

@@ -13,9 +13,10 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 
 from proxy.core.mending.dtypes import string_kind
-from proxy.core.types import DT_STRING, DTYPES, DType
+from proxy.core.types import DT_STRING, DTYPES, IN_NUMPY, DType
 from proxy.core.values import ValueFacts
 from proxy.wire.protos import predict_pb2
+from proxy.wire.wire_format import UnusualError, read_varint
 
 # isort: split
 from tensorflow.core.example import example_pb2
@@ -23,14 +24,7 @@ from tensorflow.core.example import example_pb2
 _HEAD: Final = 48
 _BASE64_LOOKED_AT: Final = 4096
 _STRINGS_LOOKED_AT: Final = 8192
-_VARINT32_SHIFT: Final = 28
 _BASE64 = re.compile(rb"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9+/=_-])[A-Za-z0-9+/_-]{16,}={0,2}", re.DOTALL)
-
-# ml_dtypes, where something loads it, teaches numpy more names: what is looked at must not depend on that.
-_NUMPY_KNOWS: Final = frozenset(
-    {"float16", "float32", "float64", "complex64", "complex128", "bool"}
-    | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
-)
 
 
 def require_numpy() -> None:
@@ -84,7 +78,7 @@ def flat_values(tensor: Any, kind: DType) -> Any:
             else np.array(tensor.half_val)
         )
         return (bits.astype(np.uint32) << 16).view(np.float32)
-    if kind.name not in _NUMPY_KNOWS:
+    if kind.name not in IN_NUMPY:
         return None
     dtype = np.dtype(kind.name).newbyteorder("<")
     if tensor.tensor_content:
@@ -120,16 +114,10 @@ def _encoded_strings(tensor: Any) -> list[bytes]:
     """
     content, lengths, position = tensor.tensor_content, [], 0
     for _ in range(prod(dim.size for dim in tensor.tensor_shape.dim)):
-        length = shift = 0
-        while True:
-            if position == len(content) or shift > _VARINT32_SHIFT:
-                return []
-            byte = content[position]
-            position += 1
-            length |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                break
+        try:
+            length, position = read_varint(content, position)
+        except (IndexError, UnusualError):
+            return []
         lengths.append(length)
     if position + sum(lengths) != len(content):
         return []

@@ -6,13 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.client_code import python, python_light
 from proxy.client_code.request import Server, example_request
-from proxy.core.types import DTYPES, PREDICT_METHOD, ModelKey, Servable, Signature, TensorSpec
+from proxy.core.types import DTYPES, IN_NUMPY, PREDICT_METHOD, ModelKey, Servable, Signature, TensorSpec
 
 RUN_ALL = Path(__file__).parent / "run_all.py"
 # For python-light nothing of protobuf or TensorFlow exists.
@@ -82,6 +83,27 @@ NAMES = st.text(min_size=1, max_size=30) | st.sampled_from(
         "`id`",
     ]
 )
+
+
+def test_the_light_client_reads_an_element_of_every_dtype_that_has_a_size():
+    servable = Servable(
+        "m", 1, {"s": Signature("s", PREDICT_METHOD, {"x": TensorSpec("x", 1, (), "x:0")}, {})}
+    )
+    script = ast.parse(python_light.render(example_request(servable, ModelKey("m"), "s", Server("h:1"))))
+    (told,) = [
+        ast.literal_eval(node.value)
+        for node in script.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DTYPES"
+    ]
+    assert {number: np.dtype(each).itemsize for number, each in told.items()} == {
+        number: kind.size for number, kind in DTYPES.items() if kind.size
+    }
+    for number, each in told.items():
+        kind = DTYPES[number]
+        if kind.name in IN_NUMPY:
+            assert np.dtype(each).name == kind.name
+        elif kind.field == "int_val":
+            assert np.iinfo(each).min <= (kind.low or 0) <= (kind.high or 0) <= np.iinfo(each).max
 
 
 @given(

@@ -15,7 +15,7 @@ from proxy.core.types import (
     TensorView,
     element_count,
 )
-from tests.judging import signature, spec, tensor, view_of
+from tests.judging import NO_DTYPE, signature, spec, tensor, view_of
 
 FIELD_KINDS = [kind for kind in DTYPES.values() if kind.number not in (DT_RESOURCE, DT_VARIANT)]
 SIZED_KINDS = [kind for kind in FIELD_KINDS if kind.size]
@@ -46,7 +46,7 @@ def test_the_dtype_of_the_signature_is_accepted_and_every_other_is_not(kind):
             assert (found.reason, found.expected, found.got) == ("DTYPE_MISMATCH", kind.name, other.name)
 
 
-@pytest.mark.parametrize("number", [0, -1, 34, 101, 999])
+@pytest.mark.parametrize("number", [0, -1, NO_DTYPE, 101, 999])
 def test_a_number_that_is_no_dtype_of_a_request_is_invalid(number):
     found = rules.dtype(TensorView("x", number), spec("x", "float32", None))
     assert found.reason == "DTYPE_INVALID"
@@ -60,7 +60,7 @@ def test_a_composite_input_without_a_dtype_accepts_any_but_an_invalid_one():
 
 
 def test_a_dtype_that_is_newer_than_this_program_is_accepted_where_the_signature_has_it():
-    assert rules.dtype(TensorView("x", 34), TensorSpec("x", 34, None)) is None
+    assert rules.dtype(TensorView("x", NO_DTYPE), TensorSpec("x", NO_DTYPE, None)) is None
 
 
 # === shape ===

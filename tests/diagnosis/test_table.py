@@ -11,6 +11,7 @@ from proxy.core.reasons import REASONS, Reason
 from proxy.diagnosis import Call, diagnose, diagnose_load_error
 from proxy.diagnosis.answer import SENTENCE_BUDGET
 from proxy.diagnosis.table import TABLE
+from tests.diagnosis.test_device_faults import TEXTS as DEVICE_TEXTS
 
 TRUTH = Path(__file__).parent.parent / "truth" / "requests.jsonl"
 CODES = {
@@ -161,6 +162,9 @@ TEXTS = [
     ("INTERNAL", "std::bad_alloc", Reason.UPSTREAM_OUT_OF_MEMORY, "F90", "memory"),
     ("INVALID_ARGUMENT", "Expected classification signature method_name to be tensorflow/serving/classify. Was: tensorflow/serving/predict", Reason.METHOD_MISMATCH, "F98", "exported for it"),
     ("INVALID_ARGUMENT", "Expected Tensor shape: [batch_size num_classes] but got [3]", Reason.UPSTREAM_EXPORT_FAULT, "F98", "[batch, classes]"),
+    ("INVALID_ARGUMENT", "No OpKernel was registered to support Op 'CudnnRNN' used by {{node rnn/CudnnRNN}} with these attrs: [T=DT_FLOAT]", Reason.UPSTREAM_EXPORT_FAULT, "F53", "'CudnnRNN'"),
+    ("INVALID_ARGUMENT", "Number of warmup records exceeds the maximum (1000) at /models/m/1/assets.extra/tf_serving_warmup_requests", Reason.UPSTREAM_EXPORT_FAULT, "F54", "1000"),
+    ("INVALID_ARGUMENT", "indices[0,1] = 12 is not in [0, 10)", Reason.UPSTREAM_REQUEST_FAULT, "F117", "indices[0,1]"),
     ("INVALID_ARGUMENT", "Duplicate evaluation of signature: x", Reason.UPSTREAM_REQUEST_FAULT, "F99", "once"),
     # none of the rows, but from within a graph
     ("INTERNAL", "Unexpected state of the model's own op\n\t [[{{node MyOp}}]]", Reason.UPSTREAM_GRAPH_FAULT, None, "'MyOp'"),
@@ -196,6 +200,13 @@ def test_a_code_that_does_not_blame_the_request_never_makes_it_the_requests_faul
     for _, text, *_ in TEXTS:
         diagnosis = diagnose(code, text)
         assert diagnosis is None or diagnosis.reason is not Reason.UPSTREAM_REQUEST_FAULT, text
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.pattern.pattern[:50])
+def test_every_row_knows_a_text_that_was_seen(row):
+    texts = (text for _, text, *_ in (*TEXTS, *DEVICE_TEXTS))
+    seen = (*texts, *(each["details"] for each in measured_errors()))
+    assert any(row.pattern.search(row.says(text) if row.says else text) for text in seen)
 
 
 def test_a_text_that_no_row_knows_gets_no_diagnosis():

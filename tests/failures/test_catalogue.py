@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.reasons import REASONS, Reason
+from proxy.diagnosis.table import TABLE
 from proxy.lint.finding import RULES
 from tests.failures import test_answers, test_files, test_hints, test_life, test_requests
 
@@ -63,6 +64,11 @@ def test_a_reason_that_claims_a_failure_is_named_in_its_row(rows):
     for reason, about in REASONS.items():
         for failure in about.failures:
             assert f"`{reason}`" in rows[failure][0], (failure, reason)
+
+
+def test_a_failure_that_a_diagnosis_answers_is_in_the_catalogue(rows):
+    for row in TABLE:
+        assert rows.keys() >= set(row.diagnosis.failures), row.pattern.pattern
 
 
 def test_a_reason_that_a_row_names_claims_its_failure(rows):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from proxy.core import bounds, values
 from proxy.core.availability import VersionStatus
 from proxy.core.policy import Policies, Policy
-from proxy.core.reasons import Reason, Severity
+from proxy.core.reasons import REASONS, Reason, Severity
 from proxy.core.types import ModelKey, RequestView
 from proxy.core.unconfirmed import unavailable, unconfirmed
 from proxy.core.validate import judge
@@ -46,14 +46,8 @@ EXAMPLES = servable(signature({"examples": ("string", (-1,))}), model="examples"
 HALF = servable(signature({"x": ("float16", (-1, 4))}), model="half")
 EVERYTHING = (DETECTOR, CLASSIFIER, TEXTS, FIXED, EXAMPLES, HALF)
 
-STRICT = Policies(
-    Policy.of(
-        severities=dict.fromkeys(
-            (Reason.BATCH_MISMATCH, Reason.BATCH_EMPTY, Reason.PAYLOAD_SINGLE_VALUE), Severity.REFUSE
-        ),
-        max_batch=32,
-    )
-)
+WARNED_OF = [reason for reason, about in REASONS.items() if about.severity is Severity.WARN]
+STRICT = Policies(Policy.of(severities=dict.fromkeys(WARNED_OF, Severity.REFUSE), max_batch=32))
 
 NO_POLICIES = Policies()
 

@@ -5,7 +5,7 @@ The server answers by what the client's metadata asks for, so that all its error
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -13,6 +13,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
+from proxy.core import values
 from proxy.core.reasons import OF_NO_MODEL, Reason
 from proxy.core.types import Servable
 from proxy.gate import PREDICT
@@ -29,6 +30,7 @@ from tests.golden.cases import (
     NO_POLICIES,
     PHOTO,
     STRICT,
+    WARNED_OF,
     Answered,
     Case,
     Refused,
@@ -37,24 +39,23 @@ from tests.golden.cases import (
 from tests.golden.write import decoded
 from tests.proxy_process import EDGES, ProxyProcess
 
+
+def refusing(reasons: Iterable[Reason]) -> str:
+    return f"severities: {{{', '.join(f'{reason}: refuse' for reason in reasons)}}}"
+
+
 POLICIES = {
     id(NO_POLICIES): "{}",
-    id(STRICT): """
-severities: {BATCH_MISMATCH: refuse, BATCH_EMPTY: refuse, PAYLOAD_SINGLE_VALUE: refuse}
+    id(STRICT): f"""
+{refusing(WARNED_OF)}
 max-batch: 32
 """,
-    id(MEANING): """
-severities:
-  VALUE_NOT_FINITE: refuse
-  VALUE_OUTSIDE_POLICY_RANGE: refuse
-  VALUE_CONSTANT: refuse
-  STRING_NOT_AN_IMAGE: refuse
-  STRING_NOT_AN_EXAMPLE: refuse
-  STRING_LOOKS_BASE64: refuse
+    id(MEANING): f"""
+{refusing(values.MEANING)}
 models:
-  fixed: {inputs: {x: {min: 0, max: 1}}}
-  ssd: {inputs: {encoded_image: {kind: image}}}
-  examples: {inputs: {examples: {kind: example}}}
+  fixed: {{inputs: {{x: {{min: 0, max: 1}}}}}}
+  ssd: {{inputs: {{encoded_image: {{kind: image}}}}}}
+  examples: {{inputs: {{examples: {{kind: example}}}}}}
 """,
 }
 """The policies of the cases as an operator writes them down."""

@@ -212,6 +212,10 @@ def test_the_openmetrics_exposition_parses_and_says_the_same(metrics):
     assert families["tfs_proxy_requests"].samples[0].value == 1
 
 
+def test_what_is_declared_is_counted_and_nothing_else(metrics):
+    assert metrics._samples().keys() == METRICS.keys()
+
+
 # === events ===
 
 

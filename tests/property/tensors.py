@@ -52,7 +52,7 @@ def values(kind: DType, count: int) -> st.SearchStrategy[list]:
         each = st.booleans()
     elif kind.field in RANGES:
         low, high = RANGES[kind.field] if kind.low is None else (kind.low, kind.high)
-        each = st.sampled_from((low, high, 0, 1)) | st.integers(low, high)
+        each = st.sampled_from((low, high, 0)) | st.integers(low, high)
     else:
         each = st.sampled_from((0.0, -1.5, float("inf"), float("nan"), 3e30))
     return st.lists(each, min_size=count, max_size=count)

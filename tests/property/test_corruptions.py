@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from proxy.core.types import DT_STRING, DTYPES, Signature, TensorSpec
 from proxy.wire.status import status_of
-from tests.judging import verdict_on
+from tests.judging import NO_DTYPE, verdict_on
 from tests.property.tensors import KINDS, put, tensors, valid_requests, values
 
 
@@ -16,7 +16,7 @@ def another_dtype(draw, tensor, spec):
 
 
 def no_dtype(draw, tensor, spec):
-    tensor.dtype = draw(st.sampled_from((0, 34, 101, 999)))
+    tensor.dtype = draw(st.sampled_from((0, NO_DTYPE, 101, 999)))
     return "DTYPE_INVALID"
 
 

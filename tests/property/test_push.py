@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from proxy.core.policy import Policies
 from proxy.core.types import RequestView
 from proxy.gate import Decision, Gate, Refuse
-from proxy.wire.fields import MalformedRequestError, UnusualError
+from proxy.wire.fields import MalformedRequestError
 from proxy.wire.push import PushScanner
+from proxy.wire.wire_format import UnusualError
 from tests.judging import Held, decide
 from tests.property import wire
 from tests.property.reference import parse_fully

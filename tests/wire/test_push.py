@@ -4,9 +4,10 @@ import tracemalloc
 
 import pytest
 
-from proxy.wire.fields import MalformedRequestError, UnusualError
+from proxy.wire.fields import MalformedRequestError
 from proxy.wire.push import MAX_BONES, PushScanner
 from proxy.wire.request import parse_predict
+from proxy.wire.wire_format import UnusualError
 from tests.judging import predict, tensor
 
 IMAGE = ("float32", (1, 300, 300, 3))

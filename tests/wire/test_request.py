@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from proxy.core.types import CLASSIFY_METHOD, DTYPES, REGRESS_METHOD, ModelKey
-from proxy.wire import request as reader
+from proxy.wire import scanner
 from proxy.wire.fields import MalformedRequestError
 from proxy.wire.protos import classification_pb2, inference_pb2, predict_pb2, regression_pb2, tensor_pb2
 from proxy.wire.request import (
@@ -18,6 +18,7 @@ from proxy.wire.request import (
 )
 from proxy.wire.unusual import read_predict
 from tests.judging import predict, tensor
+from tests.property import wire
 
 both = pytest.mark.parametrize("parse", [parse_predict, read_predict], ids=["scanner", "reader"])
 
@@ -224,12 +225,12 @@ def test_a_large_image_is_read_without_a_copy():
 
 
 def test_what_clients_can_put_into_the_caches_is_small():
-    for cached in (reader._spec_from_bytes, reader._shape_from_bytes):
+    for cached in (scanner._spec_from_bytes, scanner._shape_from_bytes):
         cached.cache_clear()
     long_name = predict("m" * 5000, x=tensor("float32", (1,) * 200, float_val=[1]))
     assert parse_predict(long_name.SerializeToString()) == read_predict(long_name.SerializeToString())
-    assert reader._spec_from_bytes.cache_info().currsize == 0
-    assert reader._shape_from_bytes.cache_info().currsize == 0
+    assert scanner._spec_from_bytes.cache_info().currsize == 0
+    assert scanner._shape_from_bytes.cache_info().currsize == 0
 
 
 # === Classify, Regress, MultiInference ===
@@ -249,6 +250,16 @@ def test_classify_and_regress_show_their_model_spec_only():
         assert (found.key, found.signature, found.inputs) == (ModelKey("m"), "s", ())
         with pytest.raises(MalformedRequestError, match=kind.__name__):
             parse(b"\xff")
+
+
+@pytest.mark.parametrize("parse", [parse_classify, parse_regress, parse_multi_inference])
+@pytest.mark.parametrize("opaque", [0, 300_000])
+@pytest.mark.parametrize(
+    "bad", [b"\x08" + b"\x80" * 10 + b"\0", b"\x80" * 5 + b"\0", b"\x0a" + b"\x80" * 5 + b"\0"]
+)
+def test_a_varint_that_is_longer_than_protobuf_reads_is_malformed(parse, opaque, bad):
+    with pytest.raises(MalformedRequestError):
+        parse(wire.length_delimited(100, bytes(opaque)) + bad)
 
 
 def tasks(*wanted: tuple[str | None, str, str]) -> bytes:

@@ -9,7 +9,16 @@ from typing import Final
 
 from proxy.core.mending.pictures import picture_of
 from proxy.core.mending.remedies import Cast, Decode, Encode, MoveValues, Remedy, SetDtype
-from proxy.core.types import DT_BOOL, DT_STRING, DTYPES, DType, TensorSpec, TensorView, element_count
+from proxy.core.types import (
+    DT_BOOL,
+    DT_STRING,
+    DTYPES,
+    IN_NUMPY,
+    DType,
+    TensorSpec,
+    TensorView,
+    element_count,
+)
 
 _STRING_KINDS: Final = (
     (re.compile(rb"\xff\xd8\xff"), "a JPEG image"),
@@ -35,7 +44,6 @@ _INSTEAD: Final = {
     "the path of a file": "read it and send what it holds",
 }
 
-_NOT_IN_NUMPY: Final = ("q", "bfloat", "float8", "float4", "int4", "uint4", "int2", "uint2")
 _INTEGER: Final = re.compile(r"u?int(8|16|32|64)")
 _FLOAT: Final = re.compile(r"float(16|32|64)")
 _COMPLEX: Final = re.compile(r"complex(64|128)")
@@ -143,7 +151,7 @@ def string_remedy(alias: str, kind: str) -> Remedy | None:
 def _cast(alias: str, got: DType, want: DType) -> Remedy:
     # np.bool is missing from NumPy 1.24 to 1.26.
     in_numpy = "bool_" if want.number == DT_BOOL else want.name
-    call = f"cast to {want.name}" if want.name.startswith(_NOT_IN_NUMPY) else f"cast with dtype=np.{in_numpy}"
+    call = f"cast with dtype=np.{in_numpy}" if want.name in IN_NUMPY else f"cast to {want.name}"
     steps = (Cast(alias, want.name),)
     have, wish = _family(got), _family(want)
     if have == "integer" and wish == "float" and got.size < 4:
