@@ -10,7 +10,7 @@ transparent.
 """
 
 import re
-from typing import Any, Final
+from typing import Any, Final, final
 
 Field = tuple[bytes, bytes]
 Fields = tuple[Field, ...]
@@ -32,6 +32,7 @@ _REQUEST_PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authori
 _RESPONSE_PSEUDO: Final = frozenset((b":status",))
 
 
+@final
 class HeaderBlock:
     """
     One decoded header section.

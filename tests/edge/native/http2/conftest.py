@@ -93,7 +93,7 @@ class Conversation:
 
     def raw(self):
         out = []
-        while self.connection.out:
+        while self.connection.output.pieces:
             out += self.connection.take()
             self.connection.pump()
         return b"".join(out)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from proxy.edge.native.http2.limits import Budget, Limits
+from proxy.edge.native.http2.budgets import Budget
+from proxy.edge.native.http2.limits import Limits
 
 
 def spend(budget, count, now=0.0, earned=0):

@@ -59,7 +59,7 @@ def test_an_answer_before_the_end_of_the_request_releases_the_client(server, str
 def test_payloads_are_handed_on_as_they_are(server, stream):
     payload = memoryview(bytes(10_000))
     server.sends(stream, payload)
-    assert server.connection.out[-1] is payload
+    assert server.connection.output.pieces[-1] is payload
 
 
 def test_a_long_piece_goes_in_frames_of_the_peer_s_size(server, stream, frame):
@@ -230,7 +230,7 @@ def test_a_reset_gives_back_what_the_application_still_held(converse):
     server.connection.reset(server.streams[1], f.CANCEL)
     assert ("WINDOW_UPDATE", 0, 48_000) in server.says()
     server.connection.consume(server.streams[1], 48_000)
-    assert server.connection.recv_window == 65_535, "consumed twice"
+    assert server.connection.flow.recv_window == 65_535, "consumed twice"
 
 
 def test_larger_frames_are_accepted_once_they_were_announced(converse):

@@ -119,7 +119,7 @@ def test_a_stream_that_ends_by_itself_needs_no_reset(client):
     assert client.events == [("drained",)]
     client.connection.reset_due(client.now + AGE)
     assert reset_ids(client) == []
-    assert len(client.connection.pacing) == 0
+    assert len(client.connection.closing.pacing) == 0
 
 
 def test_a_half_open_one_is_reset_though_the_server_has_answered(client):
@@ -131,7 +131,7 @@ def test_a_half_open_one_is_reset_though_the_server_has_answered(client):
     client.connection.reset_due(client.now + AGE)
     assert reset_ids(client) == [half.id]
     assert client.connection.streams == {}
-    assert len(client.connection.pacing) == 0
+    assert len(client.connection.closing.pacing) == 0
 
 
 def test_a_drained_stream_that_the_server_resets_or_breaks_is_over(client, frame):
@@ -175,7 +175,7 @@ def test_frames_on_a_server_s_streams_that_are_over_are_ignored_for_ever(convers
         stream = client.opens(end=True)
         ids.append(stream.id)
         if ended == "by us":
-            client.connection._abandon(stream, f.CANCEL)
+            client.connection.closing.abandon(stream, f.CANCEL)
         elif ended == "by both":
             client.hears(client.headers(stream.id, [(b":status", b"200")], end=True))
         else:
