@@ -145,7 +145,7 @@ class Connection:
         except PeerFault as fault:
             if expected == frames.PREFACE and is_http_1(data):
                 self.output.put(HTTP_1_ANSWER)
-                self.output.closed = True
+                self.output.close()
                 self.handler.on_fault(fault)
             else:
                 self.fail(fault)
@@ -177,7 +177,7 @@ class Connection:
 
     def lost(self, reason: str) -> None:
         """Tell every stream's sink that the connection is gone."""
-        self.output.closed = True
+        self.output.close()
         streams = list(self.table.open.values())
         self.table.open.clear()
         for stream in streams:

@@ -52,7 +52,7 @@ class DataReader:
         self, data: bytes | memoryview, start: int, end: int, length: int, flags: int, stream_id: int
     ) -> int:
         """
-        Read the beginning of a frame whose payload starts at `start`; return where reading goes on.
+        Read what there is of a frame whose payload starts at `start`; return where reading goes on.
 
         -1: the pad length comes with the next chunk, and without it nothing is known.
         """
@@ -71,30 +71,24 @@ class DataReader:
             payload = length - 1 - padding
             if payload < 0:
                 raise PeerFault(PROTOCOL_ERROR, "padding longer than its frame")
-        flow.recv_window -= length
+        flow.arrive(length)
         stream = self._wanted(stream_id, length, payload, ends=flags & END_STREAM != 0)
         if stream is None:
             flow.give_back(length)
-            self.surplus = payload + padding
-            return start
-        stream.recv_window -= length
-        if not flow.shared:
-            flow.give_back(length)
-        overhead = length - payload
-        if overhead:
-            stream.held += overhead
-            flow.consume(stream, overhead)
+            return self.skip(data, start, end, payload + padding)
+        flow.hold(stream, length)
+        # Padding is consumed as it comes.
+        flow.consume(stream, length - payload)
         if payload == 0:
             if flags & END_STREAM:
                 self._arrivals.tell_end(stream)
             else:
                 self._budgets.charge_nuisance()
-        stream.held += payload
         self.rest = payload
         self.surplus = padding
         self._stream = stream
         self._ends = flags & END_STREAM != 0
-        return start
+        return self.go_on(data, start, end)
 
     def _wanted(self, stream_id: int, length: int, payload: int, *, ends: bool) -> Stream | None:
         """Return the stream if the frame breaks no rule on it."""
@@ -119,20 +113,27 @@ class DataReader:
             self._faults.of_stream(stream, PROTOCOL_ERROR, NOT_AS_PROMISED)
         return None
 
+    def skip(self, data: bytes | memoryview, start: int, end: int, length: int) -> int:
+        """Pass over a payload of which nothing is needed; return where reading goes on."""
+        self.surplus = length
+        return self.go_on(data, start, end)
+
     def go_on(self, data: bytes | memoryview, position: int, end: int) -> int:
         """Pass on what has arrived of a frame, skip what nobody wants; return where reading goes on."""
-        if not self.rest:
+        if self.rest and position < end:
+            stop = min(position + self.rest, end)
+            size = stop - position
+            self.rest -= size
+            stream = self._stream
+            assert stream is not None
+            if self._table.open.get(stream.id) is stream:
+                piece = bytes(data[position:stop]) if size < COPIED else memoryview(data)[position:stop]
+                self._arrivals.add(stream, piece)
+                if self._ends and self.rest == 0:
+                    self._arrivals.tell_end(stream)
+            position = stop
+        if self.surplus:
             stop = min(position + self.surplus, end)
             self.surplus -= stop - position
-            return stop
-        stop = min(position + self.rest, end)
-        size = stop - position
-        self.rest -= size
-        stream = self._stream
-        assert stream is not None
-        if self._table.open.get(stream.id) is stream:
-            piece = bytes(data[position:stop]) if size < COPIED else memoryview(data)[position:stop]
-            self._arrivals.add(stream, piece)
-            if self._ends and self.rest == 0:
-                self._arrivals.tell_end(stream)
-        return stop
+            position = stop
+        return position

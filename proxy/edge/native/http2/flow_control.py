@@ -22,7 +22,7 @@ class FlowControl:
     """
     The connection's two windows, and the rules for those of its streams, which hold their own numbers.
 
-    The sender and the frame loop take from the windows themselves: they do so for every frame.
+    What is sent and what arrives in the common case is subtracted in place, by the sender and the frame loop.
     """
 
     __slots__ = (
@@ -59,6 +59,17 @@ class FlowControl:
         return Stream(stream_id, self.initial_window, self._stream_window)
 
     # What the peer may send.
+
+    def arrive(self, length: int) -> None:
+        """Take a DATA frame, padding and all, out of the connection's window."""
+        self.recv_window -= length
+
+    def hold(self, stream: Stream, length: int) -> None:
+        """Take a frame that arrived out of its stream's window too: from now on the application holds it."""
+        stream.recv_window -= length
+        stream.held += length
+        if not self.shared:
+            self.give_back(length)
 
     def consume(self, stream: Stream, count: int) -> None:
         """Let the peer send as many octets again: the application has passed them on."""

@@ -21,13 +21,13 @@ class Output:
     `ready` lists the writers that have something to write, each once; many connections may share it.
     """
 
-    __slots__ = ("closed", "paused", "pieces", "ready", "room", "writer")
+    __slots__ = ("_ready", "_writer", "closed", "paused", "pieces", "room")
 
     def __init__(self, writer: Writer, ready: list[Writer]) -> None:
-        self.writer = writer
-        self.ready = ready
+        self._writer = writer
+        self._ready = ready
         self.pieces: list[Buffer] = []
-        # Nothing more is said to this peer.
+        # Nothing more is to be said to this peer, which whoever wants to put something here asks first.
         self.closed = False
         self.paused = False
         # How much DATA may still be put here. Other frames are not held back: they are small and bounded.
@@ -36,7 +36,7 @@ class Output:
     def put(self, frame: bytes) -> None:
         """Append a frame."""
         if not self.pieces:
-            self.ready.append(self.writer)
+            self._ready.append(self._writer)
         self.pieces.append(frame)
 
     def take(self) -> list[Buffer]:
@@ -46,6 +46,10 @@ class Output:
         if not self.paused:
             self.room = ROOM
         return pieces
+
+    def close(self) -> None:
+        """Say nothing more once what there is has been written."""
+        self.closed = True
 
     def pause(self) -> None:
         """Leave no room for DATA: the transport has enough."""

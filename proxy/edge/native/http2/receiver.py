@@ -114,12 +114,12 @@ class Receiver:
         arrivals = self._arrivals
         flow = self._flow
         largest = flow.frame_size
+        greeted = self._handshake.greeted
         headers = self._headers
         reader = self._data
+        if reader.rest or reader.surplus:
+            position = reader.go_on(data, position, end)
         while position < end:
-            if reader.rest or reader.surplus:
-                position = reader.go_on(data, position, end)
-                continue
             if end - position < HEAD_LENGTH:
                 self._keep(data[position:])
                 return
@@ -130,8 +130,9 @@ class Receiver:
             stop = start + length
             if stream_id > 0x7FFF_FFFF:
                 stream_id &= 0x7FFF_FFFF
-            if headers.unfinished or not self._handshake.greeted:
+            if headers.unfinished or not greeted:
                 self._check_order(kind, flags, stream_id)
+                greeted = True
             if kind == DATA:
                 stream = streams.get(stream_id)
                 if (
@@ -145,7 +146,8 @@ class Receiver:
                     and not stream.remote_ended
                     and stream.head_seen
                 ):
-                    # The common case in one place: a whole frame that breaks no rule.
+                    # The common case in one place: a whole frame that breaks no rule. The windows move as in
+                    # `FlowControl.arrive` and `hold`.
                     stream.recv_window -= length
                     flow.recv_window -= length
                     stream.held += length
@@ -191,8 +193,7 @@ class Receiver:
             if kind > CONTINUATION:
                 # RFC 9113 §5.5: unknown types are skipped, without being collected.
                 self._budgets.charge_nuisance()
-                reader.surplus = length
-                position = start
+                position = reader.skip(data, start, end, length)
                 continue
             if stop > end:
                 self._keep(data[position:])

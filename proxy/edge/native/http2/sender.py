@@ -72,15 +72,12 @@ class Sender:
             flow.send_window -= size
             output.room -= size
             self._budgets.sent_frames += 1
-            out = output.pieces
-            if not out:
-                output.ready.append(output.writer)
             head = _pack_head(size << 8, 1 if end else 0, stream.id)
             if size < _JOINED and len(pieces) == 1:
-                out.append(head + pieces[0])
+                output.put(head + pieces[0])
             else:
-                out.append(head)
-                out += pieces
+                output.put(head)
+                output.pieces += pieces
             if end:
                 self._closing.end_local(stream)
             return size
@@ -133,14 +130,11 @@ class Sender:
             self._block_prefix = b""
         size = len(block)
         self._budgets.sent_frames += 1
-        output = self._output
-        out = output.pieces
-        if not out:
-            output.ready.append(output.writer)
         if size <= self.peer_frame_size:
-            out.append(_pack_head(size << 8 | frames.HEADERS, 5 if end else 4, stream.id) + block)
+            self._output.put(_pack_head(size << 8 | frames.HEADERS, 5 if end else 4, stream.id) + block)
         else:
-            out += frames.header_frames(stream.id, block, self.peer_frame_size, end_stream=end)
+            for frame in frames.header_frames(stream.id, block, self.peer_frame_size, end_stream=end):
+                self._output.put(frame)
         if end:
             self._closing.end_local(stream)
 
@@ -158,9 +152,7 @@ class Sender:
             if room <= 0:
                 break
             head = len(out)
-            if not head:
-                output.ready.append(output.writer)
-            out.append(b"")
+            output.put(b"")
             size = _move(queue, out, room)
             ended = not queue and stream.tail == b""
             out[head] = _pack_head(size << 8, 1 if ended else 0, stream.id)
