@@ -2,8 +2,59 @@
 
 import struct
 
+import pytest
+
 from proxy.edge.native.http2 import frames as f
+from proxy.edge.native.http2.budgets import Budgets
+from proxy.edge.native.http2.closing import Closing
+from proxy.edge.native.http2.flow_control import FlowControl
+from proxy.edge.native.http2.limits import Limits
+from proxy.edge.native.http2.output import Output
 from proxy.edge.native.http2.pacing import AGE, SHARE, WORN
+from proxy.edge.native.http2.table import StreamTable
+
+
+class Parts:
+    """What ends streams, with one stream that is open, and nobody who sends or receives."""
+
+    def __init__(self, *, server):
+        limits = Limits()
+        self.output = Output(None, [])
+        self.flow = FlowControl(limits, self.output)
+        self.budgets = Budgets(limits, server=server)
+        self.table = StreamTable(limits, server=server)
+        self.closing = Closing(None, limits, self.output, self.flow, self.budgets, self.table, server=server)
+        self.stream = self.table.open[1] = self.flow.begin(1)
+
+
+@pytest.mark.parametrize("server", [True, False])
+@pytest.mark.parametrize("first", ["end_local", "end_remote"])
+def test_a_stream_is_over_with_both_its_halves_or_with_the_answer(server, first):
+    parts = Parts(server=server)
+    getattr(parts.closing, first)(parts.stream)
+    answered = server == (first == "end_local")
+    assert parts.output.take() == ([f.rst_stream(1, f.NO_ERROR)] if answered else [])
+    if not answered:
+        assert parts.table.open
+        getattr(parts.closing, "end_remote" if first == "end_local" else "end_local")(parts.stream)
+        assert parts.output.take() == []
+    assert parts.table.open == {}
+    assert parts.budgets.completed == 1
+
+
+def test_a_reset_gives_back_what_is_held_and_is_said_once():
+    parts = Parts(server=True)
+    parts.flow.arrive(1000)
+    parts.flow.hold(parts.stream, 1000)
+    for _ in range(2):
+        parts.closing.reset(parts.stream, f.CANCEL, 0)
+    assert parts.output.take() == [f.rst_stream(1, f.CANCEL)]
+    assert parts.flow.owed == 1000
+    assert parts.table.reset_by_us(1)
+    assert parts.budgets.completed == 0
+
+
+# On a connection.
 
 
 def cancels(client, count, **options):

@@ -5,7 +5,14 @@ import struct
 import pytest
 
 from proxy.edge.native.http2 import frames as f
+from proxy.edge.native.http2.budgets import Budgets
+from proxy.edge.native.http2.closing import Closing
 from proxy.edge.native.http2.compression import encode_fields
+from proxy.edge.native.http2.flow_control import FlowControl
+from proxy.edge.native.http2.limits import Limits
+from proxy.edge.native.http2.output import Output
+from proxy.edge.native.http2.sender import Sender
+from proxy.edge.native.http2.table import StreamTable
 
 HEAD = encode_fields(((b":status", b"200"),))
 TRAILERS = encode_fields(((b"grpc-status", b"0"),))
@@ -178,3 +185,41 @@ def test_a_peer_without_a_header_table_is_told_that_none_is_used(server, stream,
     server.decoder.max_allowed_table_size = 0
     server.connection.send_head(stream, HEAD)
     assert server.raw()[9:10] == b"\x20"
+
+
+# By itself, without anyone who receives.
+
+
+def test_a_sender_needs_windows_an_output_and_streams_and_nothing_of_what_is_received():
+    told = []
+
+    class Sink:
+        def on_sent(self, stream, count):
+            told.append((stream.id, count))
+
+    limits = Limits()
+    output, table, budgets = (
+        Output(None, []),
+        StreamTable(limits, server=False),
+        Budgets(limits, server=False),
+    )
+    flow = FlowControl(limits, output)
+    sender = Sender(
+        output, flow, budgets, table, Closing(None, limits, output, flow, budgets, table, server=False)
+    )
+    streams = [flow.begin(number) for number in (1, 3)]
+    for stream in streams:
+        stream.sink = Sink()
+        table.open[stream.id] = stream
+        stream.send_window = 100_000
+        sender.send_data(stream, [bytes(60_000)], 60_000, True)
+    assert flow.send_window == 0
+    assert told == []
+    output.take()
+    flow.widen(1 << 20)
+    sender.pump()
+    assert told == [(3, 120_000 - f.DEFAULT_WINDOW)]
+    assert [stream.local_ended for stream in streams] == [True, True]
+    assert table.waiting == {}
+    # Each frame was useful work.
+    assert budgets.sent_frames == 9
