@@ -40,7 +40,6 @@ class Connection:
 
     __slots__ = (
         "_handshake",
-        "_server",
         "budgets",
         "closing",
         "flow",
@@ -50,6 +49,7 @@ class Connection:
         "output",
         "receiver",
         "sender",
+        "server",
         "table",
     )
 
@@ -63,7 +63,7 @@ class Connection:
     ) -> None:
         self.handler = handler
         self.limits = limits
-        self._server = server
+        self.server = server
         self.output = output = Output(handler, [] if ready is None else ready)
         self.flow = flow = FlowControl(limits, output)
         self.budgets = budgets = Budgets(limits, server=server)
@@ -81,7 +81,7 @@ class Connection:
         )
 
     def __repr__(self) -> str:
-        role = "server" if self._server else "client"
+        role = "server" if self.server else "client"
         state = "closed" if self.closed else "draining" if self.draining else "open"
         return f"<Connection {role} {state}, {len(self.streams)} streams>"
 
