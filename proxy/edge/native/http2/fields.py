@@ -12,7 +12,9 @@ transparent.
 import re
 from typing import Any, Final, final
 
-Field = tuple[bytes, bytes]
+# A name and a value. Not `tuple[bytes, bytes]`: compiled, such a tuple is taken apart and put together anew, and a field
+# that says that it must never be indexed (a subclass, see `compression`) would no longer say so.
+Field = tuple[bytes, ...]
 Fields = tuple[Field, ...]
 
 REQUEST: Final = 0
