@@ -147,7 +147,11 @@ def test_memory_stays_bounded_when_octets_come_one_by_one_and_nothing_is_taken(c
     client = converse(server=False)
     stream = client.opens()
     client.connection.pause()
-    server.on_data = lambda _stream, pieces, _size, _ended: client.sends(stream, *pieces)
+
+    def pass_on(_stream, pieces, _size, _ended):
+        client.sends(stream, *pieces)
+
+    server.on_data = pass_on
     chunk = frame(f.DATA, 0, 1, b"x") * 1000
     tracemalloc.start()
     server.hears(*[chunk] * 200)
