@@ -134,15 +134,15 @@ def measure(request_size, response_size, calls):
         began = time.perf_counter()
         for chunk in chunks:
             relay.down.receive(chunk, 0.0)
-            while relay.up.out:
+            while relay.up.output.pieces:
                 relay.up.take()
                 relay.up.pump()
         relay.up.receive(response, 0.0)
-        while relay.down.out:
+        while relay.down.output.pieces:
             relay.down.take()
             relay.down.pump()
         spent.append(time.perf_counter() - began)
-        if relay.up.send_window < 2**29:
+        if relay.up.flow.send_window < 2**29:
             relay.up.receive(frames.window_update(0, 2**29), 0.0)
     assert not relay.down.streams
     assert not relay.up.streams

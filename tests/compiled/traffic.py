@@ -241,7 +241,7 @@ def connection_of(seed: int, *, server: bool) -> list[object]:
         for _ in range(random.randrange(6)):
             stream += peer.frame()
         if not server:
-            peer.number = connection.next_stream - 2
+            peer.number = connection.table.next_stream - 2
         while stream:
             size = random.choice((len(stream), len(stream), 1, 9, 1000))
             connection.receive(stream[:size], now)

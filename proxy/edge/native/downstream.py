@@ -262,7 +262,7 @@ class DownstreamShell(Shell):
         connection = self.connection
         if connection.streams or self.closing:
             return False
-        if connection.highest_peer_stream != self._streams_before:
+        if connection.table.highest_peer_stream != self._streams_before:
             return False
         return not self._streams_before or now - self._resting_since >= _RESTED
 
@@ -281,8 +281,8 @@ class DownstreamShell(Shell):
     def note_calls(self, now: float, idle: float, patience: float) -> None:
         """See whether there are calls; without any for `idle` seconds the client is asked to go."""
         connection = self.connection
-        if connection.streams or connection.highest_peer_stream != self._streams_before:
-            self._streams_before = connection.highest_peer_stream
+        if connection.streams or connection.table.highest_peer_stream != self._streams_before:
+            self._streams_before = connection.table.highest_peer_stream
             self._resting_since = now
         elif self._leaving_since is None:
             if now - self._resting_since >= idle:
@@ -294,7 +294,7 @@ class DownstreamShell(Shell):
     def note_unread(self, now: float, patience: float) -> bool:
         """See what the client does not read; False once it has taken nothing for `patience` seconds or holds too much."""
         transport = self.transport
-        if not self.connection.paused or transport is None:
+        if not self.connection.output.paused or transport is None:
             self._unread = 0
             return self._book_unread(0)
         unread = transport.get_write_buffer_size()
@@ -333,7 +333,7 @@ class DownstreamShell(Shell):
         connection = self.connection
         if (
             not self.closing
-            and connection.last_accepted != frames.LARGEST_STREAM_ID
+            and connection.go_away.last_accepted != frames.LARGEST_STREAM_ID
             and not connection.streams
         ):
             self.close("drained")

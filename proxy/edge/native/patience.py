@@ -16,7 +16,7 @@ from proxy.edge.load import Account
 from proxy.edge.native.at_once import AtOnce
 from proxy.edge.native.call import Call
 from proxy.edge.native.http2 import frames
-from proxy.edge.native.http2.compression import PeerFault
+from proxy.edge.native.http2.errors import PeerFault
 from proxy.edge.native.http2.stream import Stream
 from proxy.edge.native.not_grpc import NotGrpc
 
@@ -131,7 +131,7 @@ class Patience:
             self._look_at(shell, now)
             connection = shell.connection
             if connection.streams and not connection.closed:
-                may_send = connection.recv_window > 0
+                may_send = connection.flow.recv_window > 0
                 for stream in list(connection.streams.values()):
                     self._look_at_stream(stream, now, seen, may_send=may_send)
             yield

@@ -9,12 +9,13 @@ import asyncio
 import socket
 import sys
 import time
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from proxy.edge.native.http2 import frames
-from proxy.edge.native.http2.compression import PeerFault
 from proxy.edge.native.http2.connection import Connection
+from proxy.edge.native.http2.errors import PeerFault
 from proxy.edge.native.http2.fields import HeaderBlock
+from proxy.edge.native.http2.handler import Writer
 from proxy.edge.native.http2.limits import Limits
 from proxy.edge.native.http2.stream import Stream
 from proxy.edge.native.slabs import SIZE, Slabs
@@ -44,7 +45,7 @@ class Exchange:
 
     def __init__(self) -> None:
         self.slabs = Slabs()
-        self.ready: list[Any] = []
+        self.ready: list[Writer] = []
         self._slow: Rows[Shell] = Rows()
 
     def put_off(self, shell: "Shell", client: Client) -> None:
@@ -61,8 +62,8 @@ class Exchange:
     def flush(self) -> None:
         """Write what every connection has; called at the end of each event."""
         ready = self.ready
-        for connection in ready:
-            connection.handler.write()
+        for shell in ready:
+            shell.write()
         ready.clear()
 
 
@@ -161,7 +162,7 @@ class Shell(asyncio.BufferedProtocol):
                 transport.writelines(out)
             else:
                 transport.write(b"".join(out))
-            if connection.waiting:
+            if connection.table.waiting:
                 connection.pump()
 
     def close(self, because: str) -> None:

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from proxy.edge.native.http2 import frames
-from proxy.edge.native.http2.compression import PeerFault
+from proxy.edge.native.http2.errors import PeerFault
 from proxy.edge.native.http2.pacing import AGE
 from proxy.edge.native.shell import Shell
 from proxy.upstream.endpoints import Endpoint
@@ -87,7 +87,7 @@ class UpstreamShell(Shell):
     def _reset_due(self) -> None:
         self._resets = None
         self.connection.reset_due(time.monotonic())
-        if self.connection.pacing:
+        if self.connection.closing.pacing:
             self._resets = self.loop.call_later(AGE, self._reset_due)
         self.pool.freed(self.connection)
         self.exchange.flush()

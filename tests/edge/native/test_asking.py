@@ -186,7 +186,7 @@ async def test_a_question_goes_before_the_calls_that_wait_for_a_stream(start_fra
 
     _, target = await start_frames(one_at_a_time)
     pool = await start_pool(target, options=PoolOptions(connections_per_address=1, first_backoff=0.02))
-    await until(lambda: pool._shells and pool._shells[0].connection.peer_concurrent_streams == 1)
+    await until(lambda: pool._shells and pool._shells[0].connection.table.peer_concurrent_streams == 1)
     first = asyncio.create_task(ask(pool))
     await until(lambda: len(held) == 1)
     callers = [Caller() for _ in range(3)]

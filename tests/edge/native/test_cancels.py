@@ -124,7 +124,7 @@ async def test_a_flood_of_cancels_fails_nobody_else_s_call(
     strict = Strict(limit, streams)
     server, target = await start_frames(strict)
     edge = await start_edge(target)
-    await until(lambda: edge._pool._shells[0].connection.peer_concurrent_streams == streams)
+    await until(lambda: edge._pool._shells[0].connection.table.peer_concurrent_streams == streams)
     attackers = [await start_client(edge) for _ in range(4)]
     done = asyncio.Event()
     bystanders = [asyncio.create_task(bystand(await start_client(edge), done)) for _ in range(2)]
@@ -145,7 +145,7 @@ async def test_a_mass_of_expired_deadlines_goes_the_same_way(start_frames, start
     strict = Strict(Nghttp2, 100_000)
     server, target = await start_frames(strict)
     edge = await start_edge(target, limits=Limits(default_deadline=0.5))
-    await until(lambda: edge._pool._shells[0].connection.peer_concurrent_streams == 100_000)
+    await until(lambda: edge._pool._shells[0].connection.table.peer_concurrent_streams == 100_000)
     clients = [await start_client(edge) for _ in range(4)]
     for client in clients:
         await client.next(h2.events.RemoteSettingsChanged)
@@ -164,7 +164,7 @@ async def test_one_client_s_cancels_wait_and_another_s_do_not(start_frames, star
     strict = Strict(Netty, 100_000)
     server, target = await start_frames(strict)
     edge = await start_edge(target)
-    await until(lambda: edge._pool._shells[0].connection.peer_concurrent_streams == 100_000)
+    await until(lambda: edge._pool._shells[0].connection.table.peer_concurrent_streams == 100_000)
     many = await start_client(edge)
     await flood(many, 100)
     await until(lambda: strict.hanging == 100 and edge._plane.load.calls == 0)
@@ -192,5 +192,5 @@ async def test_streams_that_wait_for_their_reset_end_with_the_server_s_answer(
     for stream in list(connection.streams):
         peer.answer(stream, b"late")
     await until(lambda: not connection.streams)
-    assert len(connection.pacing) == 0
+    assert len(connection.closing.pacing) == 0
     assert strict.resets < 20

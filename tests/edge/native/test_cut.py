@@ -305,7 +305,7 @@ async def test_what_is_held_of_many_long_calls_is_bounded_by_the_windows(
     edge = await start_edge(target, http2_limits=Http2Limits(stream_window=window))
     client = await start_client(edge)
     await client.next(h2.events.RemoteSettingsChanged)
-    await until(lambda: edge._pool.pick().peer_concurrent_streams == 1000)
+    await until(lambda: edge._pool.pick().table.peer_concurrent_streams == 1000)
     load = edge._plane.load
     octets = prefixed(image())
     async with asyncio.timeout(4 * PATIENCE), asyncio.TaskGroup() as group:
@@ -330,13 +330,13 @@ async def test_calls_that_the_server_does_not_take_leave_the_client_room_for_oth
     client = await start_client(edge)
     await client.next(h2.events.RemoteSettingsChanged)
     connection = edge._pool.pick()
-    connection.peer_window = 0
+    connection.flow.initial_window = 0
     octets = prefixed(image())
     numbers = [client.request(PREDICT_HEAD, None) for _ in range(8)]
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         tasks = [group.create_task(upload(client, number, octets)) for number in numbers]
         await at_rest(lambda: edge._plane.load.bytes)
-        connection.peer_window = 65_535
+        connection.flow.initial_window = 65_535
         modest = client.request(body=bytes(1000))
         await client.next(h2.events.StreamEnded, stream_id=modest)
         for task in tasks:

@@ -40,7 +40,7 @@ async def busy(start_frames, start_edge, start_client):
     """A server that has one call, an edge and a client."""
     server = OneAtATime()
     edge = await start_edge((await start_frames(server))[1], pool_options=ONE)
-    await until(lambda: edge._pool._shells[0].connection.peer_concurrent_streams == 1)
+    await until(lambda: edge._pool._shells[0].connection.table.peer_concurrent_streams == 1)
     client = await start_client(edge)
     client.request(PREDICT_HEAD, b"first")
     await until(lambda: server.seen)

@@ -116,7 +116,7 @@ async def test_another_connection_to_the_same_server_is_no_news(start_frames, st
 
     _, target = await start_frames(few)
     pool = await start_pool(target, on_change=heard.append)
-    await until(lambda: pool._shells and pool._shells[0].connection.peer_concurrent_streams == 1)
+    await until(lambda: pool._shells and pool._shells[0].connection.table.peer_concurrent_streams == 1)
     opened(pool, await outcome(pool))
     assert not isinstance(await outcome(pool), str)
     assert len(pool._shells) == 2
@@ -164,7 +164,7 @@ async def test_a_connection_is_replaced_before_its_stream_numbers_run_out(start_
     old = await outcome(pool)
     under_way = opened(pool, old)
     await until(lambda: held)
-    old.next_stream = 2**31 + 1 - 2 * left
+    old.table.next_stream = 2**31 + 1 - 2 * left
     for _ in range(2000):
         connection = await outcome(pool)
         assert not isinstance(connection, str)
@@ -191,7 +191,7 @@ async def test_what_is_leaving_is_closed_with_the_pool(start_frames, start_pool)
     pool = await start_pool(target)
     old = await outcome(pool)
     opened(pool, old)
-    old.next_stream = 2**31 + 1
+    old.table.next_stream = 2**31 + 1
     assert await outcome(pool) is not old
     await pool.stop()
     for peer in server.peers:

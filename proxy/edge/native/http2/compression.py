@@ -10,12 +10,13 @@ ever.
 import logging
 import math
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, final
 
 from hpack import Decoder, Encoder, HeaderTuple, HPACKError, NeverIndexedHeaderTuple, OversizedHeaderListError
 from hpack.table import HeaderTable, table_entry_size
 
 from proxy.edge.native.http2 import frames
+from proxy.edge.native.http2.errors import PeerFault
 from proxy.edge.native.http2.fields import Field, Fields, HeaderBlock, examine
 from proxy.edge.native.http2.limits import Limits
 
@@ -37,15 +38,7 @@ EMPTY_TABLE: Final = b"\x20"
 _SENSITIVE: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"))
 
 
-class PeerFault(Exception):  # noqa: N818 - it is the peer's fault, not an error of ours
-    """The peer broke the protocol so that the connection cannot go on (RFC 9113 §5.4.1)."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
-
-
+@final
 class _CountingTable(HeaderTable):
     """A dynamic table that counts its insertions."""
 
@@ -58,6 +51,7 @@ class _CountingTable(HeaderTable):
         super().add(name, value)
 
 
+@final
 class _CountingDecoder(Decoder):
     """A decoder that gives up on a section with too many fields before it has read them all."""
 
@@ -83,6 +77,7 @@ class _CountingDecoder(Decoder):
             raise OversizedHeaderListError
 
 
+@final
 class FieldDecoder:
     """
     Header blocks of one connection, in the order in which they arrive.

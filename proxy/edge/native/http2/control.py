@@ -4,31 +4,80 @@ The frames that steer: PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWA
 Law: one method per frame type, given whole frames; what each must look like and what it changes.
 """
 
-from typing import Any
+from typing import final
 
 from proxy.edge.native.http2 import frames
-from proxy.edge.native.http2.compression import PeerFault
-from proxy.edge.native.http2.faults import ConnectionHandler, Faults
-from proxy.edge.native.http2.frames import FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, PROTOCOL_ERROR, RST_STREAM
-from proxy.edge.native.http2.limits import Limits
+from proxy.edge.native.http2.budgets import Budgets
+from proxy.edge.native.http2.errors import PeerFault
+from proxy.edge.native.http2.faults import Faults
+from proxy.edge.native.http2.flow_control import FlowControl
+from proxy.edge.native.http2.frames import (
+    FLOW_CONTROL_ERROR,
+    FRAME_SIZE_ERROR,
+    GOAWAY,
+    PING,
+    PRIORITY,
+    PROTOCOL_ERROR,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+)
+from proxy.edge.native.http2.go_away import GoAway
+from proxy.edge.native.http2.handler import ConnectionHandler
+from proxy.edge.native.http2.sender import Sender
+from proxy.edge.native.http2.table import StreamTable
 
 
-class Control(Faults):
-    """The receiving side's control frames; see `connection` for the whole."""
+@final
+class ControlReader:
+    __slots__ = ("_budgets", "_faults", "_flow", "_go_away", "_handler", "_sender", "_server", "_table")
 
-    def __init__(self, handler: ConnectionHandler, limits: Limits, ready: list[Any], *, server: bool) -> None:
-        super().__init__(handler, limits, ready, server=server)
-        self.peer_concurrent_streams = 2**32 - 1
-        self.going_away: int | None = None
+    def __init__(
+        self,
+        handler: ConnectionHandler,
+        flow: FlowControl,
+        budgets: Budgets,
+        table: StreamTable,
+        go_away: GoAway,
+        sender: Sender,
+        faults: Faults,
+        *,
+        server: bool,
+    ) -> None:
+        self._handler = handler
+        self._flow = flow
+        self._budgets = budgets
+        self._table = table
+        self._go_away = go_away
+        self._sender = sender
+        self._faults = faults
+        self._server = server
 
-    def _read_priority(self, _flags: int, stream_id: int, payload: bytes) -> None:
+    def read(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        """Read a frame that is neither of DATA nor of a header block; the most frequent ones come first."""
+        if kind == WINDOW_UPDATE:
+            self._read_window_update(stream_id, payload)
+        elif kind == PING:
+            self._read_ping(flags, stream_id, payload)
+        elif kind == RST_STREAM:
+            self._read_rst_stream(stream_id, payload)
+        elif kind == SETTINGS:
+            self._read_settings(flags, stream_id, payload)
+        elif kind == GOAWAY:
+            self._read_goaway(stream_id, payload)
+        elif kind == PRIORITY:
+            self._read_priority(stream_id, payload)
+        else:
+            raise PeerFault(PROTOCOL_ERROR, "PUSH_PROMISE, which was never allowed")
+
+    def _read_priority(self, stream_id: int, payload: bytes) -> None:
         """Priorities are deprecated and ignored (RFC 9113 §5.3.2), as far as they are well-formed."""
         if stream_id == 0:
             raise PeerFault(PROTOCOL_ERROR, "PRIORITY on stream 0")
-        stream = self.streams.get(stream_id)
-        if stream is None and not self.server and not self._is_idle(stream_id):
+        stream = self._table.open.get(stream_id)
+        if stream is None and not self._server and not self._table.is_idle(stream_id):
             return
-        self._charge_nuisance()
+        self._budgets.charge_nuisance()
         if len(payload) != 5:
             code, text = FRAME_SIZE_ERROR, "PRIORITY is not 5 octets long"
         elif int.from_bytes(payload[:4], "big") & 0x7FFF_FFFF == stream_id:
@@ -36,28 +85,28 @@ class Control(Faults):
         else:
             return
         if stream is not None:
-            self._stream_fault(stream, code, text)
-        elif self._is_idle(stream_id):
+            self._faults.of_stream(stream, code, text)
+        elif self._table.is_idle(stream_id):
             # RST_STREAM must not be sent on an idle stream.
             raise PeerFault(code, text)
         else:
-            self._refuse(stream_id, code)
+            self._faults.refuse(stream_id, code)
 
-    def _read_rst_stream(self, _flags: int, stream_id: int, payload: bytes) -> None:
+    def _read_rst_stream(self, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise PeerFault(FRAME_SIZE_ERROR, "RST_STREAM is not 4 octets long")
-        stream = self.streams.get(stream_id)
+        stream = self._table.open.get(stream_id)
         if stream is None:
-            self._absent(RST_STREAM, stream_id)
+            self._faults.absent(RST_STREAM, stream_id)
             return
         code = int.from_bytes(payload, "big")
-        self._release(stream)
-        self._forget(stream)
-        self._remember_reset(stream_id, ours=False)
+        self._flow.release(stream)
+        self._table.forget(stream)
+        self._table.remember_reset(stream_id, ours=False)
         if stream.sink is not None:
             reason = f"reset by peer: {frames.error_name(code)}"
             stream.sink.on_reset(stream, code, reason, code == frames.REFUSED_STREAM)
-        self._charge_reset()
+        self._budgets.charge_reset()
 
     def _read_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id != 0:
@@ -65,12 +114,12 @@ class Control(Faults):
         if flags & frames.ACK:
             if payload:
                 raise PeerFault(FRAME_SIZE_ERROR, "SETTINGS acknowledgement with a payload")
-            self._charge_nuisance()
+            self._budgets.charge_nuisance()
             return
         if len(payload) % 6:
             raise PeerFault(FRAME_SIZE_ERROR, "SETTINGS length is not a multiple of 6")
-        self._charge_nuisance()
-        window = self.peer_window
+        self._budgets.charge_nuisance()
+        window = self._flow.initial_window
         for name, value in frames.unpack_settings(payload):
             if name == frames.INITIAL_WINDOW_SIZE:
                 if value > frames.LARGEST_WINDOW:
@@ -79,98 +128,79 @@ class Control(Faults):
             else:
                 self._apply_setting(name, value)
         # Once a frame, not once an entry: it visits every stream.
-        self._change_initial_window(window)
-        self._answer(frames.SETTINGS_ACK)
-        self.handler.on_settings()
-        self.pump()
+        if self._flow.change_initial_window(window, self._table.open.values()):
+            for stream in self._table.open.values():
+                if stream.send_window > 0:
+                    self._sender.wait(stream)
+        self._faults.answer(frames.SETTINGS_ACK)
+        self._handler.on_settings()
+        self._sender.pump()
 
     def _apply_setting(self, name: int, value: int) -> None:
         if name == frames.MAX_FRAME_SIZE:
             if not frames.DEFAULT_FRAME_SIZE <= value <= frames.LARGEST_FRAME_SIZE:
                 raise PeerFault(PROTOCOL_ERROR, "MAX_FRAME_SIZE outside 2^14 to 2^24-1")
-            self.peer_frame_size = value
+            self._sender.peer_frame_size = value
         elif name == frames.ENABLE_PUSH:
-            if value > 1 or (value and not self.server):
+            if value > 1 or (value and not self._server):
                 raise PeerFault(PROTOCOL_ERROR, "ENABLE_PUSH has no such value")
         elif name == frames.HEADER_TABLE_SIZE:
-            self._refresh_table_size(value)
+            self._sender.shrink_table(value)
         elif name == frames.MAX_CONCURRENT_STREAMS:
-            self.peer_concurrent_streams = value
-
-    def _change_initial_window(self, size: int) -> None:
-        """RFC 9113 §6.9.2: open streams move by the difference, below zero if need be."""
-        difference = size - self.peer_window
-        if not difference:
-            return
-        self.peer_window = size
-        for stream in self.streams.values():
-            stream.send_window += difference
-            if stream.send_window > frames.LARGEST_WINDOW:
-                raise PeerFault(
-                    FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE takes a stream's window above 2^31-1"
-                )
-            if stream.queue and stream.send_window > 0:
-                self.waiting[stream.id] = stream
-
-    def _read_push_promise(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
-        raise PeerFault(PROTOCOL_ERROR, "PUSH_PROMISE, which was never allowed")
+            self._table.peer_concurrent_streams = value
 
     def _read_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id != 0:
             raise PeerFault(PROTOCOL_ERROR, "PING on a stream")
         if len(payload) != 8:
             raise PeerFault(FRAME_SIZE_ERROR, "PING is not 8 octets long")
-        self._charge_nuisance()
+        self._budgets.charge_nuisance()
         if flags & frames.ACK:
             if payload == frames.DRAIN_PING:
-                self.stop_accepting()
+                self._go_away.stop_accepting()
             else:
-                self.handler.on_ping_ack(payload)
+                self._handler.on_ping_ack(payload)
         else:
-            self._answer(frames.ping(payload, ack=True))
+            self._faults.answer(frames.ping(payload, ack=True))
 
-    def _read_goaway(self, _flags: int, stream_id: int, payload: bytes) -> None:
+    def _read_goaway(self, stream_id: int, payload: bytes) -> None:
         if stream_id != 0:
             raise PeerFault(PROTOCOL_ERROR, "GOAWAY on a stream")
         if len(payload) < 8:
             raise PeerFault(FRAME_SIZE_ERROR, "GOAWAY is shorter than 8 octets")
-        self._charge_nuisance()
+        self._budgets.charge_nuisance()
         last_stream = int.from_bytes(payload[:4], "big") & 0x7FFF_FFFF
         code = int.from_bytes(payload[4:8], "big")
-        self.going_away = last_stream
-        if not self.server:
+        self._go_away.received = last_stream
+        if not self._server:
             reason = f"the peer went away: {frames.error_name(code)}"
-            for stream in [stream for stream in self.streams.values() if stream.id > last_stream]:
-                self._forget(stream)
+            for stream in [stream for stream in self._table.open.values() if stream.id > last_stream]:
+                self._table.forget(stream)
                 if stream.sink is not None:
                     stream.sink.on_reset(stream, code, reason, True)
-        self.handler.on_goaway(last_stream, code, payload[8:])
+        self._handler.on_goaway(last_stream, code, payload[8:])
 
-    def _read_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
+    def _read_window_update(self, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise PeerFault(FRAME_SIZE_ERROR, "WINDOW_UPDATE is not 4 octets long")
-        stream = self.streams.get(stream_id)
+        stream = self._table.open.get(stream_id)
         if stream is None and stream_id:
-            if self.server:
-                self._charge_nuisance()
-            self._absent(frames.WINDOW_UPDATE, stream_id)
+            if self._server:
+                self._budgets.charge_nuisance()
+            self._faults.absent(WINDOW_UPDATE, stream_id)
             return
-        self._charge_nuisance()
+        self._budgets.charge_nuisance()
         increment = int.from_bytes(payload, "big") & 0x7FFF_FFFF
         if stream is None:
             if increment == 0:
                 raise PeerFault(PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
-            self.send_window += increment
-            if self.send_window > frames.LARGEST_WINDOW:
-                raise PeerFault(FLOW_CONTROL_ERROR, "the connection's window exceeds 2^31-1")
-            self.pump()
+            self._flow.widen(increment)
+            self._sender.pump()
             return
         if increment == 0:
-            self._stream_fault(stream, PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
-        elif stream.send_window + increment > frames.LARGEST_WINDOW:
-            self._stream_fault(stream, FLOW_CONTROL_ERROR, "the stream's window exceeds 2^31-1")
-        else:
-            stream.send_window += increment
-            if stream.queue:
-                self.waiting[stream_id] = stream
-                self.pump()
+            self._faults.of_stream(stream, PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+        elif not self._flow.widen_stream(stream, increment):
+            self._faults.of_stream(stream, FLOW_CONTROL_ERROR, "the stream's window exceeds 2^31-1")
+        elif stream.queue:
+            self._sender.wait(stream)
+            self._sender.pump()

@@ -10,9 +10,11 @@ transparent.
 """
 
 import re
-from typing import Any, Final
+from typing import Any, Final, final
 
-Field = tuple[bytes, bytes]
+# A name and a value. Not `tuple[bytes, bytes]`: compiled, such a tuple is taken apart and put together anew, and a field
+# that says that it must never be indexed (a subclass, see `compression`) would no longer say so.
+Field = tuple[bytes, ...]
 Fields = tuple[Field, ...]
 
 REQUEST: Final = 0
@@ -32,6 +34,7 @@ _REQUEST_PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authori
 _RESPONSE_PSEUDO: Final = frozenset((b":status",))
 
 
+@final
 class HeaderBlock:
     """
     One decoded header section.

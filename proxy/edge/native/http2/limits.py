@@ -1,15 +1,17 @@
 """
-What a peer may cost: the bounds announced to it, and the budgets of frames that make us work for nothing.
+What a peer may cost: the bounds announced to it, and the size of the budgets that it may spend.
 
-Law: numbers and arithmetic. Who is charged for what is decided where the frame is read (`inbound`).
+Law: numbers, the same for the whole life of a connection.
 """
 
 from dataclasses import dataclass
+from typing import final
 
 from proxy.core.bounds import MAX_METADATA
 from proxy.edge.native.http2 import frames
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on one connection. The windows are also the most a peer can make us hold for it."""
@@ -64,30 +66,3 @@ class Limits:
             raise ValueError(f"a flow-control window has at most {frames.LARGEST_WINDOW} octets")
         if not frames.DEFAULT_FRAME_SIZE <= self.frame_size <= frames.LARGEST_FRAME_SIZE:
             raise ValueError("frame_size is between 16384 and 16777215")
-
-
-class Budget:
-    """
-    A token bucket that useful work refills too.
-
-    `earned` is any counter of useful work that only grows; each step gives `credit` tokens back, so that a
-    busy peer is never taken for a hostile one, and the hot path pays for it with one integer addition.
-    """
-
-    __slots__ = ("_burst", "_credit", "_earned", "_rate", "_then", "_tokens")
-
-    def __init__(self, burst: float, rate: float, credit: float) -> None:
-        self._burst = self._tokens = burst
-        self._rate = rate
-        self._credit = credit
-        self._earned = 0
-        self._then: float | None = None
-
-    def spend(self, now: float, earned: int, tokens: float = 1) -> bool:
-        """Take tokens; False when there are not so many."""
-        elapsed = 0.0 if self._then is None else max(0.0, now - self._then)
-        gained = elapsed * self._rate + (earned - self._earned) * self._credit
-        self._then = now
-        self._earned = earned
-        self._tokens = min(self._burst, self._tokens + gained) - tokens
-        return self._tokens >= 0

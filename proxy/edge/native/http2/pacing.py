@@ -1,10 +1,10 @@
 """
-When we may reset streams of a server, and what becomes of those that have to wait.
+When we may reset streams of a server, and which of those that have to wait is next.
 
 A server ends a connection on which too many streams are reset (CVE-2023-44487), and ours carries the calls of all
 clients. So what clients cancel, and what runs out of time, is reset at a pace that no known server takes for an
-attack; a stream whose turn has not come is drained: what still arrives on it is dropped, and if the server ends it
-first, nothing need be sent.
+attack; a stream whose turn has not come is drained (see `drain`), and if the server ends it first, nothing need be
+sent.
 
 Law: numbers and turns, no clock and no I/O; of a client only a number is known.
 
@@ -20,10 +20,7 @@ Limits of servers, for one connection (read in their sources):
 
 from collections.abc import Iterator
 from math import inf
-from typing import Final, Protocol
-
-from proxy.edge.native.http2.fields import HeaderBlock
-from proxy.edge.native.http2.stream import Buffer, Stream
+from typing import Final, final
 
 BURST: Final = 20.0
 """Resets that go out at once; what h2 for Rust allows."""
@@ -44,6 +41,7 @@ MOST: Final = 2 * WORN
 """Beyond this nothing waits: memory is bounded, and another connection could not be had."""
 
 
+@final
 class Pacing:
     """The resets of one connection. Times are in seconds of the connection's clock, which may lag."""
 
@@ -125,41 +123,3 @@ class Pacing:
             self._tokens = min(BURST, self._tokens + gained)
             self._then = now
             self._earned = completed
-
-
-class Draining(Protocol):
-    """What a `Drain` needs of its connection."""
-
-    pacing: Pacing
-
-    def consume(self, stream: Stream, count: int) -> None: ...
-
-    def drained(self, stream: Stream, *, is_reset: bool) -> None: ...
-
-
-class Drain:
-    """Takes what still comes on streams that nobody wants. A `StreamSink`; one for each connection."""
-
-    def __init__(self, connection: Draining) -> None:
-        self._connection = connection
-
-    def on_head(self, stream: Stream, block: HeaderBlock, ended: bool) -> None:  # noqa: ARG002
-        if ended:
-            self._connection.drained(stream, is_reset=False)
-
-    def on_informational(self, stream: Stream, block: HeaderBlock) -> None:
-        """Nobody is there to be told."""
-
-    def on_data(self, stream: Stream, pieces: list[Buffer], size: int, ended: bool) -> None:  # noqa: ARG002
-        self._connection.consume(stream, size)
-        if ended:
-            self._connection.drained(stream, is_reset=False)
-
-    def on_trailers(self, stream: Stream, block: HeaderBlock) -> None:  # noqa: ARG002
-        self._connection.drained(stream, is_reset=False)
-
-    def on_reset(self, stream: Stream, code: int, reason: str, unprocessed: bool) -> None:  # noqa: ARG002
-        self._connection.drained(stream, is_reset=True)
-
-    def on_sent(self, stream: Stream, count: int) -> None:
-        """Nothing is sent any more."""

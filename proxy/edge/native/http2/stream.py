@@ -1,23 +1,23 @@
 """
 One HTTP/2 stream: its two windows, which halves have ended, and what waits to be sent on it.
 
-Law: state only; the rules are in `outbound` (our half) and `inbound` (the peer's half).
+Law: state only; the rules are those of `flow_control` (the windows), `closing` (the halves) and `sender` (what waits).
 """
 
 from collections import deque
-from typing import Protocol
+from typing import Final, Protocol, final
 
 from proxy.edge.native.http2.fields import HeaderBlock
 
 Buffer = bytes | bytearray | memoryview
 
 # A view keeps the whole chunk alive that it was cut from, and costs more than a short copy.
-_SHORT = 512
-_COALESCED = 16_384
+_SHORT: Final = 512
+_COALESCED: Final = 16_384
 # Of memory that is read into again there is only so much (`slabs`); what was copied from it counts by what is seen.
-_PINNED_RATIO = 16
-_COPY_RATIO = 1.25
-UNPROMISED = 1 << 62
+_PINNED_RATIO: Final = 16
+_COPY_RATIO: Final = 1.25
+UNPROMISED: Final = 1 << 62
 
 
 class StreamSink(Protocol):
@@ -55,6 +55,7 @@ class StreamSink(Protocol):
         """Learn that so many octets that had to wait have now been handed to the connection."""
 
 
+@final
 class Stream:
     __slots__ = (
         "arrived",

@@ -93,7 +93,7 @@ class Conversation:
 
     def raw(self):
         out = []
-        while self.connection.out:
+        while self.connection.output.pieces:
             out += self.connection.take()
             self.connection.pump()
         return b"".join(out)
@@ -186,6 +186,25 @@ class Conversation:
 
     def on_fault(self, fault):
         self.events.append(("fault", fault.code))
+
+
+def ends_with(conversation, code):
+    """The connection says GOAWAY with that code, once, and listens no more."""
+    said = conversation.says()
+    assert said[-1][0] == "GOAWAY", said
+    assert frames.error_name(said[-1][2]) == frames.error_name(code)
+    assert conversation.events[-1] == ("fault", code)
+    conversation.hears(conversation.headers(101))
+    assert conversation.says() == []
+    return True
+
+
+def resets(conversation, stream_id, code):
+    """Only the stream ends; the connection goes on."""
+    said = [one for one in conversation.says() if one[0] in {"RST_STREAM", "GOAWAY"}]
+    assert said == [("RST_STREAM", stream_id, code)]
+    assert not conversation.connection.closed
+    return True
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.edge.native.http2 import frames
-from proxy.edge.native.http2.compression import FieldDecoder, PeerFault, encode_field, encode_fields
+from proxy.edge.native.http2.compression import FieldDecoder, encode_field, encode_fields
+from proxy.edge.native.http2.errors import PeerFault
 from proxy.edge.native.http2.fields import REQUEST, TRAILERS
 from proxy.edge.native.http2.limits import Limits
 

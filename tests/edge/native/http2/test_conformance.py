@@ -71,7 +71,7 @@ class Ours:
 
     def output(self):
         octets = b""
-        while self.connection.out:
+        while self.connection.output.pieces:
             octets += b"".join(self.connection.take())
             self.connection.pump()
         return octets
@@ -227,7 +227,7 @@ def test_the_server_role_serves_an_h2_client(script, sizes):
         else:
             assert ours.ended[number] == "CANCEL"
     assert ours.connection.streams == {}
-    assert ours.connection.waiting == {}
+    assert ours.connection.table.waiting == {}
 
 
 @small
@@ -331,7 +331,7 @@ class Anything:
                 events[-1] = ("data", rest[0], events[-1][2] + rest[1])
             else:
                 events.append((kind, *rest))
-        return b"".join(self.connection.out), heard
+        return b"".join(self.connection.output.pieces), heard
 
 
 blocks = st.sampled_from(

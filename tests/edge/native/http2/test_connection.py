@@ -14,7 +14,7 @@ def test_a_client_opens_odd_streams_up_to_the_peer_s_limit(client, frame):
 
 
 def test_stream_numbers_run_out(client):
-    client.connection.next_stream = 2**31 - 1
+    client.connection.table.next_stream = 2**31 - 1
     client.opens()
     assert not client.connection.can_open()
 

@@ -26,7 +26,7 @@ class Relay:
     def __init__(self):
         self.connection = Connection(self, WIDE, server=True)
         # As once a larger frame has been announced.
-        self.connection.frame_size = WIDE.frame_size
+        self.connection.flow.frame_size = WIDE.frame_size
         self.up = Connection(self, WIDE, server=False)
         self.up.receive(frame(f.SETTINGS, 0, 0), 0.0)
         self.written = []
@@ -92,7 +92,7 @@ class Relay:
             word, flags, number = f.unpack_head(octets, position)
             start, position = position + 9, position + 9 + (word >> 8)
             assert position <= len(octets)
-            assert word >> 8 <= self.up.peer_frame_size
+            assert word >> 8 <= self.up.sender.peer_frame_size
             kind = word & 0xFF
             if kind == f.DATA:
                 assert number not in ends
@@ -196,7 +196,7 @@ def test_nothing_changes_after_it_was_heard_however_cut_and_however_late_it_is_s
     relay.up.resume()
     for number in list(relay.up.streams):
         relay.up.receive(frame(f.WINDOW_UPDATE, 0, number, struct.pack(">I", 1 << 27)), 0.0)
-    while relay.up.out:
+    while relay.up.output.pieces:
         relay.write()
     passed, ends = relay.passed_on()
     for number, body in script.bodies.items():
@@ -224,7 +224,7 @@ def test_the_same_is_heard_as_of_the_whole_in_one_piece(script, cuts):
         memory.spoil()
     assert (cut.bodies(), cut.ends) == (whole.bodies(), whole.ends) == (script.bodies, script.ends)
     assert sum(stream.held for stream in cut.connection.streams.values()) == 0
-    assert cut.connection.recv_window + cut.connection._owed == WIDE.connection_window
+    assert cut.connection.flow.recv_window + cut.connection.flow.owed == WIDE.connection_window
 
 
 @settings(max_examples=40, deadline=None)

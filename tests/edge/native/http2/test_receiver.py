@@ -5,8 +5,8 @@ import struct
 import pytest
 
 from proxy.edge.native.http2 import frames as f
+from tests.edge.native.http2.conftest import ends_with, resets
 
-ERRORS = f.ERROR_NAMES
 PRIORITY = struct.Struct(">IB").pack
 
 
@@ -16,149 +16,6 @@ def setting(name, value):
 
 def window_update(frame, stream_id, increment):
     return frame(f.WINDOW_UPDATE, 0, stream_id, struct.pack(">I", increment))
-
-
-def ends_with(conversation, code):
-    """The connection says GOAWAY with that code, once, and listens no more."""
-    said = conversation.says()
-    assert said[-1][0] == "GOAWAY", said
-    assert ERRORS[said[-1][2]] == ERRORS[code]
-    assert conversation.events[-1] == ("fault", code)
-    conversation.hears(conversation.headers(101))
-    assert conversation.says() == []
-    return True
-
-
-def resets(conversation, stream_id, code):
-    """Only the stream ends; the connection goes on."""
-    said = [one for one in conversation.says() if one[0] in {"RST_STREAM", "GOAWAY"}]
-    assert said == [("RST_STREAM", stream_id, code)]
-    assert not conversation.connection.closed
-    return True
-
-
-def test_what_came_together_for_a_stream_is_told_at_once_and_before_what_follows(server, frame):
-    server.hears(server.headers(1), server.headers(3))
-    server.events.clear()
-    server.hears(
-        b"".join((
-            server.data(1, b"a" * 600),
-            server.data(3, b"A" * 600),
-            server.data(1, b"b" * 600),
-            frame(f.PING, 0, 0, bytes(8)),
-            server.data(1, b"c" * 600),
-            server.data(3, b"B" * 600, end=True),
-            server.data(1, b"d" * 600),
-        ))
-    )  # fmt: skip
-    assert [
-        (kind, number, bytes(dict.fromkeys(payload)), ended) for kind, number, payload, ended in server.events
-    ] == [
-        ("data", 1, b"ab", False),
-        ("data", 3, b"A", False),
-        ("data", 3, b"B", True),
-        ("data", 1, b"cd", False),
-    ]
-
-
-def test_data_is_told_before_the_trailers_or_the_reset_that_end_it(server, frame):
-    trailers = server.encoder.encode(((b"grpc-status", b"0"),))
-    reset = frame(f.RST_STREAM, 0, 3, struct.pack(">I", f.CANCEL))
-    server.hears(server.headers(1), server.headers(3))
-    server.hears(server.data(1, b"x") + frame(f.HEADERS, f.END_HEADERS | f.END_STREAM, 1, trailers))
-    server.hears(server.data(3, b"y") + reset)
-    assert [event[:2] for event in server.events[2:]] == [
-        ("data", 1), ("trailers", 1), ("data", 3), ("reset", 3),
-    ]  # fmt: skip
-
-
-def test_many_short_frames_come_as_one_piece(server):
-    pieces = []
-    server.on_data = lambda _stream, told, _size, _ended: pieces.append(told)
-    server.hears(server.headers(1))
-    server.hears(b"".join(server.data(1, b"%d" % (number % 10)) for number in range(100)))
-    assert pieces == [[b"0123456789" * 10]]
-
-
-@pytest.mark.parametrize("together", [False, True])
-def test_data_is_told_before_the_fault_that_follows_it_however_cut(server, request_fields, together):
-    promised = (*request_fields, (b"content-length", b"9"))
-    server.hears(server.headers(1), server.headers(3, promised), server.headers(5))
-    server.events.clear()
-    octets = [
-        server.data(1, b"some"),
-        server.data(1, bytes(16_384 + 1)),
-        server.data(3, b"promised"),
-        server.data(3, b"!?", end=True),
-        server.data(5, b"last"),
-        server.data(7, b"never opened"),
-    ]
-    server.hears(*([b"".join(octets)] if together else octets))
-    assert server.events == [
-        ("data", 1, b"some", False),
-        ("reset", 1, f.FRAME_SIZE_ERROR, False),
-        ("data", 3, b"promised", False),
-        ("reset", 3, f.PROTOCOL_ERROR, False),
-        ("data", 5, b"last", False),
-        ("reset", 5, f.CONNECTION_LOST, False),
-        ("fault", f.PROTOCOL_ERROR),
-    ]
-
-
-def test_a_stream_that_its_sink_resets_is_not_reset_again_for_the_fault_behind(server):
-    server.hears(server.headers(1))
-    server.raw()
-    server.on_data = lambda stream, *_: server.connection.reset(stream, f.CANCEL)
-    server.hears(server.data(1, b"some") + server.data(1, bytes(16_384 + 1)))
-    assert resets(server, 1, f.CANCEL)
-    assert [event[0] for event in server.events] == ["request"]
-
-
-# §3.4
-
-
-def test_a_server_greets_with_its_settings_once_the_preface_is_there(server):
-    (name, values), *rest = server.greeting
-    assert name == "SETTINGS"
-    assert values == {
-        f.INITIAL_WINDOW_SIZE: 1 << 20,
-        f.MAX_HEADER_LIST_SIZE: 65_536,
-        f.MAX_CONCURRENT_STREAMS: 1024,
-    }
-    assert rest == [("WINDOW_UPDATE", 0, (8 << 20) - 65_535), ("SETTINGS", "ack")]
-
-
-def test_a_client_greets_first_and_forbids_push(client):
-    assert client.greeting[0][1][f.ENABLE_PUSH] == 0
-
-
-@pytest.mark.parametrize(
-    "octets", [b"INVALID CONNECTION PREFACE\r\n\r\n", f.PREFACE[:-1] + b"X", b"\x16\x03\x01"]
-)
-def test_a_wrong_preface_ends_the_connection(converse, octets):
-    server = converse()
-    fresh = type(server.connection)(server, server.connection.limits, server=True)
-    server.connection = fresh
-    server.hears(octets)
-    assert server.says() == [("GOAWAY", 0, f.PROTOCOL_ERROR)]
-
-
-def test_an_http_1_client_is_told_in_its_own_words(converse):
-    server = converse()
-    server.connection = type(server.connection)(server, server.connection.limits, server=True)
-    server.hears(b"POST /v1/models/m:predict HTTP/1.1\r\n\r\n")
-    answer = server.raw()
-    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
-    assert b"gRPC" in answer
-    assert server.connection.closed
-
-
-@pytest.mark.parametrize("role", [True, False])
-def test_the_first_frame_must_be_settings(converse, frame, role):
-    fresh = converse(server=role)
-    fresh.connection = type(fresh.connection)(fresh, fresh.connection.limits, server=role)
-    fresh.hears(*([f.PREFACE] if role else []), frame(f.PING, 0, 0, bytes(8)))
-    assert ends_with(fresh, f.PROTOCOL_ERROR)
 
 
 # Connection errors: one script each.
@@ -402,35 +259,6 @@ def test_a_stream_error_ends_only_its_stream(server, frame, request_fields, name
     assert resets(server, 1, code)
     server.hears(server.headers(3, end=True))
     assert server.events[-1][:2] == ("request", 3)
-
-
-def test_frames_on_their_way_to_a_stream_that_we_reset_are_ignored(server, frame):
-    server.hears(server.headers(1), window_update(frame, 1, 0))
-    server.says()
-    server.hears(
-        server.data(1, b"late"), server.headers(1, [(b"a", b"b")], end=True), window_update(frame, 1, 5)
-    )
-    assert server.says() == []
-    assert not server.connection.closed
-
-
-def test_frames_on_a_stream_that_the_peer_reset_are_a_stream_error(server, frame):
-    server.hears(server.headers(1), frame(f.RST_STREAM, 0, 1, struct.pack(">I", f.CANCEL)))
-    server.hears(server.data(1, b"late"))
-    assert resets(server, 1, f.STREAM_CLOSED)
-
-
-def test_data_for_nobody_still_moves_the_connection_window(converse, frame):
-    server = converse(connection_window=65_535)
-    server.hears(server.headers(1), frame(f.RST_STREAM, 0, 1, struct.pack(">I", f.CANCEL)))
-    server.hears(*(server.data(1, bytes(16_384)) for _ in range(2)))
-    assert ("WINDOW_UPDATE", 0, 32_768) in server.says()
-
-
-def test_a_stream_number_must_grow(server):
-    server.hears(server.headers(5, end=True))
-    server.hears(server.headers(3, end=True))
-    assert ends_with(server, f.STREAM_CLOSED)
 
 
 def test_one_stream_too_many_is_refused_and_may_be_tried_again(converse):

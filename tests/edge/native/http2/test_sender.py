@@ -5,7 +5,14 @@ import struct
 import pytest
 
 from proxy.edge.native.http2 import frames as f
+from proxy.edge.native.http2.budgets import Budgets
+from proxy.edge.native.http2.closing import Closing
 from proxy.edge.native.http2.compression import encode_fields
+from proxy.edge.native.http2.flow_control import FlowControl
+from proxy.edge.native.http2.limits import Limits
+from proxy.edge.native.http2.output import Output
+from proxy.edge.native.http2.sender import Sender
+from proxy.edge.native.http2.table import StreamTable
 
 HEAD = encode_fields(((b":status", b"200"),))
 TRAILERS = encode_fields(((b"grpc-status", b"0"),))
@@ -59,7 +66,7 @@ def test_an_answer_before_the_end_of_the_request_releases_the_client(server, str
 def test_payloads_are_handed_on_as_they_are(server, stream):
     payload = memoryview(bytes(10_000))
     server.sends(stream, payload)
-    assert server.connection.out[-1] is payload
+    assert server.connection.output.pieces[-1] is payload
 
 
 def test_a_long_piece_goes_in_frames_of_the_peer_s_size(server, stream, frame):
@@ -180,62 +187,39 @@ def test_a_peer_without_a_header_table_is_told_that_none_is_used(server, stream,
     assert server.raw()[9:10] == b"\x20"
 
 
-# What we let the peer send.
+# By itself, without anyone who receives.
 
 
-def test_windows_open_again_only_when_the_application_has_consumed(converse):
-    server = converse(stream_window=65_535, connection_window=65_535)
-    server.consuming = False
-    server.hears(server.headers(1), *(server.data(1, bytes(16_000)) for _ in range(4)))
-    assert server.says() == []
-    stream = server.streams[1]
-    server.connection.consume(stream, 30_000)
-    assert server.says() == []
-    server.connection.consume(stream, 10_000)
-    assert server.says()[:2] == [("WINDOW_UPDATE", 0, 40_000), ("SETTINGS", {f.MAX_FRAME_SIZE: 1 << 18})]
-    assert stream.recv_window == 65_535 - 64_000 + 40_000
+def test_a_sender_needs_windows_an_output_and_streams_and_nothing_of_what_is_received():
+    told = []
 
+    class Sink:
+        def on_sent(self, stream, count):
+            told.append((stream.id, count))
 
-def test_more_than_the_stream_s_window_is_a_flow_control_error(converse):
-    server = converse(stream_window=65_535)
-    server.consuming = False
-    server.hears(server.headers(1), *(server.data(1, bytes(16_384)) for _ in range(4)))
-    assert server.says() == [("RST_STREAM", 1, f.FLOW_CONTROL_ERROR)]
-
-
-def test_more_than_the_connection_s_window_ends_the_connection(converse):
-    server = converse(connection_window=65_535)
-    server.consuming = False
-    server.hears(server.headers(1), *(server.data(1, bytes(16_384)) for _ in range(4)))
-    assert server.says()[-1] == ("GOAWAY", 1, f.FLOW_CONTROL_ERROR)
-
-
-def test_streams_that_nobody_takes_from_leave_the_others_alone(converse):
-    """…where the connection's window is not shared; their own windows still hold."""
-    server = converse(stream_window=65_535, connection_window=65_535, share_connection_window=False)
-    server.consuming = False
-    for number in (1, 3, 5):
-        server.hears(server.headers(number), *(server.data(number, bytes(16_000)) for _ in range(4)))
-    said = server.says()
-    assert sum(one[2] for one in said if one[:2] == ("WINDOW_UPDATE", 0)) >= 3 * 64_000 - 32_768
-    assert not [one for one in said if one[0] == "WINDOW_UPDATE" and one[1]]
-    server.hears(server.data(1, bytes(1536)))
-    assert server.says()[-1] == ("RST_STREAM", 1, f.FLOW_CONTROL_ERROR)
-
-
-def test_a_reset_gives_back_what_the_application_still_held(converse):
-    server = converse(connection_window=65_535)
-    server.consuming = False
-    server.hears(server.headers(1), *(server.data(1, bytes(16_000)) for _ in range(3)))
-    server.connection.reset(server.streams[1], f.CANCEL)
-    assert ("WINDOW_UPDATE", 0, 48_000) in server.says()
-    server.connection.consume(server.streams[1], 48_000)
-    assert server.connection.recv_window == 65_535, "consumed twice"
-
-
-def test_larger_frames_are_accepted_once_they_were_announced(converse):
-    server = converse(stream_window=1 << 20, connection_window=65_535)
-    server.hears(server.headers(1), *(server.data(1, bytes(16_384)) for _ in range(2)))
-    assert ("SETTINGS", {f.MAX_FRAME_SIZE: 1 << 18}) in server.says()
-    server.hears(server.data(1, bytes(60_000)))
-    assert len(server.events[-1][2]) == 60_000
+    limits = Limits()
+    output, table, budgets = (
+        Output(None, []),
+        StreamTable(limits, server=False),
+        Budgets(limits, server=False),
+    )
+    flow = FlowControl(limits, output)
+    sender = Sender(
+        output, flow, budgets, table, Closing(None, limits, output, flow, budgets, table, server=False)
+    )
+    streams = [flow.begin(number) for number in (1, 3)]
+    for stream in streams:
+        stream.sink = Sink()
+        table.open[stream.id] = stream
+        stream.send_window = 100_000
+        sender.send_data(stream, [bytes(60_000)], 60_000, True)
+    assert flow.send_window == 0
+    assert told == []
+    output.take()
+    flow.widen(1 << 20)
+    sender.pump()
+    assert told == [(3, 120_000 - f.DEFAULT_WINDOW)]
+    assert [stream.local_ended for stream in streams] == [True, True]
+    assert table.waiting == {}
+    # Each frame was useful work.
+    assert budgets.sent_frames == 9
