@@ -28,7 +28,8 @@ from proxy.wire.wire_format import (
 )
 
 _TENSOR_TAGS: Final = frozenset({DTYPE_TAG, SHAPE_TAG, CONTENT_TAG}) | OPAQUE_TAGS
-_MAX_SPEC: Final = CONTINUED - 1
+_MAX_SPEC: Final = 127
+"""Octets whose length is written in one."""
 _MAX_BONES: Final = 8192
 """Bytes outside the payloads that are remembered at most: some 200 tensors."""
 
