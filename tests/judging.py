@@ -6,7 +6,7 @@ from proxy.core.availability import Absence, VersionStatus
 from proxy.core.policy import Policies
 from proxy.core.types import DTYPES, ModelKey, RequestView, Servable, Shape, Signature, TensorSpec, TensorView
 from proxy.core.verdict import Verdict
-from proxy.gate import PREDICT, Decision, Gate, Refuse
+from proxy.gate import PREDICT, Decision, Gate, Message, Refuse
 from proxy.wire.protos import predict_pb2, tensor_pb2
 from proxy.wire.request import parse_predict
 
@@ -100,11 +100,11 @@ class Held:
 
 def decide(gate: Gate, message: bytes, method: str = PREDICT) -> Decision:
     """The gate's decision where its source of signatures never waits, so that no event loop is needed."""
-    now = gate.judge_now(method, message)
+    now = gate.judge_now(Message(method, message))
     if now is not None:
         return now
     try:
-        gate.judge(method, message).send(None)
+        gate.judge(Message(method, message)).send(None)
     except StopIteration as done:
         return done.value
     raise AssertionError("the gate waits for something")

@@ -4,8 +4,8 @@ import pytest
 
 from proxy.core.policy import Policies, Policy
 from proxy.core.reasons import Reason, Severity
-from proxy.gate import PREDICT, Gate
-from proxy.gate.gate import _MAX_INDEPENDENT
+from proxy.gate import PREDICT, Gate, Message
+from proxy.gate.independence import MOST
 from tests.judging import Held, decide, predict, servable, signature, tensor
 
 INPUTS = {"query": ("float32", (-1, 4)), "items": ("float32", (-1, 4))}
@@ -35,7 +35,7 @@ def test_a_request_that_is_known_by_heart_warns_no_more_either():
     gate = Gate(Held(PAIR), Policies())
     for _ in range(4):
         assert warnings(gate) == [Reason.BATCH_MISMATCH]
-    gate.learn(gate.judge_now(PREDICT, request()))
+    gate.learn(gate.judge_now(Message(PREDICT, request())))
     for _ in range(4):
         assert warnings(gate) == []
 
@@ -79,7 +79,7 @@ def test_another_signature_of_the_model_is_not_meant():
 
 
 def test_of_very_many_signatures_the_oldest_are_forgotten():
-    count = _MAX_INDEPENDENT + 1
+    count = MOST + 1
     gate = Gate(Held(*(servable(signature(INPUTS), model=f"m{at}") for at in range(count))), Policies())
     for at in range(count):
         gate.learn(decide(gate, request(model=f"m{at}")))

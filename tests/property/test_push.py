@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from proxy.core.policy import Policies
 from proxy.core.types import RequestView
-from proxy.gate import Decision, Gate, Refuse
+from proxy.gate import Decision, Gate, Glimpse, Refuse
 from proxy.wire.fields import MalformedRequestError, UnusualError
 from proxy.wire.push import PushScanner
 from tests.judging import Held, decide
@@ -68,11 +68,11 @@ def told(decision: Decision) -> object:
 
 
 def decide_arrived(gate: Gate, scanner: PushScanner) -> Decision:
-    now = gate.judge_view_now(scanner.view)
+    now = gate.judge_now(Glimpse(scanner))
     if now is not None:
         return now
     try:
-        gate.judge_view(scanner.view).send(None)
+        gate.judge(Glimpse(scanner)).send(None)
     except StopIteration as done:
         return done.value
     raise AssertionError("the gate waits for something")
@@ -88,7 +88,7 @@ def test_the_verdict_is_that_on_the_whole_message(case, data, cuts, least):
     scanner = PushScanner(len(message), least)
     for piece in pieces_of(message, cuts):
         if scanner.feed(piece) and scanner.tail == 0:
-            early = gate.judge_view_now(scanner.view)
+            early = gate.judge_now(Glimpse(scanner))
             if early is not None:
                 assert told(early) == told(decide(gate, message))
     assert told(decide_arrived(gate, scanner)) == told(decide(gate, message))

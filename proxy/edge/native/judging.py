@@ -7,7 +7,7 @@ flows on (`cut`) only the tail behind the last payload waits, for a second judge
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from math import inf
 
 from proxy.core.availability import Unanswered
@@ -20,7 +20,7 @@ from proxy.edge.native.http2.stream import Buffer, Stream, keep_all, pins_much
 from proxy.edge.native.inflating import AT_ONCE, LONG_STEP, SHORT, SHORT_STEP, Inflation, UnreadError
 from proxy.edge.native.rpc import PREFIX
 from proxy.edge.native.sending import Sending
-from proxy.gate import PREDICT, Decision, Refuse
+from proxy.gate import PREDICT, Admit, Decision, Glimpse, Known, Message, Refuse
 from proxy.wire.pieces import Pieces
 from proxy.wire.push import PushScanner
 
@@ -94,33 +94,31 @@ class Judging(Sending):
         if flag:
             self._inflate(pieces, flag)
             return
-        decision = self.plane.gate.judge_now(self.head.method, message)
+        self._judge_message(Message(self.head.method, message))
         if isinstance(message, Pieces) and message.joined is not None and self.size == self.need:
             # It was put together: what it came in is not needed any more.
             pieces[:] = [bytes(pieces[0][:PREFIX]), message.joined]
-        self._judged(bytes(message) if decision is None else b"", decision)
 
-    def _judged(self, message: bytes, decision: Decision | None) -> None:
+    def _judge_message(self, message: Message) -> None:
+        decision = self.plane.gate.judge_now(message)
         if decision is None:
-            self.task = self.plane.spawn(self._open_if(lambda seconds: self._judgement(message, seconds)))
+            self.task = self.plane.spawn(self._open_if(message))
         elif self._admitted(decision):
             self.open()
 
-    async def _judgement(self, message: bytes, seconds: float | None) -> Decision:
-        return await self.plane.gate.judge(self.head.method, message, seconds, self.client)
-
-    async def _open_if(self, judge: Callable[[float | None], Awaitable[Decision]]) -> None:
-        decision = await self._settled(judge)
+    async def _open_if(self, known: Known) -> None:
+        decision = await self._settled(known)
         self.task = None
         if not self.over and self._admitted(decision):
             self.open()
         self.plane.flush()
 
-    async def _settled(self, judge: Callable[[float | None], Awaitable[Decision]]) -> Decision:
+    async def _settled(self, known: Known) -> Decision:
         """Wait for the gate, and once more where what it knew may be of a server that is no more."""
         while True:
             arrivals = self.pool.arrivals
-            decision = await judge(None if self.deadline is None else self.deadline - time.monotonic())
+            seconds = None if self.deadline is None else self.deadline - time.monotonic()
+            decision = await self.plane.gate.judge(known, seconds, self.client)
             if arrivals == self.pool.arrivals:
                 return decision
 
@@ -138,8 +136,7 @@ class Judging(Sending):
             self._unread(error)
             return
         if done:
-            message = inflation.plain()
-            self._judged(message, self.plane.gate.judge_now(self.head.method, message))
+            self._judge_message(Message(self.head.method, inflation.plain()))
         else:
             self.task = self.plane.spawn(
                 self._inflate_later(lambda: Inflation(compressed, size, flag, self.head.encodings, limit))
@@ -161,10 +158,10 @@ class Judging(Sending):
                     done = await self._inflated(inflation, inf)
             if not done:
                 return
-            message = inflation.plain()
-            decision = plane.gate.judge_now(self.head.method, message)
+            message = Message(self.head.method, inflation.plain())
+            decision = plane.gate.judge_now(message)
             if decision is None:
-                decision = await self._settled(lambda seconds: self._judgement(message, seconds))
+                decision = await self._settled(message)
         except UnreadError as error:
             self.task = None
             self._give_back(self.held - held)
@@ -224,15 +221,14 @@ class Judging(Sending):
         if flow is None:
             self._decide(pieces)
             return True
-        decision = self.plane.gate.judge_view_now(flow.view)
+        decision = self.plane.gate.judge_now(flow.known)
         if decision is not None:
-            flow.decision = decision
+            if isinstance(decision, Admit):
+                flow.decision = decision
             if self._admitted(decision):
                 self.open()
         elif flow.scanner is None or not flow.scanner.tail:
-            self.task = self.plane.spawn(
-                self._open_if(lambda seconds: self.plane.gate.judge_view(flow.view, seconds, self.client))
-            )
+            self.task = self.plane.spawn(self._open_if(flow.known))
         else:
             # There is more to see of it, and that is judged before it passes.
             self.open()
@@ -246,8 +242,8 @@ class Judging(Sending):
         if not worth_judging:
             return
         connection = self.pool.pick()
-        decision = None if connection is None else self.plane.gate.judge_view_now(scanner.view)
-        if connection is not None and decision is not None:
+        decision = None if connection is None else self.plane.gate.judge_now(Glimpse(scanner))
+        if connection is not None and isinstance(decision, Admit):
             pieces = self.pieces
             assert pieces is not None
             self.scanner = self.pieces = None
@@ -285,16 +281,15 @@ class Judging(Sending):
 
     def _judge_tail(self, scanner: PushScanner) -> None:
         """Judge again, now that all has been seen and before the server gets the last of it."""
-        decision = self.plane.gate.judge_view_now(scanner.view)
+        known = Glimpse(scanner)
+        decision = self.plane.gate.judge_now(known)
         if decision is None:
-            self.task = self.plane.spawn(self._judge_tail_later(scanner))
+            self.task = self.plane.spawn(self._judge_tail_later(known))
         else:
             self._tail_decided(decision)
 
-    async def _judge_tail_later(self, scanner: PushScanner) -> None:
-        decision = await self._settled(
-            lambda seconds: self.plane.gate.judge_view(scanner.view, seconds, self.client)
-        )
+    async def _judge_tail_later(self, known: Known) -> None:
+        decision = await self._settled(known)
         self.task = None
         if not self.over:
             self._tail_decided(decision)
