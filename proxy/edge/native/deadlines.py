@@ -8,7 +8,7 @@ long, so calls are looked after in steps of 50 ms, and adding and removing one c
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, final
 
 STEP: Final = 0.05
 
@@ -22,6 +22,7 @@ class Expiring(Protocol):
         """Learn that the deadline has passed; `before` others were told so in the same step."""
 
 
+@final
 class Deadlines:
     """
     Calls by the step in which they expire; the timer runs only while there are any.

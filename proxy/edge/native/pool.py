@@ -59,7 +59,7 @@ class PoolOptions:
     windows and leaves the others alone."""
 
 
-class Wanting(Protocol):
+class Waiter(Protocol):
     """Who waits for a connection."""
 
     def connected(self, connection: Connection) -> None:
@@ -110,7 +110,7 @@ class Pool:
         # Addresses where a connection ended since the last one came to stand.
         self._lost: set[Endpoint] = set()
         self._turns = itertools.count()
-        self._waiting: OrderedDict[int, Wanting] = OrderedDict()
+        self._waiting: OrderedDict[int, Waiter] = OrderedDict()
         self._addresses: list[Endpoint] = []
         self._resolved_at = 0.0
         self._errors: dict[object, str] = {}
@@ -157,7 +157,7 @@ class Pool:
         """Return a connection for who need not queue, such as questions about the models that calls are for."""
         return next((shell.connection for shell in self._shells if shell.connection.can_open()), None)
 
-    def wait(self, call: Wanting, *, first: bool = False) -> None:
+    def wait(self, call: Waiter, *, first: bool = False) -> None:
         """Tell the call when there is a connection, or why there is none; `first`: before all who wait already."""
         if self._failing and not self._shells:
             call.unreachable(self._failing)
@@ -171,7 +171,7 @@ class Pool:
         elif any(shell.connection.worn for shell in self._shells):
             self._changed.set()
 
-    def forget(self, call: Wanting) -> None:
+    def forget(self, call: Waiter) -> None:
         """Let a call that waits go."""
         self._waiting.pop(id(call), None)
 
