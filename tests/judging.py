@@ -76,7 +76,7 @@ def view_of_request(request: predict_pb2.PredictRequest) -> RequestView:
     return parse_predict(request.SerializeToString())
 
 
-class Held:
+class FixedSignatures:
     """A source of signatures that never has to wait: servables by model, and absences."""
 
     def __init__(self, *servables: Servable, versions: tuple[VersionStatus, ...] = ()) -> None:
@@ -113,6 +113,6 @@ def decide(gate: Gate, message: bytes, method: str = PREDICT) -> Decision:
 def verdict_on(request: predict_pb2.PredictRequest | bytes, *servables: Servable, policies=None) -> Verdict:
     """The verdict of the whole gate."""
     message = request if isinstance(request, bytes) else request.SerializeToString()
-    decision = decide(Gate(Held(*servables), policies or Policies()), message)
+    decision = decide(Gate(FixedSignatures(*servables), policies or Policies()), message)
     assert isinstance(decision, Refuse) or not decision.failed
     return decision.verdict

@@ -28,7 +28,7 @@ from proxy.upstream.signatures import SignatureCache
 from proxy.wire.protos import classification_pb2, inference_pb2, regression_pb2
 from proxy.wire.request import parse_predict
 from tests.fake_serving import DT_FLOAT, FakeServing, signature_def
-from tests.judging import Held, predict, servable, signature, tensor
+from tests.judging import FixedSignatures, predict, servable, signature, tensor
 
 SERVICE = "/tensorflow.serving.PredictionService"
 GOOD = predict("m", x=tensor("float32", (2, 3))).SerializeToString()
@@ -363,7 +363,7 @@ async def test_names_that_one_client_invents_leave_room_for_those_of_others(serv
 # === a fault of our own ===
 
 
-class Faulty(Held):
+class Faulty(FixedSignatures):
     def peek(self, key):
         raise ZeroDivisionError
 
@@ -477,7 +477,7 @@ def task(kind, name="m", signature_name=""):
 async def test_classify_and_regress_are_judged_as_far_as_the_signature_speaks(
     method, kind, signature_name, refused
 ):
-    gate = Gate(Held(CLASSIFIER), Policies())
+    gate = Gate(FixedSignatures(CLASSIFIER), Policies())
     decision = await gate.judge(Message(f"{SERVICE}/{method}", task(kind, signature_name=signature_name)))
     assert reasons(decision) == refused
     if isinstance(decision, Refuse):
@@ -508,7 +508,9 @@ def tasks(*wanted):
     ],
 )
 async def test_multi_inference_is_refused_by_its_first_bad_task(message, refused):
-    decision = await Gate(Held(CLASSIFIER), Policies()).judge(Message(f"{SERVICE}/MultiInference", message))
+    decision = await Gate(FixedSignatures(CLASSIFIER), Policies()).judge(
+        Message(f"{SERVICE}/MultiInference", message)
+    )
     assert isinstance(decision, Refuse) is refused
 
 
@@ -529,7 +531,9 @@ async def test_multi_inference_is_refused_by_its_first_bad_task(message, refused
     ],
 )
 async def test_a_problem_of_a_task_names_the_task_and_its_model(message, words, field):
-    decision = await Gate(Held(CLASSIFIER), Policies()).judge(Message(f"{SERVICE}/MultiInference", message))
+    decision = await Gate(FixedSignatures(CLASSIFIER), Policies()).judge(
+        Message(f"{SERVICE}/MultiInference", message)
+    )
     assert isinstance(decision, Refuse)
     assert decision.status.text.startswith(words)
     assert decision.verdict.violations[0].field == field
@@ -538,7 +542,7 @@ async def test_a_problem_of_a_task_names_the_task_and_its_model(message, words, 
 async def test_the_warnings_of_all_tasks_are_told():
     policy = Policy.of(severities={Reason.METHOD_MISMATCH: Severity.WARN})
     message = tasks(("predict", CLASSIFY_METHOD), ("regress", REGRESS_METHOD), ("", REGRESS_METHOD))
-    decision = await Gate(Held(CLASSIFIER), Policies(policy)).judge(
+    decision = await Gate(FixedSignatures(CLASSIFIER), Policies(policy)).judge(
         Message(f"{SERVICE}/MultiInference", message)
     )
     assert isinstance(decision, Admit)
@@ -546,7 +550,7 @@ async def test_the_warnings_of_all_tasks_are_told():
 
 
 async def test_what_one_task_would_be_refused_for_is_not_lost_by_a_good_one_after_it():
-    gate = Gate(Held(CLASSIFIER), Policies(Policy(Mode.OBSERVE)))
+    gate = Gate(FixedSignatures(CLASSIFIER), Policies(Policy(Mode.OBSERVE)))
     message = tasks(("predict", CLASSIFY_METHOD), ("regress", REGRESS_METHOD))
     decision = await gate.judge(Message(f"{SERVICE}/MultiInference", message))
     assert [each.reason for each in decision.would_refuse] == [Reason.METHOD_MISMATCH]

@@ -10,7 +10,7 @@ from proxy.core.types import RequestView
 from proxy.gate import Decision, Gate, Glimpse, Refuse
 from proxy.wire.fields import MalformedRequestError, UnusualError
 from proxy.wire.push import PushScanner
-from tests.judging import Held, decide
+from tests.judging import FixedSignatures, decide
 from tests.property import wire
 from tests.property.reference import parse_fully
 from tests.property.tensors import valid_requests
@@ -84,7 +84,7 @@ def test_the_verdict_is_that_on_the_whole_message(case, data, cuts, least):
     message = request.SerializeToString(deterministic=True)
     if data.draw(st.booleans()):
         message = data.draw(wire.mutated(st.just(message)))
-    gate = Gate(Held(servable), Policies())
+    gate = Gate(FixedSignatures(servable), Policies())
     scanner = PushScanner(len(message), least)
     for piece in pieces_of(message, cuts):
         if scanner.feed(piece) and scanner.tail == 0:

@@ -8,17 +8,19 @@ by warnings. What passes is counted and looked at for the version that answered,
 from typing import Protocol, final
 
 from proxy.core.types import ModelKey
+from proxy.core.verdict import Verdict
 from proxy.edge.native import rpc
 from proxy.edge.native.client_side import ClientSide
+from proxy.edge.native.completion import Completion
 from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.stream import Buffer, Stream
 from proxy.edge.native.kept_answer import keep_answer
+from proxy.edge.native.ledger import Ledger
 from proxy.edge.native.plane import Plane
 from proxy.edge.native.record import Record
 from proxy.edge.native.rpc import ResponseHead, response_head
 from proxy.edge.native.served_version import ServedVersion
 from proxy.edge.native.server_side import ServerSide
-from proxy.wire.diagnosis import Annotated
 
 
 class Answered(Protocol):
@@ -26,60 +28,43 @@ class Answered(Protocol):
 
     plane: Plane
     record: Record
+    ledger: Ledger
     client: ClientSide
     server: ServerSide
-    over: bool
-
-    def commit(self) -> None:
-        """The server has begun to answer: the request is not sent again."""
+    completion: Completion
 
     def try_again(self) -> bool:
         """Send the request once more, where that can be done: the server guarantees that it has not looked at it."""
-
-    def sent_later(self, count: int) -> None:
-        """The server's connection has taken octets of the request that had to wait."""
-
-    def leave_unread(self, count: int) -> None:
-        """So many octets of the answer wait for the client to read."""
-
-    def explained(self, code: int, text: str, details: bytes = b"") -> Annotated | None:
-        """What the proxy knows about an error of the server."""
-
-    def give_up(self, code: int, text: str) -> None:
-        """End the call, and what the server still does for it, with a status of the proxy's own."""
-
-    def fail(self, code: int, text: str, *, behind: bool = False) -> None:
-        """End the call with a status of the proxy's own; `behind`: all that was sent of the answer comes first."""
-
-    def finish(self, code: int) -> None:
-        """The client has been told the status: the call is over."""
 
 
 @final
 class Answer:
     """Passes the answer on. A `StreamSink` of the server's stream."""
 
-    __slots__ = ("_call", "_client", "_record", "_version")
+    __slots__ = ("_call", "_client", "_completion", "_record", "_server", "_version")
 
     def __init__(self, call: Answered) -> None:
         self._call = call
         self._client = call.client
+        self._server = call.server
+        self._completion = call.completion
         self._record = call.record
         self._version: ServedVersion | None = None
 
     def on_head(self, _stream: Stream, block: HeaderBlock, ended: bool) -> None:
-        call = self._call
         head = response_head(block)
-        call.commit()
+        full = self._server.commit()
+        if full is not None:
+            self._completion.refuse(full)
         if head.fault:
             # What follows is a page for a browser: no client of gRPC can read it.
             code = rpc.UNKNOWN if head.code is None else head.code
-            call.give_up(code, f"{call.server.pool.target} did not answer in gRPC: {head.fault}")
+            self._completion.give_up(code, f"{self._server.pool.target} did not answer in gRPC: {head.fault}")
         elif ended and head.code is None:
             self._end_without_status()
         elif ended:
             self._client.send_only_head(self._ending(block, head) + self._record.trailing)
-            call.finish(head.code or rpc.OK)
+            self._completion.finish(head.code or rpc.OK)
         else:
             self._client.send_head(head.block)
 
@@ -87,16 +72,17 @@ class Answer:
         """The server's last fields, with what the proxy knows about an error added to them."""
         if not head.code or block.get(b"grpc-status") is None:
             return head.block
-        annotated = self._call.explained(head.code, rpc.message_of(block), rpc.details_of(block))
+        annotated = self._completion.explained(head.code, rpc.message_of(block), rpc.details_of(block))
         return head.block if annotated is None else rpc.reworded(block, annotated)
 
     def on_informational(self, _stream: Stream, block: HeaderBlock) -> None:
         self._client.send_informational(response_head(block).block)
 
-    def on_data(self, _stream: Stream, pieces: list[Buffer], size: int, ended: bool) -> None:
-        record = self._record
-        sent = self._client.send_data(pieces, size)
-        self._call.server.consume(sent)
+    def on_data(self, stream: Stream, pieces: list[Buffer], size: int, ended: bool) -> None:
+        record, client, server = self._record, self._client, self._server
+        sent = client.connection.send_data(client.stream, pieces, size, False)
+        if server.connection is not None:
+            server.connection.consume(stream, sent)
         if size:
             record.sent.feed(pieces, size)
         outcome = record.outcome
@@ -105,14 +91,14 @@ class Answer:
         if record.key is not None and size:
             self._look_for_version(record.key, pieces)
         if sent != size:
-            self._call.leave_unread(size - sent)
+            self._refuse_if(self._call.ledger.leave_unread(size - sent))
         if ended:
             self._end_without_status()
 
     def _end_without_status(self) -> None:
         """Say so: not gRPC, or a front that drops trailers; clients of gRPC put it down to the connection."""
-        text = f"tfs-proxy: the answer of {self._call.server.pool.target} ended without a gRPC status"
-        self._call.fail(rpc.UNKNOWN, text, behind=True)
+        text = f"tfs-proxy: the answer of {self._server.pool.target} ended without a gRPC status"
+        self._completion.fail(rpc.UNKNOWN, text, behind=True)
 
     def _look_for_version(self, key: ModelKey, pieces: list[Buffer]) -> None:
         plane, judged_by = self._call.plane, self._record.version
@@ -137,15 +123,18 @@ class Answer:
         if record.unsettled is not None and head.code == rpc.OK:
             self._call.plane.gate.learn(record.unsettled)
         self._client.send_trailers(self._ending(block, head) + record.trailing)
-        self._call.finish(head.code)
+        self._completion.finish(head.code)
 
     def on_reset(self, _stream: Stream, code: int, reason: str, unprocessed: bool) -> None:
-        call = self._call
-        if call.over or (unprocessed and call.try_again()):
+        if self._completion.over or (unprocessed and self._call.try_again()):
             return
         status = rpc.UNAVAILABLE if unprocessed else rpc.status_of_reset(code)
-        target = call.server.pool.target
-        call.fail(status, f"tfs-proxy: the server {target} did not answer in full: {reason}")
+        target = self._server.pool.target
+        self._completion.fail(status, f"tfs-proxy: the server {target} did not answer in full: {reason}")
 
     def on_sent(self, _stream: Stream, count: int) -> None:
-        self._call.sent_later(count)
+        self._refuse_if(self._server.sent(count))
+
+    def _refuse_if(self, full: Verdict | None) -> None:
+        if full is not None:
+            self._completion.refuse(full)

@@ -13,7 +13,7 @@ from proxy.edge.admission import MOST_LOCAL_BYTES, UNLIMITED, local_too_large, t
 from proxy.edge.native import rpc
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.connection import Connection
-from proxy.edge.native.http2.stream import Buffer, Stream
+from proxy.edge.native.http2.stream import Stream
 from proxy.edge.native.rpc import RequestHead
 from proxy.edge.native.shell import Shell
 from proxy.wire.diagnosis import Annotated
@@ -23,13 +23,13 @@ from proxy.wire.diagnosis import Annotated
 class ClientSide:
     """The client's stream. `head_sent`: the answer has begun; `request_ended`: nothing more comes."""
 
-    __slots__ = ("connection", "head_sent", "request_ended", "stream")
+    # Defaults live in the class: most calls never set all of them.
+    request_ended = False
+    head_sent = False
 
     def __init__(self, connection: Connection, stream: Stream) -> None:
         self.connection = connection
         self.stream = stream
-        self.request_ended = False
-        self.head_sent = False
 
     @property
     def peer(self) -> str:
@@ -63,10 +63,6 @@ class ClientSide:
     def send_informational(self, block: bytes) -> None:
         """Pass on a head before the answer's own."""
         self.connection.send_head(self.stream, block)
-
-    def send_data(self, pieces: list[Buffer], size: int) -> int:
-        """Pass on a part of the answer; return how many octets of it went at once."""
-        return self.connection.send_data(self.stream, pieces, size, False)
 
     def send_trailers(self, block: bytes) -> None:
         """End the answer, behind all that was sent of it."""

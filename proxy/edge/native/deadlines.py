@@ -41,7 +41,10 @@ class Deadlines:
         if self._timer is None:
             self._past = int(time.monotonic() / STEP)
             self._timer = asyncio.get_running_loop().call_later(STEP, self._tick)
-        call.due = due = max(int(deadline / STEP) + 1, self._past + 1)
+        due = int(deadline / STEP) + 1
+        if due <= self._past:
+            due = self._past + 1
+        call.due = due
         step = self._steps.get(due)
         if step is None:
             step = self._steps[due] = {}

@@ -150,7 +150,7 @@ class DownstreamShell(Shell):
         else:
             verdict = too_much_metadata("bytes", self.connection.limits.header_list_size)
         plane.observer.call_started(head.method, call.record.outcome.grpc_type)
-        call.refuse(verdict)
+        call.completion.refuse(verdict)
 
     def write(self) -> None:
         super().write()

@@ -12,6 +12,7 @@ from typing import Protocol, final
 from proxy.core.verdict import Verdict
 from proxy.edge.native import rpc
 from proxy.edge.native.client_side import ClientSide
+from proxy.edge.native.completion import Completion
 from proxy.edge.native.cut_through import CutThrough
 from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.http2.stream import Buffer
@@ -24,6 +25,7 @@ from proxy.edge.native.request_message import RequestMessage
 from proxy.edge.native.rpc import RequestHead
 from proxy.edge.native.server_side import ServerSide
 from proxy.gate import Admit, Decision, Glimpse, Known, Message
+from proxy.wire.pieces import Pieces
 from proxy.wire.push import PushScanner
 
 
@@ -36,7 +38,7 @@ class Judged(Protocol):
     ledger: Ledger
     client: ClientSide
     server: ServerSide
-    over: bool
+    completion: Completion
 
     def admitted(self, decision: Decision) -> bool:
         """Note what was decided; where it is a refusal, the call has been answered."""
@@ -49,12 +51,6 @@ class Judged(Protocol):
 
     def pass_on(self, pieces: list[Buffer], size: int, *, ended: bool) -> None:
         """Send the next octets of the request on."""
-
-    def refuse(self, verdict: Verdict) -> None:
-        """Answer with a verdict that is not the gate's."""
-
-    def give_up(self, code: int, text: str) -> None:
-        """End the call with a status of the proxy's own."""
 
 
 @final
@@ -73,6 +69,7 @@ class Judgement:
         self._call = call
         self._plane = call.plane
         self._server = call.server
+        self._completion = call.completion
         self._message = RequestMessage(call.head, call.server, call.ledger)
 
     # === the message arrives ===
@@ -92,8 +89,7 @@ class Judgement:
     def end_gathering(self) -> None:
         """Judge what there is: the message is whole, or its request has ended."""
         self.gathers = False
-        self._message.count(self._call.record.received)
-        if self._message.is_whole:
+        if self._message.end(self._call.record.received):
             self._decide()
         else:
             # The server says so in its own words.
@@ -102,7 +98,7 @@ class Judgement:
     def _no_room(self, full: Verdict) -> None:
         self.gathers = False
         self._server.flow = None
-        self._call.refuse(full)
+        self._completion.refuse(full)
 
     # === a whole message ===
 
@@ -113,7 +109,8 @@ class Judgement:
             self._inflate(self._message.compressed(self._plane.limits.max_message_bytes))
         else:
             self._judge(message)
-            self._message.joined(message)
+            if type(message.octets) is Pieces:
+                self._message.joined(message.octets)
 
     def _judge(self, known: Known) -> None:
         decision = self._plane.gate.judge_now(known)
@@ -125,7 +122,7 @@ class Judgement:
     async def _judge_later(self, known: Known) -> None:
         decision = await self._settled(known)
         self._task = None
-        if not self._call.over and self._call.admitted(decision):
+        if not self._completion.over and self._call.admitted(decision):
             self._call.open()
         self._plane.flush()
 
@@ -168,11 +165,11 @@ class Judgement:
             self._unread(error)
         except (MemoryError, RuntimeError):
             self._task = None
-            call.give_up(rpc.RESOURCE_EXHAUSTED, "there is no room to decompress the message")
+            self._completion.give_up(rpc.RESOURCE_EXHAUSTED, "there is no room to decompress the message")
         else:
             self._task = None
             ledger.give_back(ledger.held - held)
-            if not call.over and call.admitted(decision):
+            if not self._completion.over and call.admitted(decision):
                 call.open()
         finally:
             plane.flush()
@@ -180,7 +177,7 @@ class Judgement:
     def _unread(self, error: UnreadError) -> None:
         """Answer for a message that nobody reads, unless the policy lets it pass."""
         if error.hard:
-            self._call.refuse(error.verdict)
+            self._completion.refuse(error.verdict)
         elif self._call.admitted(self._plane.gate.unread(error.verdict)):
             self._call.open()
 
@@ -193,7 +190,7 @@ class Judgement:
         if connection is not None and isinstance(decision, Admit):
             message.scanner = None
             self.gathers = False
-            message.count(self._call.record.received)
+            message.end(self._call.record.received)
             self._server.flow = CutThrough(scanner, self._server.size, decision)
             if self._call.admitted(decision):
                 self._call.send(connection)
@@ -241,7 +238,7 @@ class Judgement:
     async def _judge_tail_later(self, known: Known) -> None:
         decision = await self._settled(known)
         self._task = None
-        if not self._call.over:
+        if not self._completion.over:
             self._tail_decided(decision)
         self._plane.flush()
 

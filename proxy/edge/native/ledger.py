@@ -16,16 +16,17 @@ from proxy.gate.turns import Client
 class Ledger:
     """The books of one call; octets in all of them."""
 
-    __slots__ = ("_load", "_over", "account", "held", "unread")
+    # Defaults live in the class: most calls never set all of them.
+    account: Account | None = None
+    """Whose the call is; None: it was not taken in."""
+    held = 0
+    """What the request has taken."""
+    unread = 0
+    """What of the answer waits for the client."""
+    _over = False
 
     def __init__(self, load: Load) -> None:
         self._load = load
-        # Whose the call is; None: it was not taken in.
-        self.account: Account | None = None
-        # What the request has taken, and what of the answer waits for the client.
-        self.held = 0
-        self.unread = 0
-        self._over = False
 
     @property
     def client(self) -> Client:
@@ -70,8 +71,9 @@ class Ledger:
 
     def release(self) -> None:
         """Give back all that the request holds."""
-        if self.held:
-            self.give_back(self.held)
+        if self.account is not None:
+            self._load.give_back(self.account, self.held)
+            self.held = 0
 
     def settle(self, wanted: int, *, shrinks: bool) -> Verdict | None:
         """Hold as much as `wanted`, or say why not. Less than before only where it `shrinks`."""

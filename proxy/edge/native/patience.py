@@ -102,10 +102,10 @@ class Patience:
             if type(call) is not Call:
                 continue
             holder = call.ledger.account
-            if call.over or holder is None or holder is account or (size and not call.ledger.held):
+            if call.completion.over or holder is None or holder is account or (size and not call.ledger.held):
                 continue
             if _pace(progress) < _SLOW or holder.held > _LARGER * wanted:
-                call.refuse(turned_away(_pace(progress)))
+                call.completion.refuse(turned_away(_pace(progress)))
                 return True
         return False
 

@@ -61,7 +61,7 @@ class Record:
             key = view.key
             if key is not None and key.version is None:
                 self.key, self.version = key, verdict.version
-        if isinstance(decision, Admit):
+        if (outcome.warnings or outcome.would_refuse) and isinstance(decision, Admit):
             if decision.unsettled:
                 self.unsettled = decision
             if outcome.warnings:

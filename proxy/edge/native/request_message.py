@@ -84,14 +84,16 @@ class RequestMessage:
                 self.scanner = None
         return full
 
-    def count(self, received: Messages) -> None:
-        """Count what came, now that no more of it is waited for."""
-        server = self._server
-        if server.size == self._need:
+    def end(self, received: Messages) -> bool:
+        """Count what came, now that no more of it is waited for; whether it is whole."""
+        server, need = self._server, self._need
+        size = server.size
+        if size == need:
             received.count, received.octets = 1, self._ledger.held
         else:
             assert server.kept is not None
-            received.feed(server.kept, server.size)
+            received.feed(server.kept, size)
+        return need != _UNKNOWN and size >= need
 
     def plain(self) -> Message | None:
         """A whole message, for the gate; None where it is compressed."""
@@ -109,15 +111,10 @@ class RequestMessage:
             octets = Pieces(pieces, PREFIX, size)
         return Message(self._head.method, octets)
 
-    def joined(self, message: Message) -> None:
+    def joined(self, octets: Pieces) -> None:
         """Keep a message that was put together in the place of what it came in, which is not needed any more."""
-        octets, pieces = message.octets, self._server.kept
-        if (
-            type(octets) is Pieces
-            and octets.joined is not None
-            and self._server.size == self._need
-            and pieces
-        ):
+        pieces = self._server.kept
+        if octets.joined is not None and self._server.size == self._need and pieces:
             pieces[:] = [bytes(pieces[0][:PREFIX]), octets.joined]
 
     def compressed(self, limit: int) -> Compressed:

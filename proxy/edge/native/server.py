@@ -1,7 +1,7 @@
 """
 The native edge: binds, serves the local services, and stops in order.
 
-Law: puts together; every decision is in `call`, every octet in `shell` and `http2`. Health and reflection stay
+Law: puts together; every decision is in `call` and what it is made of, every octet in `shell` and `http2`. Health and reflection stay
 grpc.aio handlers behind a Unix socket, reached like any other server.
 """
 
@@ -26,7 +26,8 @@ from proxy.edge.native.clients import Clients
 from proxy.edge.native.http2.limits import Limits as Http2Limits
 from proxy.edge.native.patience import Patience
 from proxy.edge.native.plane import Plane
-from proxy.edge.native.pool import MANY_CLIENTS, Pool, PoolOptions
+from proxy.edge.native.pool import Pool
+from proxy.edge.native.pool_options import MANY_CLIENTS, PoolOptions
 from proxy.gate import Gate
 from proxy.observe.outcome import Observer
 

@@ -75,10 +75,11 @@ class ServerSide:
         self.stream = stream = connection.open(sink, block, end=ended and not pieces)
         if not pieces:
             return None
-        # What is kept may grow while it waits to be written: such a piece is sent as a copy.
-        sent = [bytes(piece) if type(piece) is bytearray else piece for piece in pieces]
-        size = sum(map(len, sent))
-        gone = connection.send_data(stream, sent, size, ended)
+        size = self.size
+        if len(pieces) > 1 or type(pieces[0]) is bytearray:
+            # What is kept may grow while it waits to be written: such a piece is sent as a copy.
+            pieces = [bytes(piece) if type(piece) is bytearray else piece for piece in pieces]
+        gone = connection.send_data(stream, pieces, size, ended)
         if size - gone != self._unsent:
             self._unsent = size - gone
         self._taken(gone)

@@ -19,7 +19,8 @@ import pytest
 from proxy.core.reasons import Reason
 from proxy.core.verdict import Verdict, Violation
 from proxy.edge.admission import Limits
-from proxy.edge.native.pool import Pool, PoolOptions
+from proxy.edge.native.pool import Pool
+from proxy.edge.native.pool_options import PoolOptions
 from proxy.edge.native.server import NativeEdge
 from proxy.edge.native.shell import Exchange
 from proxy.gate import Admit, Glimpse, Known, Refuse

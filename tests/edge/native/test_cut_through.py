@@ -16,7 +16,7 @@ from proxy.edge.native.http2.limits import Limits as Http2Limits
 from proxy.gate import Admit, Gate
 from proxy.wire.push import PushScanner
 from tests.edge.native.conftest import PATIENCE, PREDICT_HEAD, until
-from tests.judging import Held, predict, servable, signature, tensor
+from tests.judging import FixedSignatures, predict, servable, signature, tensor
 
 IMAGES = servable(signature({"image": ("float32", (-1, 300, 300, 3))}, {"scores": ("float32", (-1,))}))
 MAX_CONCURRENT_STREAMS = 3
@@ -31,7 +31,7 @@ def image(outputs=()):
 @pytest.fixture
 def doorkeeper():
     """The gate itself."""
-    return Gate(Held(IMAGES), Policies())
+    return Gate(FixedSignatures(IMAGES), Policies())
 
 
 def prefixed(message):
