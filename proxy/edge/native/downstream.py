@@ -33,7 +33,7 @@ _RESTED: Final = 1.0
 _NEEDED: Final = frozenset((b":method", b":scheme", b":path", b":authority", b"content-type"))
 
 
-class Everyone(Protocol):
+class Connections(Protocol):
     """All connections of clients, as one of them sees them."""
 
     plane: Plane
@@ -48,7 +48,7 @@ class Everyone(Protocol):
 class DownstreamShell(Shell):
     """A connection of a client."""
 
-    def __init__(self, clients: Everyone, account: Account) -> None:
+    def __init__(self, clients: Connections, account: Account) -> None:
         super().__init__(clients.plane.exchange, clients.limits, server=True)
         self.account = account
         self.unwanted = False

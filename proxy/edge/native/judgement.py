@@ -108,12 +108,13 @@ class Judgement:
         if message is None:
             self._inflate(self._message.compressed(self._plane.limits.max_message_bytes))
         else:
-            self._judge(message)
+            decision = self._plane.gate.judge_now(message)
             if type(message.octets) is Pieces:
                 self._message.joined(message.octets)
+            self._decided(message, decision)
 
-    def _judge(self, known: Known) -> None:
-        decision = self._plane.gate.judge_now(known)
+    def _decided(self, known: Known, decision: Decision | None) -> None:
+        """Act on what was decided on all that is known, or wait for it."""
         if decision is None:
             self._task = self._plane.spawn(self._judge_later(known))
         elif self._call.admitted(decision):
@@ -145,7 +146,8 @@ class Judgement:
         if plain is None:
             self._task = self._plane.spawn(self._inflate_later(compressed))
         else:
-            self._judge(Message(self._call.head.method, plain))
+            message = Message(self._call.head.method, plain)
+            self._decided(message, self._plane.gate.judge_now(message))
 
     async def _inflate_later(self, compressed: Compressed) -> None:
         """Inflate beside other calls; the plain text counts as held until it is judged."""

@@ -17,6 +17,7 @@ from proxy.edge.native.ledger import Ledger
 from proxy.gate.turns import Turns
 
 
+@final
 class NoRoomError(Exception):
     """There is no room for the plain text of a message."""
 

@@ -5,7 +5,7 @@ Law: figures only, each with its reason.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, final
 
 from proxy.edge.native.http2.limits import Limits
 
@@ -15,6 +15,7 @@ MANY_CLIENTS: Final = Limits(
 )
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
     """How a pool behaves. Times in seconds."""

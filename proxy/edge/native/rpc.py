@@ -10,7 +10,7 @@ import binascii
 import re
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, final
 from urllib.parse import quote, unquote_to_bytes
 
 from proxy.core import explain
@@ -68,6 +68,7 @@ _OF_HTTP: Final = {
 }
 
 
+@final
 class RequestHead:
     """What the proxy needs to know of a request's head, and the block that the next hop gets."""
 
@@ -105,6 +106,7 @@ class RequestHead:
         self.timed_block = self.block if timeout is None else self.block + timeout_field(timeout)
 
 
+@final
 class ResponseHead:
     """
     A response's head or trailers: the block for the client, and the status if it is in there.
@@ -234,6 +236,7 @@ def status_of_reset(code: int) -> int:
     return _OF_RESET.get(code, INTERNAL)
 
 
+@final
 class Messages:
     """Counts the messages in a direction, from DATA cut anywhere."""
 

@@ -1,8 +1,8 @@
 """
 The native edge: binds, serves the local services, and stops in order.
 
-Law: puts together; every decision is in `call` and what it is made of, every octet in `shell` and `http2`. Health and reflection stay
-grpc.aio handlers behind a Unix socket, reached like any other server.
+Law: puts together; every decision is in `call` and what it is made of, every octet in `shell` and `http2`. Health and
+reflection stay grpc.aio handlers behind a Unix socket, reached like any other server.
 """
 
 import shutil
