@@ -6,7 +6,7 @@ from proxy.core.availability import Absence, VersionStatus
 from proxy.core.policy import Policies
 from proxy.core.types import DTYPES, ModelKey, RequestView, Servable, Shape, Signature, TensorSpec, TensorView
 from proxy.core.verdict import Verdict
-from proxy.gate import PREDICT, Decision, Gate, Refuse
+from proxy.gate import PREDICT, Decision, Gate, Message, Refuse
 from proxy.wire.protos import predict_pb2, tensor_pb2
 from proxy.wire.request import parse_predict
 
@@ -79,7 +79,7 @@ def view_of_request(request: predict_pb2.PredictRequest) -> RequestView:
     return parse_predict(request.SerializeToString())
 
 
-class Held:
+class FixedSignatures:
     """A source of signatures that never has to wait: servables by model, and absences."""
 
     def __init__(self, *servables: Servable, versions: tuple[VersionStatus, ...] = ()) -> None:
@@ -103,11 +103,11 @@ class Held:
 
 def decide(gate: Gate, message: bytes, method: str = PREDICT) -> Decision:
     """The gate's decision where its source of signatures never waits, so that no event loop is needed."""
-    now = gate.judge_now(method, message)
+    now = gate.judge_now(Message(method, message))
     if now is not None:
         return now
     try:
-        gate.judge(method, message).send(None)
+        gate.judge(Message(method, message)).send(None)
     except StopIteration as done:
         return done.value
     raise AssertionError("the gate waits for something")
@@ -116,6 +116,6 @@ def decide(gate: Gate, message: bytes, method: str = PREDICT) -> Decision:
 def verdict_on(request: predict_pb2.PredictRequest | bytes, *servables: Servable, policies=None) -> Verdict:
     """The verdict of the whole gate."""
     message = request if isinstance(request, bytes) else request.SerializeToString()
-    decision = decide(Gate(Held(*servables), policies or Policies()), message)
+    decision = decide(Gate(FixedSignatures(*servables), policies or Policies()), message)
     assert isinstance(decision, Refuse) or not decision.failed
     return decision.verdict

@@ -3,17 +3,17 @@
 Law: judges as the gate does and changes no decision; the choice falls before anything is copied.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from random import random
+from typing import final
 
 from proxy.core.policy import Policies
-from proxy.core.types import RequestView
-from proxy.gate import PREDICT, Admit, Decision, Gate, Signatures
+from proxy.gate import PREDICT, Admit, Decision, Gate, Known, Message, Signatures
 from proxy.gate.turns import Client
-from proxy.wire.pieces import Pieces
 
 
+@final
 class SamplingGate(Gate):
     """Gives a `share` (0 to 1) of admitted requests for `models` (empty: all) along in `Admit.sample`.
 
@@ -35,28 +35,27 @@ class SamplingGate(Gate):
         self._models = frozenset(models)
         self._outputs = outputs
 
-    def judge_now(self, method: str, message: bytes | Pieces) -> Decision | None:
-        decision = super().judge_now(method, message)
-        return decision if decision is None else self._chosen(decision, method, message)
-
-    async def judge(
-        self, method: str, message: bytes, timeout: float | None = None, client: Client = ()
-    ) -> Decision:
-        return self._chosen(await super().judge(method, message, timeout, client), method, message)
-
-    def judge_view_now(self, read: Callable[[], RequestView]) -> Admit | None:
-        """None where the request may be chosen: that takes the whole message."""
-        decision = super().judge_view_now(read)
-        if decision is None or self._outputs:
+    def judge_now(self, known: Known) -> Decision | None:
+        """None also where a request of which there is no more than a glimpse may be chosen: that takes all of it."""
+        decision = super().judge_now(known)
+        if decision is None:
+            return None
+        if isinstance(known, Message):
+            return self._chosen(decision, known)
+        if self._outputs:
             return None
         model = decision.verdict.model if decision.verdict is not None else ""
         return None if self._share and (not self._models or model in self._models) else decision
 
-    def _chosen(self, decision: Decision, method: str, message: bytes | Pieces) -> Decision:
+    async def judge(self, known: Known, timeout: float | None = None, client: Client = ()) -> Decision:
+        decision = await super().judge(known, timeout, client)
+        return self._chosen(decision, known) if isinstance(known, Message) else decision
+
+    def _chosen(self, decision: Decision, message: Message) -> Decision:
         if not isinstance(decision, Admit):
             return decision
         sampled = random() < self._share  # noqa: S311  a sample, not a secret
-        watched = method == PREDICT and random() < self._outputs  # noqa: S311
+        watched = message.method == PREDICT and random() < self._outputs  # noqa: S311
         if not (sampled or watched):
             return decision
         verdict = decision.verdict
@@ -65,6 +64,6 @@ class SamplingGate(Gate):
         sampled = sampled and (not self._models or verdict.model in self._models)
         if not (sampled or watched):
             return decision
-        whole = bytes(message)
+        whole = bytes(message.octets)
         # The gate may hand out one decision many times.
         return replace(decision, sample=whole if sampled else None, watched=whole if watched else None)

@@ -22,7 +22,7 @@ from proxy.cli.tables import open_console
 from proxy.config import Settings
 from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.types import ModelKey, Servable
-from proxy.gate import PREDICT, Admit, Gate, Refuse
+from proxy.gate import PREDICT, Admit, Gate, Message, Refuse
 from proxy.upstream.client import NoAnswerError, ServingClient
 from proxy.upstream.signatures import Answer, Lookup
 from proxy.wire.metadata import UnreadableMetadataError, servable_of_saved_model
@@ -227,7 +227,7 @@ async def _judged(
         if file.problem:
             findings.append(Finding(file.name, problem=file.problem))
             continue
-        decision = await gate.judge(PREDICT, file.message)
+        decision = await gate.judge(Message(PREDICT, file.message))
         if signatures.silence is not None:
             raise signatures.silence
         if isinstance(decision, Admit) and decision.failed:

@@ -2,7 +2,7 @@
 
 from proxy.gate.decision import Admit, Decision, Refuse, Unjudged
 from proxy.gate.gate import METADATA_PATIENCE, Gate, Signatures
-from proxy.gate.reading import JUDGED_METHODS, PREDICT
+from proxy.gate.known import JUDGED_METHODS, PREDICT, Glimpse, Known, Message
 
 __all__ = [
     "JUDGED_METHODS",
@@ -11,6 +11,9 @@ __all__ = [
     "Admit",
     "Decision",
     "Gate",
+    "Glimpse",
+    "Known",
+    "Message",
     "Refuse",
     "Signatures",
     "Unjudged",

@@ -5,6 +5,7 @@ Law: data only. What follows from a decision is the edge's.
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import final
 
 from proxy.core.availability import Unanswered
 from proxy.core.reasons import Reason
@@ -24,6 +25,7 @@ class Unjudged(Enum):
     """A fault of our own: it must not break traffic."""
 
 
+@final
 @dataclass(slots=True)
 class Admit:
     """Forward the request.
@@ -58,6 +60,7 @@ class Admit:
         return self.unjudged is not None and self.unjudged is not Unjudged.BY_POLICY
 
 
+@final
 @dataclass(slots=True)
 class Refuse:
     """Answer with `status` instead of forwarding. `view` is None when the request could not be read.

@@ -8,13 +8,14 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, final
 
 _Thing = TypeVar("_Thing")
 
 Client = tuple[Hashable, ...]
 
 
+@final
 class Rows(Generic[_Thing]):
     """Things that wait: of each share one in its turn."""
 
@@ -45,6 +46,7 @@ class Rows(Generic[_Thing]):
         return thing
 
 
+@final
 class Turns:
     """One at a time, each client in its turn."""
 
@@ -79,6 +81,7 @@ class Turns:
         self._taken = False
 
 
+@final
 class Slices:
     """Those who all waited for the same thing go on a few at a time, and the loop has its turn in between."""
 

@@ -40,7 +40,7 @@ class Listener(Protocol):
         """The connection to the server came up or went down."""
 
 
-class Silence:
+class NullListener:
     """A listener that does nothing."""
 
     def signature_fetched(self, key: ModelKey, result: FetchResult, seconds: float) -> None: ...

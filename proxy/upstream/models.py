@@ -14,7 +14,7 @@ from proxy.core.availability import AVAILABLE, VersionStatus
 from proxy.core.types import ModelKey
 from proxy.upstream.client import NoAnswerError, ServingClient
 from proxy.upstream.control import ControlPlane
-from proxy.upstream.events import Listener, Silence
+from proxy.upstream.events import Listener, NullListener
 from proxy.upstream.signatures import SignatureCache
 
 _MAX_BACKOFF = 5
@@ -63,7 +63,7 @@ class ModelWatch:
     ) -> None:
         self._client = ServingClient(control, timeout)
         self._cache = cache
-        self._listener = listener or Silence()
+        self._listener = listener or NullListener()
         self._interval = interval
         self._timeout = timeout
         self._max_models = max_models

@@ -31,7 +31,7 @@ from proxy.core.freshness import (
 from proxy.core.types import ModelKey, Servable
 from proxy.upstream.client import NoAnswerError, ServingClient
 from proxy.upstream.control import ControlPlane
-from proxy.upstream.events import FetchResult, Listener, Silence
+from proxy.upstream.events import FetchResult, Listener, NullListener
 from proxy.upstream.rounds import StatusRounds
 
 Lookup = Servable | Absence
@@ -90,7 +90,7 @@ class SignatureCache:
     ) -> None:
         self._client = ServingClient(control, fetch_timeout)
         self._rounds = StatusRounds(self._client.versions)
-        self._listener = listener or Silence()
+        self._listener = listener or NullListener()
         self._limits = limits
         self._clock = clock
         self._max_keys = max_keys

@@ -11,7 +11,7 @@ import grpc.aio
 import uvloop
 
 from proxy.core.policy import Policies
-from proxy.gate import PREDICT, Gate, Refuse
+from proxy.gate import PREDICT, Gate, Message, Refuse
 from proxy.upstream.channel import open_channel
 from proxy.upstream.control import ChannelControl
 from proxy.upstream.signatures import SignatureCache
@@ -34,7 +34,9 @@ async def main(listen, upstream, xds_protos):
     async def process(requests, context):
         async for request in requests:
             message = request.request_body.body[GRPC_PREFIX:]
-            decision = gate.judge_now(PREDICT, message) or await gate.judge(PREDICT, message)
+            decision = gate.judge_now(Message(PREDICT, message)) or await gate.judge(
+                Message(PREDICT, message)
+            )
             yield refused(decision.status) if isinstance(decision, Refuse) else passes
 
     handler = grpc.stream_stream_rpc_method_handler(

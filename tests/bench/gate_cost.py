@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from proxy.core.policy import Policies
-from proxy.gate import PREDICT, Admit, Gate
+from proxy.gate import PREDICT, Admit, Gate, Message
 from proxy.upstream.channel import open_channel
 from proxy.upstream.control import ChannelControl
 from proxy.upstream.signatures import SignatureCache
@@ -76,20 +76,19 @@ async def main() -> None:
             f"{'request':32} {'bytes':>9} {'scan':>8} {'protobuf':>9} {'unseen':>8} {'repeated':>9}   us, medians"
         )
         for name, data in cases.items():
-            decision = await gate.judge(PREDICT, data)
+            decision = await gate.judge(Message(PREDICT, data))
             assert isinstance(decision, Admit), decision.status.text
             assert not decision.failed
 
             def unseen(data: bytes = data) -> None:
-                gate._once.clear()
-                gate._known.clear()
-                assert isinstance(gate.judge_now(PREDICT, data), Admit)
+                gate._repetition.forget()
+                assert isinstance(gate.judge_now(Message(PREDICT, data)), Admit)
 
             rounds = ROUNDS if len(data) < 100_000 else ROUNDS // 5
             scan = median_us(lambda data=data: parse_predict(data), rounds)
             protobuf = median_us(lambda data=data: predict_pb2.PredictRequest.FromString(data), rounds)
             first = median_us(unseen, rounds)
-            again = median_us(lambda data=data: gate.judge_now(PREDICT, data), rounds)
+            again = median_us(lambda data=data: gate.judge_now(Message(PREDICT, data)), rounds)
             print(f"{name:32} {len(data):9} {scan:8.1f} {protobuf:9.1f} {first:8.1f} {again:9.1f}")
         await cache.stop()
 

@@ -6,7 +6,7 @@ from proxy.capture.sampling import SamplingGate
 from proxy.core.availability import Unanswered
 from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.types import PREDICT_METHOD, ModelKey, Servable, Signature, TensorSpec
-from proxy.gate import PREDICT, Admit, Gate, Refuse
+from proxy.gate import PREDICT, Admit, Gate, Glimpse, Message, Refuse
 from proxy.wire.protos import predict_pb2
 from proxy.wire.request import parse_predict
 
@@ -42,40 +42,40 @@ def gate(share=1.0, models=(), mode=Mode.ENFORCE):
 
 async def test_an_admitted_request_is_chosen_as_it_came():
     data = message()
-    decision = gate().judge_now(PREDICT, data)
+    decision = gate().judge_now(Message(PREDICT, data))
     assert isinstance(decision, Admit)
     assert decision.sample is data
-    assert (await gate().judge(PREDICT, data)).sample is data
+    assert (await gate().judge(Message(PREDICT, data))).sample is data
 
 
 async def test_a_request_chosen_once_does_not_stay_with_the_gate():
     one = gate(share=0.5)
     data = message()
-    samples = [one.judge_now(PREDICT, data).sample for _ in range(400)]
+    samples = [one.judge_now(Message(PREDICT, data)).sample for _ in range(400)]
     assert 100 < sum(sample is data for sample in samples) < 300
     assert {sample for sample in samples if sample is not data} == {None}
 
 
 async def test_what_is_wrong_or_unjudged_is_never_chosen():
-    assert isinstance(await gate().judge(PREDICT, message(dtype=3)), Refuse)
-    observed = await gate(mode=Mode.OBSERVE).judge(PREDICT, message(dtype=3))
+    assert isinstance(await gate().judge(Message(PREDICT, message(dtype=3))), Refuse)
+    observed = await gate(mode=Mode.OBSERVE).judge(Message(PREDICT, message(dtype=3)))
     assert observed.would_refuse
     assert observed.sample is None
-    unknown = await gate().judge(PREDICT, message(model="other"))
+    unknown = await gate().judge(Message(PREDICT, message(model="other")))
     assert unknown.failed
     assert unknown.sample is None
-    assert (await gate(mode=Mode.OFF).judge(PREDICT, message())).sample is None
+    assert (await gate(mode=Mode.OFF).judge(Message(PREDICT, message()))).sample is None
 
 
 def test_only_the_models_asked_for_are_chosen():
-    assert gate(models=["m"]).judge_now(PREDICT, message()).sample is not None
-    assert gate(models=["n"]).judge_now(PREDICT, message()).sample is None
+    assert gate(models=["m"]).judge_now(Message(PREDICT, message())).sample is not None
+    assert gate(models=["n"]).judge_now(Message(PREDICT, message())).sample is None
 
 
 @pytest.mark.parametrize("data", [message(), message(dtype=3)])
 async def test_decisions_are_those_of_the_gate(data):
-    plain = await Gate(Known(), Policies()).judge(PREDICT, data)
-    sampled = await gate().judge(PREDICT, data)
+    plain = await Gate(Known(), Policies()).judge(Message(PREDICT, data))
+    sampled = await gate().judge(Message(PREDICT, data))
     assert type(plain) is type(sampled)
     assert plain.verdict == sampled.verdict
     assert ModelKey("m") == sampled.view.key
@@ -84,26 +84,30 @@ async def test_decisions_are_those_of_the_gate(data):
 async def test_the_answer_to_an_admitted_request_is_chosen_apart_from_recording():
     data = message()
     watching = SamplingGate(Known(), Policies(), outputs=1.0)
-    decision = watching.judge_now(PREDICT, data)
+    decision = watching.judge_now(Message(PREDICT, data))
     assert (decision.watched, decision.sample) == (data, None)
-    assert (await watching.judge(PREDICT, data)).watched is data
-    recorded = gate().judge_now(PREDICT, data)
+    assert (await watching.judge(Message(PREDICT, data))).watched is data
+    recorded = gate().judge_now(Message(PREDICT, data))
     assert (recorded.watched, recorded.sample) == (None, data)
 
 
 async def test_models_that_are_recorded_do_not_limit_whose_answers_are_looked_at():
     both = SamplingGate(Known(), Policies(), share=1.0, models=["n"], outputs=1.0)
-    decision = both.judge_now(PREDICT, message())
+    decision = both.judge_now(Message(PREDICT, message()))
     assert (decision.watched, decision.sample) == (message(), None)
 
 
 async def test_the_answer_to_what_observe_let_through_is_not_chosen():
     watching = SamplingGate(Known(), Policies(Policy.of(Mode.OBSERVE)), outputs=1.0)
-    assert (await watching.judge(PREDICT, message(dtype=3))).watched is None
+    assert (await watching.judge(Message(PREDICT, message(dtype=3)))).watched is None
 
 
 def test_what_may_be_chosen_is_not_decided_on_before_it_is_whole():
-    view = parse_predict(message())
-    assert gate(share=0.01).judge_view_now(lambda: view) is None
-    assert gate(share=0.01, models=["m"]).judge_view_now(lambda: view) is None
-    assert isinstance(gate(models=["n"]).judge_view_now(lambda: view), Admit)
+    class Seen:
+        def view(self):
+            return parse_predict(message())
+
+    glimpse = Glimpse(Seen())
+    assert gate(share=0.01).judge_now(glimpse) is None
+    assert gate(share=0.01, models=["m"]).judge_now(glimpse) is None
+    assert isinstance(gate(models=["n"]).judge_now(glimpse), Admit)

@@ -263,11 +263,11 @@ def decisions(seed: int) -> list[object]:
     """What the gate decides on requests, whole and as they arrive in parts."""
     from proxy.core.policy import Policies
     from proxy.gate import Gate
-    from tests.judging import Held, decide, predict, servable, signature, tensor
+    from tests.judging import FixedSignatures, decide, predict, servable, signature, tensor
 
     random = Random(seed)
     inputs = {"image": ("uint8", (-1, 4, 5, 3)), "ids": ("int64", (-1, 8)), "text": ("string", (-1,))}
-    gate = Gate(Held(servable(signature(inputs))), Policies())
+    gate = Gate(FixedSignatures(servable(signature(inputs))), Policies())
     told: list[object] = []
 
     def mostly(right, *wrong):

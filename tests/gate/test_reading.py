@@ -68,13 +68,25 @@ async def test_an_address_has_no_more_turns_for_having_more_connections():
     assert order[:4] == ["flood", "flood", "a", "b"]
 
 
+class Sized:
+    """A request of so many octets, which takes as long to read as told."""
+
+    def __init__(self, size, read=lambda: None):
+        self.size = size
+        self._read = read
+
+    def parts(self):
+        self._read()
+        return ()
+
+
 async def test_a_short_message_is_read_while_a_long_one_takes_its_time():
     reading, finish = Reading(), threading.Event()
-    long = asyncio.create_task(reading.read(lambda: finish.wait(10) and (), SHORT + 1, ("a", 1)))
+    long = asyncio.create_task(reading.read(Sized(SHORT + 1, lambda: finish.wait(10)), ("a", 1)))
     try:
         await asyncio.sleep(0)
         async with asyncio.timeout(5):
-            assert await reading.read(lambda: (), SHORT, ("a", 2)) == ()
+            assert await reading.read(Sized(SHORT), ("a", 2)) == ()
         assert not long.done()
     finally:
         finish.set()

@@ -3,9 +3,12 @@
 import pytest
 
 from proxy.core.policy import Policies
-from proxy.core.types import Servable
-from proxy.gate import PREDICT, Admit, Gate
+from proxy.core.types import ModelKey, Servable
+from proxy.gate import PREDICT, Admit, Gate, Message
+from proxy.gate.repetition import MOST, Repetition
 from tests.judging import predict, servable, signature, tensor
+
+SERVABLE = servable(signature({"x": ("float32", (-1, 3))}))
 
 
 class Live:
@@ -22,7 +25,7 @@ class Live:
 
 @pytest.fixture
 def live() -> Live:
-    return Live(servable(signature({"x": ("float32", (-1, 3))})))
+    return Live(SERVABLE)
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def message(fill: int = 0, dims: tuple[int, ...] = (2, 3)) -> bytes:
 
 
 def test_the_same_request_with_other_values_gets_the_same_answer(gate):
-    decisions = [gate.judge_now(PREDICT, message(fill)) for fill in range(5)]
+    decisions = [gate.judge_now(Message(PREDICT, message(fill))) for fill in range(5)]
     assert all(decision == decisions[0] for decision in decisions)
     assert isinstance(decisions[0], Admit)
     assert decisions[0].batch_size == 2
@@ -47,37 +50,49 @@ def test_the_same_request_with_other_values_gets_the_same_answer(gate):
 
 def test_a_request_of_the_same_length_and_another_shape_is_judged_anew(gate):
     for fill in range(3):
-        assert isinstance(gate.judge_now(PREDICT, message(fill)), Admit)
-    assert gate.judge_now(PREDICT, message(dims=(3, 2))) is None
+        assert isinstance(gate.judge_now(Message(PREDICT, message(fill))), Admit)
+    assert gate.judge_now(Message(PREDICT, message(dims=(3, 2)))) is None
 
 
 def test_a_new_signature_is_judged_by_at_once(gate, live):
     for fill in range(3):
-        assert isinstance(gate.judge_now(PREDICT, message(fill)), Admit)
+        assert isinstance(gate.judge_now(Message(PREDICT, message(fill))), Admit)
     live.servable = servable(signature({"x": ("float32", (-1, 4))}), version=2)
-    assert gate.judge_now(PREDICT, message()) is None
+    assert gate.judge_now(Message(PREDICT, message())) is None
     live.servable = servable(signature({"x": ("float32", (-1, 3))}), version=3)
     for fill in range(3):
-        assert gate.judge_now(PREDICT, message(fill)).verdict.version == 3
+        assert gate.judge_now(Message(PREDICT, message(fill))).verdict.version == 3
 
 
 def test_without_a_signature_nothing_remembered_counts(gate, live):
     for fill in range(3):
-        gate.judge_now(PREDICT, message(fill))
+        gate.judge_now(Message(PREDICT, message(fill)))
     live.servable = None
-    assert gate.judge_now(PREDICT, message()) is None
+    assert gate.judge_now(Message(PREDICT, message())) is None
 
 
-def test_what_clients_invent_does_not_grow_it(gate):
+def test_what_clients_invent_does_not_grow_it():
+    repetition = Repetition()
     for batch in range(1, 1500):
-        gate.judge_now(PREDICT, message(dims=(batch, 3)))
-        gate.judge_now(PREDICT, message(dims=(batch, 3)))
-        assert len(gate._known) <= len(gate._once) <= 512
+        octets = message(dims=(batch, 3))
+        for _ in range(2):
+            repetition.remember(octets, ModelKey("m"), SERVABLE, Admit())
+        assert repetition.of(octets) is not None
+        assert len(repetition) <= MOST
+
+
+def test_nothing_is_known_again_once_it_is_forgotten():
+    repetition = Repetition()
+    for _ in range(2):
+        repetition.remember(message(), ModelKey("m"), SERVABLE, Admit())
+    repetition.forget()
+    assert repetition.of(message()) is None
+    assert len(repetition) == 0
 
 
 def test_two_kinds_of_request_of_one_length_are_both_answered(live):
     live.servable = servable(signature({"x": ("float32", (-1, -1))}))
     gate = Gate(live, Policies())
     for fill in range(4):
-        assert gate.judge_now(PREDICT, message(fill, (2, 3))).batch_size == 2
-        assert gate.judge_now(PREDICT, message(fill, (3, 2))).batch_size == 3
+        assert gate.judge_now(Message(PREDICT, message(fill, (2, 3)))).batch_size == 2
+        assert gate.judge_now(Message(PREDICT, message(fill, (3, 2)))).batch_size == 3

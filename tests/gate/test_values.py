@@ -7,7 +7,7 @@ from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.reasons import Reason, Severity
 from proxy.core.values import InputPolicy
 from proxy.gate import Admit, Gate, Refuse
-from tests.judging import Held, decide, predict, servable, signature, tensor
+from tests.judging import FixedSignatures, decide, predict, servable, signature, tensor
 
 MODEL = servable(signature({"x": ("float32", (-1, 4))}), model="m")
 
@@ -21,11 +21,11 @@ GOOD, NAN = message(0, 0.5, 1, 0.25), message(0, math.nan, 1, 0.25)
 
 def gate(mode=Mode.ENFORCE, severity=Severity.REFUSE, inputs=None, sample=1):
     severities = {Reason.VALUE_NOT_FINITE: severity, Reason.VALUE_OUTSIDE_POLICY_RANGE: severity}
-    return Gate(Held(MODEL), Policies(Policy.of(mode, severities, None, inputs or {}, sample)))
+    return Gate(FixedSignatures(MODEL), Policies(Policy.of(mode, severities, None, inputs or {}, sample)))
 
 
 def test_without_a_policy_that_asks_a_nan_passes():
-    assert isinstance(decide(Gate(Held(MODEL), Policies()), NAN), Admit)
+    assert isinstance(decide(Gate(FixedSignatures(MODEL), Policies()), NAN), Admit)
 
 
 def test_a_policy_that_asks_refuses_a_nan_and_passes_the_rest():
@@ -71,13 +71,13 @@ def test_what_a_look_at_values_took_is_told_of_what_passes_and_what_does_not():
     assert decide(sampled, GOOD).value_seconds > 0
     assert decide(sampled, NAN).value_seconds is None
     assert decide(sampled, NAN).value_seconds > 0
-    assert decide(Gate(Held(MODEL), Policies()), GOOD).value_seconds is None
+    assert decide(Gate(FixedSignatures(MODEL), Policies()), GOOD).value_seconds is None
 
 
 def test_strings_in_tensor_content_are_looked_at_too():
     words = servable(signature({"x": ("string", (-1,))}), model="m")
     policy = Policy.of(Mode.ENFORCE, {Reason.STRING_LOOKS_BASE64: Severity.REFUSE})
-    asking = Gate(Held(words), Policies(policy))
+    asking = Gate(FixedSignatures(words), Policies(policy))
 
     def sent(string):
         content = bytes((len(string),)) + string

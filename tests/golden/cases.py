@@ -22,7 +22,7 @@ from proxy.gate import JUDGED_METHODS, PREDICT, Gate, Refuse
 from proxy.wire.diagnosis import Annotated, annotate
 from proxy.wire.protos import classification_pb2
 from proxy.wire.status import Status, status_of
-from tests.judging import Held, decide, predict, servable, signature, tensor, view_of_request
+from tests.judging import FixedSignatures, decide, predict, servable, signature, tensor, view_of_request
 
 CLASSIFY = next(method for method in JUDGED_METHODS if method.endswith("/Classify"))
 
@@ -96,7 +96,7 @@ class Refused:
 
     @property
     def status(self) -> Status:
-        gate = Gate(Held(*EVERYTHING, versions=self.versions), self.policies)
+        gate = Gate(FixedSignatures(*EVERYTHING, versions=self.versions), self.policies)
         decision = decide(gate, self.message, self.method)
         assert isinstance(decision, Refuse), decision
         return decision.status

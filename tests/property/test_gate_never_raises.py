@@ -8,7 +8,7 @@ from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.reasons import Reason, Severity
 from proxy.gate import JUDGED_METHODS, Admit, Gate, Refuse, Unjudged
 from proxy.wire.protos import inference_pb2
-from tests.judging import Held, decide, servable, signature
+from tests.judging import FixedSignatures, decide, servable, signature
 from tests.property import wire
 from tests.property.tensors import valid_requests
 
@@ -26,10 +26,10 @@ SERVABLES = [
 ]
 WARN_OF_ALL = Policy.of(severities=dict.fromkeys(Reason, Severity.WARN), max_batch=1)
 GATES = [
-    Gate(Held(*SERVABLES), Policies()),
-    Gate(Held(*SERVABLES), Policies(Policy(Mode.OBSERVE))),
-    Gate(Held(*SERVABLES), Policies(Policy(Mode.OFF))),
-    Gate(Held(*SERVABLES), Policies(WARN_OF_ALL)),
+    Gate(FixedSignatures(*SERVABLES), Policies()),
+    Gate(FixedSignatures(*SERVABLES), Policies(Policy(Mode.OBSERVE))),
+    Gate(FixedSignatures(*SERVABLES), Policies(Policy(Mode.OFF))),
+    Gate(FixedSignatures(*SERVABLES), Policies(WARN_OF_ALL)),
 ]
 
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from proxy.core.policy import Policies
 from proxy.core.types import RequestView
-from proxy.gate import Decision, Gate, Refuse
+from proxy.gate import Decision, Gate, Glimpse, Refuse
 from proxy.wire.fields import MalformedRequestError
 from proxy.wire.push import PushScanner
 from proxy.wire.wire_format import UnusualError
-from tests.judging import Held, decide
+from tests.judging import FixedSignatures, decide
 from tests.property import wire
 from tests.property.reference import parse_fully
 from tests.property.tensors import valid_requests
@@ -69,11 +69,11 @@ def told(decision: Decision) -> object:
 
 
 def decide_arrived(gate: Gate, scanner: PushScanner) -> Decision:
-    now = gate.judge_view_now(scanner.view)
+    now = gate.judge_now(Glimpse(scanner))
     if now is not None:
         return now
     try:
-        gate.judge_view(scanner.view).send(None)
+        gate.judge(Glimpse(scanner)).send(None)
     except StopIteration as done:
         return done.value
     raise AssertionError("the gate waits for something")
@@ -85,11 +85,11 @@ def test_the_verdict_is_that_on_the_whole_message(case, data, cuts, least):
     message = request.SerializeToString(deterministic=True)
     if data.draw(st.booleans()):
         message = data.draw(wire.mutated(st.just(message)))
-    gate = Gate(Held(servable), Policies())
+    gate = Gate(FixedSignatures(servable), Policies())
     scanner = PushScanner(len(message), least)
     for piece in pieces_of(message, cuts):
         if scanner.feed(piece) and scanner.tail == 0:
-            early = gate.judge_view_now(scanner.view)
+            early = gate.judge_now(Glimpse(scanner))
             if early is not None:
                 assert told(early) == told(decide(gate, message))
     assert told(decide_arrived(gate, scanner)) == told(decide(gate, message))

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from proxy.core.policy import Policies
 from proxy.gate import Gate
-from tests.judging import Held, decide
+from tests.judging import FixedSignatures, decide
 from tests.property import wire
 from tests.property.tensors import valid_requests
 
@@ -23,9 +23,9 @@ def with_other_bytes(draw: st.DrawFn, message: bytes) -> bytes:
 def test_a_request_that_resembles_earlier_ones_is_still_judged(case, data):
     servable, request = case
     message = request.SerializeToString()
-    gate = Gate(Held(servable), Policies())
+    gate = Gate(FixedSignatures(servable), Policies())
     for _ in range(3):
         decide(gate, message)
     for _ in range(5):
         other = data.draw(with_other_bytes(message) | wire.mutated(st.just(message)))
-        assert decide(gate, other) == decide(Gate(Held(servable), Policies()), other)
+        assert decide(gate, other) == decide(Gate(FixedSignatures(servable), Policies()), other)

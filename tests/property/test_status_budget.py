@@ -9,7 +9,7 @@ from proxy.core.types import DTYPES, Servable, Signature, TensorSpec
 from proxy.gate import Gate, Refuse
 from proxy.wire.protos import predict_pb2
 from proxy.wire.status import DETAILS_BUDGET, TEXT_BUDGET
-from tests.judging import Held, decide
+from tests.judging import FixedSignatures, decide
 
 SECRET = b"s3cr3t-p4yl04d"
 SECRET_NUMBER = 987654321
@@ -55,7 +55,7 @@ def bad_requests(draw: st.DrawFn) -> tuple[Servable, bytes]:
 @given(bad_requests())
 def test_every_refusal_is_short_printable_and_silent_about_payloads(case):
     servable, message = case
-    decision = decide(Gate(Held(servable), Policies()), message)
+    decision = decide(Gate(FixedSignatures(servable), Policies()), message)
     if not isinstance(decision, Refuse):
         return
     code, text, details = decision.status

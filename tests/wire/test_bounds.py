@@ -10,7 +10,7 @@ from proxy.wire import numbers, request
 from proxy.wire.fields import MalformedRequestError, TooComplexError
 from proxy.wire.request import parse_classify, parse_multi_inference, parse_predict
 from proxy.wire.unusual import read_predict
-from tests.judging import Held, decide, servable, signature
+from tests.judging import FixedSignatures, decide, servable, signature
 from tests.property.wire import length_delimited as field
 from tests.property.wire import varint, varint_field
 
@@ -126,7 +126,7 @@ def test_requests_with_examples_are_bounded_too(method):
 
 
 def test_the_gate_refuses_what_it_does_not_read_unless_nobody_is_to_be_protected():
-    held = Held(servable(signature({"x": ("float32", (-1,))})))
+    held = FixedSignatures(servable(signature({"x": ("float32", (-1,))})))
     data = SPEC + b"\x12\x00" * 20_000
     decision = decide(Gate(held, Policies()), data)
     assert isinstance(decision, Refuse)

@@ -27,7 +27,7 @@ from proxy.edge.judged import note
 from proxy.edge.load import Load
 from proxy.edge.metadata import diagnosed, warnings
 from proxy.edge.methods import QUESTIONS, UNARY_METHODS, only_for_operators
-from proxy.gate import JUDGED_METHODS, Admit, Decision, Gate, Refuse
+from proxy.gate import JUDGED_METHODS, Admit, Decision, Gate, Message, Refuse
 from proxy.observe.outcome import Observer, Outcome
 from proxy.upstream.channel import ChannelWay
 from proxy.wire.response import served_version
@@ -258,13 +258,13 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
 
     async def _decide(self, call: Call, message: bytes, context: Context) -> Decision:
         """What the gate decides while a connection stands, and the same one all the while."""
-        method, way = call.outcome.method, self._way
+        known, way = Message(call.outcome.method, message), self._way
         client = () if call.account is None else call.account.client
         while True:
             arrivals = way.arrivals
-            decision = self._gate.judge_now(method, message)
+            decision = self._gate.judge_now(known)
             if decision is None:
-                decision = await self._gate.judge(method, message, call.remaining(), client)
+                decision = await self._gate.judge(known, call.remaining(), client)
             remaining = call.remaining()
             late = remaining is not None and remaining <= LEAST_SECONDS
             if isinstance(decision, Refuse) or late or (way.ready and arrivals == way.arrivals):

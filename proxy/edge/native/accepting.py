@@ -2,7 +2,7 @@
 The door: connections are taken in one by one, and whose they are is known before anything is read of them.
 
 Law: a connection counts from its accept on, through its TLS handshake, until its descriptor is closed. Whether there
-is room is decided by whoever keeps the connections (`downstream`).
+is room is decided by whoever keeps the connections (`clients`).
 """
 
 import asyncio
@@ -10,12 +10,11 @@ import errno
 import ipaddress
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, final
 
 from proxy.edge.listening import BACKLOG
-
-if TYPE_CHECKING:
-    from proxy.edge.native.downstream import Clients, DownstreamShell
+from proxy.edge.native.clients import Clients
+from proxy.edge.native.downstream import DownstreamShell
 
 HANDSHAKE_SECONDS: Final = 10.0
 """For TLS, from the accept on."""
@@ -27,10 +26,11 @@ _SHORT: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _NETWORK_V6: Final = 64
 
 
+@final
 class Door:
     """Takes in connections on a bound socket."""
 
-    def __init__(self, sock: socket.socket, clients: "Clients", tls: ssl.SSLContext | None) -> None:
+    def __init__(self, sock: socket.socket, clients: Clients, tls: ssl.SSLContext | None) -> None:
         self._socket = sock
         self._clients = clients
         self._secure: dict[str, Any] = (
@@ -81,12 +81,12 @@ class Door:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._opening(shell, sock)
 
-    def _opening(self, shell: "DownstreamShell", sock: socket.socket) -> None:
+    def _opening(self, shell: DownstreamShell, sock: socket.socket) -> None:
         task = self._loop.create_task(self._open(shell, sock))
         # A task that is cancelled before it runs would leave the socket to the garbage collector.
         self._loop.call_soon(shell.opens, task)
 
-    async def _open(self, shell: "DownstreamShell", sock: socket.socket) -> None:
+    async def _open(self, shell: DownstreamShell, sock: socket.socket) -> None:
         try:
             if shell.unwanted:
                 raise ConnectionAbortedError

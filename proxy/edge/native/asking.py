@@ -7,7 +7,7 @@ goes before the calls that wait, since what they wait for may be its answer. Dec
 
 import asyncio
 import time
-from typing import Final
+from typing import Final, final
 
 from proxy.edge.native import rpc
 from proxy.edge.native.http2 import frames
@@ -25,6 +25,7 @@ MAX_ANSWER: Final = 64 << 20
 _ATTEMPTS: Final = 3
 
 
+@final
 class PoolWay:
     """A pool as the one way to the server (see `upstream.control.Way`)."""
 
@@ -54,8 +55,9 @@ class PoolWay:
             question.close()
 
 
+@final
 class _Question:
-    """One unary call. `Wanting` a connection, and the `StreamSink` of its stream."""
+    """One unary call. A `Waiter` for a connection, and the `StreamSink` of its stream."""
 
     def __init__(self, pool: Pool, method: str, message: bytes, deadline: float) -> None:
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()

@@ -5,31 +5,40 @@ Law: one message that comes at once, one status out. What is unusual (cut, compr
 way of the other local services instead, which know all of gRPC, are counted and have a time.
 """
 
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol, final
 
 from proxy.edge.local import Answering
 from proxy.edge.native import rpc
-from proxy.edge.native.call import Call
 from proxy.edge.native.http2.compression import encode_fields
 from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.http2.fields import HeaderBlock
-from proxy.edge.native.http2.stream import Buffer, Stream
-from proxy.edge.native.rpc import PREFIX
+from proxy.edge.native.http2.stream import Buffer, Stream, StreamSink
+from proxy.edge.native.rpc import PREFIX, RequestHead
 
 _HEAD: Final = encode_fields(((b":status", b"200"), (b"content-type", b"application/grpc")))
 _OK: Final = encode_fields(((b"grpc-status", b"0"),))
 
 
+class Relaying(Protocol):
+    """Who begins a call instead."""
+
+    def relay(self, stream: Stream, head: RequestHead) -> StreamSink:
+        """Begin a call on the stream, whose sink it is from now on."""
+
+
+@final
 class AtOnce:
-    """Hears one request out and answers it. A `StreamSink` of the client's stream; `relayed` begins a call instead."""
+    """Hears one request out and answers it. A `StreamSink` of the client's stream."""
 
-    __slots__ = ("_answer", "_connection", "_pieces", "_relayed", "_size")
+    __slots__ = ("_answer", "_connection", "_head", "_pieces", "_relaying", "_size")
 
-    def __init__(self, connection: Connection, answer: Answering, relayed: Callable[[], Call]) -> None:
+    def __init__(
+        self, connection: Connection, answer: Answering, head: RequestHead, relaying: Relaying
+    ) -> None:
         self._connection = connection
         self._answer = answer
-        self._relayed = relayed
+        self._head = head
+        self._relaying = relaying
         self._pieces: list[Buffer] = []
         self._size = 0
 
@@ -71,6 +80,6 @@ class AtOnce:
 
     def relay(self, stream: Stream, *, ended: bool = False) -> None:
         """Have the call answered like those of the other local services."""
-        stream.sink = call = self._relayed()
+        call = self._relaying.relay(stream, self._head)
         if self._size or ended:
             call.on_data(stream, self._pieces, self._size, ended)

@@ -1,159 +1,248 @@
 """
-The door to one call: the client's stream, the server's stream, and what stands between them.
+A call: the path of one request from the client to the server, and of what becomes of it back.
 
 Law: frames flow on as they come, in both directions; only a message that is judged waits. The rules (who may call,
 how much, how long) are those of `edge.admission`.
 
-Reading order: here (what arrives from the client), `judging` (what waits for the gate), `sending` (the way to the
-server), `answer` (what arrives from the server), `ending`. The layers inherit from one another: that costs a call
-nothing.
+A call has a `Record` of what happened and a `Ledger` of what it holds, a `ClientSide` and a `ServerSide`, a
+`Completion` for its end, a `Judgement` where its method is judged, and an `Answer` once the server is asked. Each knows
+those before it, and of the call no more than it needs.
 """
 
 import time
-from typing import Final
+from typing import Final, final
 
-from proxy.core.bounds import too_complex
 from proxy.edge.admission import (
     LEAST_RATE,
-    MOST_LOCAL_BYTES,
     STALLED,
-    UNLIMITED,
     expired,
     forbidden,
-    is_late,
-    local_too_large,
     stalled,
     time_allowed,
-    too_large,
 )
 from proxy.edge.load import Account
-from proxy.edge.methods import only_for_operators
 from proxy.edge.native import rpc
-from proxy.edge.native.http2 import frames
+from proxy.edge.native.answer import Answer
+from proxy.edge.native.client_side import ClientSide, too_much
+from proxy.edge.native.completion import Completion
+from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.stream import Buffer, Stream
-from proxy.edge.native.judging import Judging
-from proxy.edge.native.rpc import response_head
+from proxy.edge.native.judgement import Judgement
+from proxy.edge.native.ledger import Ledger
+from proxy.edge.native.plane import Plane
+from proxy.edge.native.pool import Pool
+from proxy.edge.native.record import Record
+from proxy.edge.native.rpc import RequestHead, response_head
+from proxy.edge.native.server_side import ServerSide, block_in_time
+from proxy.gate import Decision, Refuse
 
 # A client with a deadline keeps it by itself; the proxy ends what a client forgot.
 _SLACK: Final = 0.1
 
 
-class Call(Judging):
-    """The client's half: what it sends, and what becomes of the call. A `StreamSink` of the client's stream."""
+@final
+class Call:
+    """One call. A `StreamSink` of the client's stream, and a `Waiter` for a connection."""
+
+    judgement: Judgement | None = None
+
+    def __init__(self, plane: Plane, pool: Pool, down: Connection, stream: Stream, head: RequestHead) -> None:
+        self.plane = plane
+        self.head = head
+        self.local = pool is not plane.pool
+        self.record = Record(head)
+        self.ledger = Ledger(plane.load)
+        self.client = ClientSide(down, stream)
+        self.server = ServerSide(pool, self.client, self.ledger)
+        self.completion = Completion(
+            self, plane, self.record, self.ledger, self.client, self.server, local=self.local
+        )
+
+    def __repr__(self) -> str:
+        return f"<Call {self.head.method} {self.client.stream!r} → {self.server.stream!r}>"
+
+    # === the request arrives ===
 
     def begin(self, account: Account, *, ended: bool) -> None:
         """Take the call in, or refuse it before anything of it is read."""
-        plane = self.plane
-        self.request_ended = ended
-        if self.observed:
-            plane.observer.call_started(self.head.method, self.outcome.grpc_type)
-            reason = only_for_operators(self.head.method)
-            if reason is not None and not self._admitted(
-                plane.gate.of_no_model(forbidden(self.head.method, reason))
-            ):
-                return
-            seconds = time_allowed(self.head.timeout, plane.limits.default_deadline)
-            if seconds is not None:
-                if seconds <= 0:
-                    self.refuse(expired())
-                    return
-                self.deadline = self.began + seconds
-                own = 0.0 if self.head.timeout is None else _SLACK
-                plane.deadlines.add(self, self.deadline + own)
-            full = plane.load.enter(account)
-        else:
-            full = plane.load.enter_local(account)
-        if full is not None:
-            self.refuse(full)
+        self.client.request_ended = ended
+        if not self.local and not self._may_begin():
             return
-        self.entered = account
-        if self.head.judged and self.observed and not ended:
-            self.pieces = []
+        full = self.ledger.enter(account, local=self.local)
+        if full is not None:
+            self.completion.refuse(full)
+        elif self.head.judged and not self.local and not ended:
+            self.judgement = Judgement(self)
         else:
             self.open()
 
-    def on_data(self, stream: Stream, pieces: list[Buffer], size: int, ended: bool) -> None:
+    def _may_begin(self) -> bool:
+        """Whether the method is allowed and there is time; else the call has been answered."""
+        plane, head, record = self.plane, self.head, self.record
+        plane.observer.call_started(head.method, record.outcome.grpc_type)
+        reason = head.reserved
+        if reason is not None and not self.admitted(plane.gate.of_no_model(forbidden(head.method, reason))):
+            return False
+        seconds = time_allowed(head.timeout, plane.limits.default_deadline)
+        if seconds is None:
+            return True
+        if seconds <= 0:
+            self.completion.refuse(expired())
+            return False
+        record.deadline = record.began + seconds
+        plane.deadlines.add(self.completion, record.deadline + (0.0 if head.timeout is None else _SLACK))
+        return True
+
+    def on_data(self, _stream: Stream, pieces: list[Buffer], size: int, ended: bool) -> None:
+        client, judgement = self.client, self.judgement
         if ended:
-            self.request_ended = True
-        if self.pieces is not None:
-            self._collect(stream, pieces, size, ended=ended)
+            client.request_ended = True
+        if judgement is not None and judgement.gathers:
+            judgement.gather(pieces, size, ended=ended)
             return
-        if self.over:
-            self.down.consume(stream, size)
+        if self.completion.over:
+            client.consume(size)
             return
-        if self.observed:
-            limit = self.plane.limits.max_message_bytes
-            largest = self.received.feed(pieces, size) if pieces else 0
-            if limit != UNLIMITED and largest > limit:
-                self.down.consume(stream, size)
-                self.refuse(too_large(largest, limit))
-                return
-            if largest > self.head.most:
-                self.down.consume(stream, size)
-                self.refuse(too_complex("bytes in a question about a model", self.head.most))
-                return
-        elif pieces and self.received.feed(pieces, size) > MOST_LOCAL_BYTES:
-            self.down.consume(stream, size)
-            self.refuse(local_too_large(MOST_LOCAL_BYTES))
-            return
-        if self.cut is None:
-            self._pass_on(pieces, size, ended=ended)
+        flow = self.server.flow
+        largest = self.record.received.feed(pieces, size) if pieces else 0
+        objection = too_much(largest, self.head, self.plane.limits.max_message_bytes, local=self.local)
+        if objection is not None:
+            client.consume(size)
+            self.completion.refuse(objection)
+        elif judgement is not None and flow is not None:
+            judgement.flow_on(flow, pieces, size, ended=ended)
         else:
-            self._flow(self.cut, pieces, size, ended=ended)
+            self.pass_on(pieces, size, ended=ended)
 
     def on_trailers(self, _stream: Stream, block: HeaderBlock) -> None:
         # gRPC clients send none; they end the request.
-        self.request_ended = True
-        if self.pieces is not None:
-            self._judge()
-        elif self.cut is not None and self.cut.held_back:
-            if self.cut.rest > 0:
-                self._let_go(self.cut)
-        elif self.up is not None and self.up_stream is not None:
-            self.replay = None
-            self.up.send_trailers(self.up_stream, response_head(block).block)
-
-    def on_reset(self, _stream: Stream, _code: int, _reason: str, _unprocessed: bool) -> None:
-        self._drop_upstream()
-        self.keep_unread(-self.unread)
-        if self.over:
-            return
-        if is_late(time.monotonic(), self.began, self.deadline):
-            self.explained(rpc.DEADLINE_EXCEEDED, "")
-            self.finish(rpc.DEADLINE_EXCEEDED)
+        self.client.request_ended = True
+        judgement, flow = self.judgement, self.server.flow
+        if judgement is not None and judgement.gathers:
+            judgement.end_gathering()
+        elif judgement is not None and flow is not None and flow.held_back:
+            judgement.end_flow(flow)
         else:
-            self.finish(rpc.CANCELLED)
+            self.server.end_with_trailers(response_head(block).block)
+
+    # === it is admitted, and goes to the server ===
+
+    def admitted(self, decision: Decision) -> bool:
+        """Note what was decided; where it is a refusal, answer it."""
+        self.record.note(decision)
+        if isinstance(decision, Refuse):
+            self.completion.refuse_as_decided(decision)
+            return False
+        return True
+
+    def open(self) -> None:
+        """Send the request on, from the start, on the next connection that takes a call."""
+        server, judgement = self.server, self.judgement
+        connection = server.pool.pick()
+        if connection is not None:
+            self.send(connection)
+        else:
+            # Once judged anew it has waited for its turn already.
+            server.wait(self, first=judgement is not None and judgement.judged_after >= 0)
+
+    def connected(self, connection: Connection) -> None:
+        server, judgement = self.server, self.judgement
+        server.waiting = None
+        # What it was judged by may be of a server that is no more.
+        stale = judgement is not None and judgement.judged_after != server.pool.arrivals
+        if judgement is None or not stale or not judgement.judge_again():
+            self.send(connection)
+
+    def unreachable(self, reason: str) -> None:
+        self.server.waiting = None
+        self.completion.fail(rpc.UNAVAILABLE, f"tfs-proxy: {reason}")
+
+    def send(self, connection: Connection) -> None:
+        """Begin the request on a connection that takes it."""
+        record = self.record
+        now = time.monotonic()
+        block = block_in_time(self.head, record, now)
+        if block is not None:
+            record.sent_at = record.sent_at or now
+            full = self.server.begin(connection, Answer(self), block)
+            if full is not None:
+                self.completion.refuse(full)
+        elif record.sent_at:
+            self.completion.expire()
+        else:
+            self.completion.refuse(expired())
+
+    def pass_on(self, pieces: list[Buffer], size: int, *, ended: bool) -> None:
+        """Send the next octets of the request on."""
+        full = self.server.pass_on(pieces, size, ended=ended)
+        if full is not None:
+            self.completion.refuse(full)
+
+    # === the answer arrives ===
+
+    def try_again(self) -> bool:
+        """Send the request once more: the server guarantees that it has not looked at it."""
+        left, judgement = self.record.left(), self.judgement
+        if (
+            self.completion.over
+            or self.client.head_sent
+            or (left is not None and left <= 0)
+            or not self.server.retry()
+        ):
+            return False
+        # A server that takes no more calls may be about to be another one.
+        if judgement is None or not judgement.judge_again():
+            self.open()
+        return True
 
     def on_sent(self, _stream: Stream, count: int) -> None:
-        if self.up is not None and self.up_stream is not None:
-            self.up.consume(self.up_stream, count)
-        self.keep_unread(-min(count, self.unread))
+        self.server.consume(count)
+        self.ledger.read(count)
 
-    def is_unfinished(self) -> bool:
-        """Whether some of the request's first message has yet to come from the client."""
-        if self.request_ended or self.over:
-            return False
-        if self.pieces is not None:
-            return True
-        return not self.received.is_whole() if self.cut is None else self.cut.rest > 0
+    # === it takes too long, or ends ===
 
     def is_timed(self) -> bool:
         """Whether the request is one message, so that it can be said to be late."""
-        return self.head.unary or not self.observed
+        return self.head.unary or self.local
+
+    def is_unfinished(self) -> bool:
+        """Whether some of the request's first message has yet to come from the client."""
+        if self.client.request_ended or self.completion.over:
+            return False
+        if self.judgement is not None and self.judgement.gathers:
+            return True
+        flow = self.server.flow
+        return not self.record.received.is_whole() if flow is None else flow.rest > 0
 
     def stall(self, octets: int, seconds: float) -> None:
         """Answer for a request of which only so much came in so many seconds."""
         self.plane.load.hit(STALLED)
-        self.refuse(stalled(octets, seconds, LEAST_RATE))
+        self.completion.refuse(stalled(octets, seconds, LEAST_RATE))
 
-    def leave_unread(self) -> None:
+    @property
+    def unread(self) -> int:
+        """Octets of the answer that wait for the client to read."""
+        return self.ledger.unread
+
+    def abandon(self) -> None:
         """End an answer that the client does not read."""
-        if self.over:
-            self.down.reset(self.down_stream, frames.CANCEL)
-            self.keep_unread(-self.unread)
-        else:
-            self.give_up(rpc.CANCELLED, "the client did not read the answer")
+        self.completion.client_does_not_read()
+
+    def cut_off(self) -> None:
+        """End the call because the proxy stops."""
+        text = "the proxy is stopping; the call may be tried again elsewhere"
+        self.completion.give_up(rpc.UNAVAILABLE, text)
+
+    def on_reset(self, _stream: Stream, _code: int, _reason: str, _unprocessed: bool) -> None:
+        self.completion.client_reset()
+
+    def completed(self) -> None:
+        """Learn that the call is over: nothing is waited for any more."""
+        if self.judgement is not None:
+            self.judgement.stop()
+            # It must not keep the call, nor be kept by it.
+            self.judgement = None
 
     def on_head(self, stream: Stream, block: HeaderBlock, ended: bool) -> None:
         """Never called: clients send requests."""

@@ -7,7 +7,7 @@ Law: one attempt within its time; what keeps it from succeeding becomes a senten
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, final
 
 from proxy.edge.native.tunnel import said, through
 from proxy.edge.native.upstream import UpstreamShell
@@ -15,20 +15,21 @@ from proxy.upstream.endpoints import Endpoint
 from proxy.upstream.forward_proxy import Tunnel
 
 
+@final
 class Dialler:
     """Connects to addresses as told: with `tls` to a server of this name, through `tunnels` where there is one."""
 
     def __init__(
         self, tls: ssl.SSLContext | None, server_name: str, tunnels: Mapping[Endpoint, Tunnel]
     ) -> None:
-        self.tunnels = tunnels
+        self._tunnels = tunnels
         self._secure: dict[str, Any] = {} if tls is None else {"ssl": tls, "server_hostname": server_name}
 
     async def connect(
         self, address: Endpoint, shell_for: Callable[[], UpstreamShell], seconds: float
     ) -> UpstreamShell:
         """Return a connection whose SETTINGS have come. Raises ConnectionError with a sentence."""
-        tunnel = self.tunnels.get(address)
+        tunnel = self._tunnels.get(address)
         shell: UpstreamShell | None = None
         sentence = ""
         late = "no answer in time" if tunnel is None else f"{tunnel} gave no answer to CONNECT in time"

@@ -8,7 +8,7 @@ long, so calls are looked after in steps of 50 ms, and adding and removing one c
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, final
 
 STEP: Final = 0.05
 
@@ -22,6 +22,7 @@ class Expiring(Protocol):
         """Learn that the deadline has passed; `before` others were told so in the same step."""
 
 
+@final
 class Deadlines:
     """
     Calls by the step in which they expire; the timer runs only while there are any.
@@ -40,7 +41,10 @@ class Deadlines:
         if self._timer is None:
             self._past = int(time.monotonic() / STEP)
             self._timer = asyncio.get_running_loop().call_later(STEP, self._tick)
-        call.due = due = max(int(deadline / STEP) + 1, self._past + 1)
+        due = int(deadline / STEP) + 1
+        if due <= self._past:
+            due = self._past + 1
+        call.due = due
         step = self._steps.get(due)
         if step is None:
             step = self._steps[due] = {}

@@ -8,7 +8,7 @@ it), or says why it will not be read. No clocks, no load, no threads: who calls 
 import io
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, final
 
 from proxy.core.explain import quote
 from proxy.core.verdict import Verdict
@@ -36,6 +36,7 @@ _SLICE: Final = 64 << 10
 _SHOWN: Final = 60
 
 
+@final
 class UnreadError(Exception):
     """The message is not read. `hard`: nor may it pass, whatever the policy."""
 
@@ -45,6 +46,7 @@ class UnreadError(Exception):
         self.hard = hard
 
 
+@final
 class Inflation:
     """
     One message on its way to plain text.

@@ -4,7 +4,7 @@ Requests that are not gRPC.
 Law: heard to their end, then told so (gRPC over HTTP/2: 415); nothing of them goes on or is counted as a call.
 """
 
-from typing import Final
+from typing import Final, final
 
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import encode_fields
@@ -24,6 +24,7 @@ _HEAD: Final = encode_fields(
 )
 
 
+@final
 class NotGrpc:
     """Hears a request out and says what this port speaks. A `StreamSink` of the client's stream."""
 
@@ -46,7 +47,7 @@ class NotGrpc:
         """End what came too slowly."""
         self.connection.reset(self.stream, frames.CANCEL)
 
-    def leave_unread(self) -> None:
+    def abandon(self) -> None:
         """Never called: a few octets do not wait."""
 
     def begin(self, stream: Stream, *, ended: bool) -> None:

@@ -9,19 +9,18 @@ this is also who says which request makes room when others need it.
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final, final
 
 from proxy.edge.admission import LEAST_RATE, UNFINISHED_HEAD, UNREAD, Limits, turned_away
 from proxy.edge.load import Account
 from proxy.edge.native.at_once import AtOnce
 from proxy.edge.native.call import Call
+from proxy.edge.native.clients import Clients
+from proxy.edge.native.downstream import DownstreamShell
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.errors import PeerFault
 from proxy.edge.native.http2.stream import Stream
 from proxy.edge.native.not_grpc import NotGrpc
-
-if TYPE_CHECKING:
-    from proxy.edge.native.downstream import Clients, DownstreamShell
 
 _STEP: Final = 1.0
 _PART_OF_A_TIME: Final = 8
@@ -36,6 +35,7 @@ _UNREAD_STALLS: Final = 3
 """A client that takes nothing of what it was sent for so many stall times is cut off."""
 
 
+@final
 class _Progress:
     """How an unfinished request comes along."""
 
@@ -51,6 +51,7 @@ class _Progress:
         self.pace: float | None = None
 
 
+@final
 class _Seen:
     """What a look at all connections has found."""
 
@@ -70,10 +71,11 @@ class _Seen:
         return self._slowest
 
 
+@final
 class Patience:
     """Looks after the connections of `clients` every so often, from `start` to `stop`."""
 
-    def __init__(self, clients: "Clients", limits: Limits) -> None:
+    def __init__(self, clients: Clients, limits: Limits) -> None:
         self._clients = clients
         self._stall = limits.stall_seconds
         self._idle = limits.idle_seconds
@@ -99,11 +101,11 @@ class Patience:
             call = progress.call
             if type(call) is not Call:
                 continue
-            holder = call.entered
-            if call.over or holder is None or holder is account or (size and not call.held):
+            holder = call.ledger.account
+            if call.completion.over or holder is None or holder is account or (size and not call.ledger.held):
                 continue
             if _pace(progress) < _SLOW or holder.held > _LARGER * wanted:
-                call.refuse(turned_away(_pace(progress)))
+                call.completion.refuse(turned_away(_pace(progress)))
                 return True
         return False
 
@@ -123,7 +125,7 @@ class Patience:
         self._clients.plane.flush()
         self._later(self._step, self._begin)
 
-    def _look(self, now: float, shells: "list[DownstreamShell]") -> Iterator[None]:
+    def _look(self, now: float, shells: list[DownstreamShell]) -> Iterator[None]:
         seen = _Seen()
         for shell in shells:
             if shell.transport is None:
@@ -137,7 +139,7 @@ class Patience:
             yield
         self._seen = seen
 
-    def _look_at_stream(self, stream: Stream, now: float, seen: "_Seen", *, may_send: bool) -> None:
+    def _look_at_stream(self, stream: Stream, now: float, seen: _Seen, *, may_send: bool) -> None:
         call = stream.sink
         if type(call) is AtOnce:
             # Its request should have been here: from now on it is one of the calls that are counted and timed.
@@ -159,7 +161,7 @@ class Patience:
             seen.unread[stream] = (call.unread, since)
             if now - since >= self._stall * _UNREAD_STALLS:
                 self._clients.plane.load.hit(UNREAD)
-                call.leave_unread()
+                call.abandon()
 
     def _judge(self, known: _Progress, stream: Stream, now: float, *, may_send: bool) -> None:
         came = known.expected - stream.expected
@@ -178,7 +180,7 @@ class Patience:
         elif now >= known.due:
             known.call.stall(known.octets, now - known.since)
 
-    def _look_at(self, shell: "DownstreamShell", now: float) -> None:
+    def _look_at(self, shell: DownstreamShell, now: float) -> None:
         connection = shell.connection
         cut_since = connection.cut_since
         if cut_since is not None and now - cut_since > self._stall and not connection.closed:

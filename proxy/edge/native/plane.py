@@ -6,22 +6,22 @@ Law: holds, does not decide.
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from typing import Any
+from typing import Any, final
 
 from proxy.edge.admission import Limits
 from proxy.edge.explainer import Explainer
 from proxy.edge.load import Load
 from proxy.edge.local import Answering
 from proxy.edge.native.deadlines import Deadlines
-from proxy.edge.native.http2.connection import Connection
+from proxy.edge.native.plain_text import PlainText
 from proxy.edge.native.pool import Pool
-from proxy.edge.native.served import Tails
+from proxy.edge.native.served_version import VersionSuffixes
 from proxy.edge.native.shell import Exchange
 from proxy.gate import Gate
-from proxy.gate.turns import Turns
 from proxy.observe.outcome import Observer, Outcome
 
 
+@final
 class Plane:
     """One per edge."""
 
@@ -46,13 +46,12 @@ class Plane:
         self.limits = limits
         self.load = Load(limits, bound_hit)
         self.answers = answers
-        self.tails = Tails()
+        self.version_suffixes = VersionSuffixes()
         self.version_seen = version_seen
         self.explainer = explainer
         self.pool = pool
         self.deadlines = Deadlines(self.flush)
-        # One message is inflated at a time, and one beside it that may turn out to be long.
-        self.inflating, self.inflating_long = Turns(), Turns()
+        self.plain_text = PlainText()
         self._local_pool = local_pool
         self._local_methods = local_methods
         self._tasks: set[asyncio.Task[None]] = set()
@@ -91,13 +90,3 @@ class Plane:
     def flush(self) -> None:
         """Write what every connection has."""
         self.exchange.flush()
-
-    @staticmethod
-    def peer_of(connection: Connection) -> str:
-        """Name the client as gRPC does: `ipv4:192.0.2.1:5`, `ipv6:[::1]:5` or `unix:`."""
-        transport = getattr(connection.handler, "transport", None)
-        peer = None if transport is None else transport.get_extra_info("peername")
-        if not isinstance(peer, tuple):
-            return "unix:"
-        host, port = peer[:2]
-        return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"

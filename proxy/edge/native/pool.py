@@ -9,58 +9,28 @@ the place of what is worn out.
 import asyncio
 import contextlib
 import itertools
-import os
 import random
-import socket
 import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, final
 
 from proxy.edge.native.connecting import Dialler
 from proxy.edge.native.http2.connection import Connection
-from proxy.edge.native.http2.limits import Limits
+from proxy.edge.native.pool_options import PoolOptions
+from proxy.edge.native.resolving import Resolver
 from proxy.edge.native.shell import Exchange
 from proxy.edge.native.upstream import UpstreamShell
-from proxy.upstream.endpoints import Endpoint, endpoints
-from proxy.upstream.forward_proxy import tunnel_to
+from proxy.upstream.endpoints import Endpoint
 
 _SHOWN_ADDRESSES: Final = 4
 # Connections that take no more calls and still have some. With so many, worn ones stay in use.
 _MAX_LEAVING: Final = 8
-# Heads as large as those of a channel (see `upstream.channel`): beyond, the connection of all clients ends.
-MANY_CLIENTS: Final = Limits(
-    stream_window=1 << 17, share_connection_window=False, header_list_size=1 << 20, continuations=256
-)
 
 
-@dataclass(frozen=True, slots=True)
-class PoolOptions:
-    """How a pool behaves. Times in seconds."""
-
-    max_addresses: int = 16
-    """Addresses of a name that are connected to."""
-    connections_per_address: int = 8
-    """Connections to one address, opened only when the server's MAX_CONCURRENT_STREAMS is reached on all."""
-    connect_timeout: float = 5.0
-    """For TCP, a forward proxy, TLS and the server's first SETTINGS together."""
-    first_backoff: float = 0.2
-    longest_backoff: float = 3.0
-    resolve_every: float = 30.0
-    """Servers that join or leave a name are noticed within this time."""
-    keepalive: float = 310.0
-    """Silence on a connection with calls after which it is pinged: servers of gRPC's core answer pings more
-    frequent than 5 minutes with GOAWAY (grpc/doc/keepalive.md)."""
-    keepalive_timeout: float = 20.0
-    limits: Limits = MANY_CLIENTS
-    """A connection carries the calls of many clients: what one of them does not take is bounded by its streams'
-    windows and leaves the others alone."""
-
-
-class Wanting(Protocol):
-    """Who waits for a connection."""
+class Waiter(Protocol):
+    """Who waits for a connection: a call, or a question about models."""
 
     def connected(self, connection: Connection) -> None:
         """Open the stream now: the connection takes one."""
@@ -69,6 +39,7 @@ class Wanting(Protocol):
         """Give up: no connection can be had."""
 
 
+@final
 class Pool:
     """
     Connections to one target.
@@ -98,11 +69,9 @@ class Pool:
         self._on_change = on_change
         self.options = options or PoolOptions()
         self.target = target
-        self._endpoints = endpoints(target)
-        first = self._endpoints[0]
-        environ = os.environ if http_proxy else {}
-        tunnels = {each: tunnel for each in self._endpoints if (tunnel := tunnel_to(each, environ))}
-        self._dialler = Dialler(tls, server_name or first.host or "localhost", tunnels)
+        self._resolver = Resolver(target, self.options.max_addresses, http_proxy=http_proxy)
+        first = self._resolver.first
+        self._dialler = Dialler(tls, server_name or first.host or "localhost", self._resolver.tunnels)
         self.scheme = b"http" if tls is None else b"https"
         self.authority = b"localhost" if first.path else str(first).encode()
         self._shells: list[UpstreamShell] = []
@@ -110,7 +79,7 @@ class Pool:
         # Addresses where a connection ended since the last one came to stand.
         self._lost: set[Endpoint] = set()
         self._turns = itertools.count()
-        self._waiting: OrderedDict[int, Wanting] = OrderedDict()
+        self._waiting: OrderedDict[int, Waiter] = OrderedDict()
         self._addresses: list[Endpoint] = []
         self._resolved_at = 0.0
         self._errors: dict[object, str] = {}
@@ -157,7 +126,7 @@ class Pool:
         """Return a connection for who need not queue, such as questions about the models that calls are for."""
         return next((shell.connection for shell in self._shells if shell.connection.can_open()), None)
 
-    def wait(self, call: Wanting, *, first: bool = False) -> None:
+    def wait(self, call: Waiter, *, first: bool = False) -> None:
         """Tell the call when there is a connection, or why there is none; `first`: before all who wait already."""
         if self._failing and not self._shells:
             call.unreachable(self._failing)
@@ -171,7 +140,7 @@ class Pool:
         elif any(shell.connection.worn for shell in self._shells):
             self._changed.set()
 
-    def forget(self, call: Wanting) -> None:
+    def forget(self, call: Waiter) -> None:
         """Let a call that waits go."""
         self._waiting.pop(id(call), None)
 
@@ -179,8 +148,9 @@ class Pool:
         """Learn that a call on the connection is over."""
         if self._waiting:
             self.serve_waiting()
-        if not connection.handler.usable:  # type: ignore[attr-defined]
-            connection.handler.close_when_idle()  # type: ignore[attr-defined]
+        shell = connection.handler
+        if isinstance(shell, UpstreamShell) and not shell.usable:
+            shell.close_when_idle()
 
     def serve_waiting(self) -> None:
         """Hand out what can be had."""
@@ -236,7 +206,7 @@ class Pool:
         now = time.monotonic()
         if not self._shells or now - self._resolved_at >= self.options.resolve_every:
             try:
-                self._addresses = await self._resolve()
+                self._addresses = await self._resolver.resolve({shell.address for shell in self._shells})
             except (OSError, UnicodeError) as error:
                 # What stands goes on; a name server that is away is no reason to drop connections.
                 why = getattr(error, "strerror", None) or error
@@ -261,26 +231,12 @@ class Pool:
             await asyncio.gather(*(self._connect(address) for address in missing))
         self.exchange.flush()
 
-    async def _resolve(self) -> list[Endpoint]:
-        loop = asyncio.get_running_loop()
-        found: dict[Endpoint, None] = {}
-        for each in self._endpoints:
-            if each.path or each in self._dialler.tunnels:
-                found[each] = None
-                continue
-            entries = await loop.getaddrinfo(each.host, each.port, type=socket.SOCK_STREAM)
-            found.update((Endpoint(*entry[4][:2]), None) for entry in entries)
-        addresses = list(found)
-        if self._is_localhost:
-            # The same machine twice; often only one of them is listened on.
-            working = [each for each in addresses if any(each == shell.address for shell in self._shells)]
-            return working or addresses
-        return addresses[: self.options.max_addresses]
-
     async def _connect(self, address: Endpoint) -> None:
         try:
             shell = await self._dialler.connect(
-                address, lambda: UpstreamShell(self, address), self.options.connect_timeout
+                address,
+                lambda: UpstreamShell(self, self.exchange, self.options, address),
+                self.options.connect_timeout,
             )
         except ConnectionError as error:
             self._errors[address] = str(error)
@@ -290,14 +246,10 @@ class Pool:
         self.serve_waiting()
         self.exchange.flush()
 
-    @property
-    def _is_localhost(self) -> bool:
-        return self._endpoints[0].host == "localhost"
-
     def _admit(self, shell: UpstreamShell) -> bool:
         if shell.transport is None or not shell.usable:
             return False
-        if self._is_localhost and any(other.address != shell.address for other in self._shells):
+        if self._resolver.is_localhost and any(other.address != shell.address for other in self._shells):
             shell.usable = False
             shell.close_when_idle()
             return False

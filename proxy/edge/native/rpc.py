@@ -10,13 +10,13 @@ import binascii
 import re
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, final
 from urllib.parse import quote, unquote_to_bytes
 
 from proxy.core import explain
 from proxy.core.bounds import MAX_COMPRESSED_QUESTION, MAX_QUESTION
 from proxy.edge.metadata import DETAILS, Pair, diagnosed
-from proxy.edge.methods import QUESTIONS, UNARY_METHODS
+from proxy.edge.methods import QUESTIONS, UNARY_METHODS, only_for_operators
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import encode_fields
 from proxy.edge.native.http2.fields import HeaderBlock
@@ -68,11 +68,13 @@ _OF_HTTP: Final = {
 }
 
 
+@final
 class RequestHead:
     """What the proxy needs to know of a request's head, and the block that the next hop gets."""
 
     __slots__ = (
-        *("block", "encodings", "is_grpc", "judged", "method", "most", "timed_block", "timeout", "unary"),
+        *("block", "encodings", "is_grpc", "judged", "method", "most"),
+        *("reserved", "timed_block", "timeout", "unary"),
     )
 
     def __init__(self, block: HeaderBlock, scheme: bytes, authority: bytes) -> None:
@@ -87,6 +89,8 @@ class RequestHead:
         self.method = (block.get(b":path") or b"").decode("latin-1")
         self.judged = self.method in JUDGED_METHODS
         self.unary = self.method in UNARY_METHODS
+        # Why only an operator may call it.
+        self.reserved = only_for_operators(self.method)
         self.is_grpc = block.get(b":method") == b"POST" and (block.get(b"content-type") or b"").startswith(
             _GRPC_TYPE
         )
@@ -102,6 +106,7 @@ class RequestHead:
         self.timed_block = self.block if timeout is None else self.block + timeout_field(timeout)
 
 
+@final
 class ResponseHead:
     """
     A response's head or trailers: the block for the client, and the status if it is in there.
@@ -231,16 +236,15 @@ def status_of_reset(code: int) -> int:
     return _OF_RESET.get(code, INTERNAL)
 
 
+@final
 class Messages:
     """Counts the messages in a direction, from DATA cut anywhere."""
 
-    __slots__ = ("_head", "_rest", "count", "octets")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.octets = 0
-        self._rest = 0
-        self._head = b""
+    # Defaults live in the class: every call has two of these, and most never use all of them.
+    count = 0
+    octets = 0
+    _rest = 0
+    _head = b""
 
     def feed(self, pieces: Sequence[Buffer], size: int) -> int:
         """Take pieces of `size` octets; return the length of the largest message that begins in them."""

@@ -1,8 +1,8 @@
 """
 The native edge: binds, serves the local services, and stops in order.
 
-Law: puts together; every decision is in `call`, every octet in `shell` and `http2`. Health and reflection stay
-grpc.aio handlers behind a Unix socket, reached like any other server.
+Law: puts together; every decision is in `call` and what it is made of, every octet in `shell` and `http2`. Health and
+reflection stay grpc.aio handlers behind a Unix socket, reached like any other server.
 """
 
 import shutil
@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import grpc
 
@@ -22,17 +22,19 @@ from proxy.edge.interface import Usage
 from proxy.edge.listening import bind, path_of
 from proxy.edge.local import Answering, Handlers
 from proxy.edge.native.accepting import Door
-from proxy.edge.native.downstream import Clients
+from proxy.edge.native.clients import Clients
 from proxy.edge.native.http2.limits import Limits as Http2Limits
 from proxy.edge.native.patience import Patience
 from proxy.edge.native.plane import Plane
-from proxy.edge.native.pool import MANY_CLIENTS, Pool, PoolOptions
+from proxy.edge.native.pool import Pool
+from proxy.edge.native.pool_options import MANY_CLIENTS, PoolOptions
 from proxy.gate import Gate
 from proxy.observe.outcome import Observer
 
 _LOCAL = PoolOptions(limits=replace(MANY_CLIENTS, pace_resets=False))
 
 
+@final
 class NativeEdge:
     """
     Binds on construction, so that a port that is taken shows before anything is ready.
@@ -126,6 +128,7 @@ class NativeEdge:
         self._plane.tell_ended()
 
 
+@final
 class _Local(grpc.GenericRpcHandler):
     """A grpc.aio server on a socket that nobody else can open."""
 

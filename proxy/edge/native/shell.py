@@ -9,7 +9,7 @@ import asyncio
 import socket
 import sys
 import time
-from typing import Final, cast
+from typing import Final, cast, final
 
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.connection import Connection
@@ -35,6 +35,7 @@ _FIRST_ROOM: Final = 16 << 10
 _LEAST_ROOM: Final = 1 << 10
 
 
+@final
 class Exchange:
     """What the connections of an edge share: memory to read into, who of them has something to write, and turns.
 

@@ -7,7 +7,7 @@ then is copied, so that little of it cannot keep much from being used again.
 """
 
 import sys
-from typing import Final
+from typing import Final, final
 
 SIZE: Final = 1 << 20
 """Octets of a slab: as much as is read at once. More at a time is less work for each."""
@@ -23,6 +23,7 @@ _COPIED: Final = 8192
 _UNSEEN: Final = 3
 
 
+@final
 class Slabs:
     """`room` for the next read, then `taken` for what it read; never two reads at a time."""
 

@@ -6,27 +6,46 @@ Law: knows its connection and its clock; which calls it gets and what comes afte
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol, final
 
 from proxy.edge.native.http2 import frames
+from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.http2.errors import PeerFault
 from proxy.edge.native.http2.pacing import AGE
-from proxy.edge.native.shell import Shell
+from proxy.edge.native.pool_options import PoolOptions
+from proxy.edge.native.shell import Exchange, Shell
 from proxy.upstream.endpoints import Endpoint
-
-if TYPE_CHECKING:
-    from proxy.edge.native.pool import Pool
 
 _PING: Final = b"tfsproxy"
 _SHOWN_DEBUG: Final = 200
 
 
+class Connections(Protocol):
+    """All connections to the server, as one of them sees them."""
+
+    def serve_waiting(self) -> None:
+        """Hand out what can be had: the connection may take more calls than before."""
+
+    def freed(self, connection: Connection) -> None:
+        """Learn that a call on the connection is over."""
+
+    def look_again(self) -> None:
+        """Learn that a connection may be worn out."""
+
+    def retired(self, shell: "UpstreamShell") -> None:
+        """Learn that a connection takes no more calls, or is closed."""
+
+
+@final
 class UpstreamShell(Shell):
     """A connection to the server."""
 
-    def __init__(self, pool: "Pool", address: Endpoint) -> None:
-        super().__init__(pool.exchange, pool.options.limits, server=False)
-        self.pool = pool
+    def __init__(
+        self, pool: Connections, exchange: Exchange, options: PoolOptions, address: Endpoint
+    ) -> None:
+        super().__init__(exchange, options.limits, server=False)
+        self._pool = pool
+        self._options = options
         self.address = address
         self.usable = False
         self.settled: asyncio.Future[None] = self.loop.create_future()
@@ -41,8 +60,8 @@ class UpstreamShell(Shell):
         if not self.settled.done():
             self.settled.set_result(None)
             self.usable = True
-            self._watch = self.loop.call_later(self.pool.options.keepalive, self._check_silence)
-        self.pool.serve_waiting()
+            self._watch = self.loop.call_later(self._options.keepalive, self._check_silence)
+        self._pool.serve_waiting()
 
     def on_goaway(self, last_stream: int, code: int, debug: bytes) -> None:  # noqa: ARG002
         if code != frames.NO_ERROR:
@@ -54,10 +73,10 @@ class UpstreamShell(Shell):
         if self._resets is None:
             self._resets = self.loop.call_later(AGE, self._reset_due)
         if self.usable and self.connection.worn:
-            self.pool.look_again()
+            self._pool.look_again()
 
     def on_drained(self) -> None:
-        self.pool.freed(self.connection)
+        self._pool.freed(self.connection)
 
     def on_fault(self, fault: PeerFault) -> None:
         super().on_fault(fault)
@@ -70,13 +89,13 @@ class UpstreamShell(Shell):
         self._failed(because)
         if self.usable:
             self.usable = False
-        self.pool.retired(self)
+        self._pool.retired(self)
 
     def retire(self) -> None:
         """Take no more calls, and close once the last one is over."""
         if self.usable:
             self.usable = False
-            self.pool.retired(self)
+            self._pool.retired(self)
         self.close_when_idle()
 
     def close_when_idle(self) -> None:
@@ -89,7 +108,7 @@ class UpstreamShell(Shell):
         self.connection.reset_due(time.monotonic())
         if self.connection.closing.pacing:
             self._resets = self.loop.call_later(AGE, self._reset_due)
-        self.pool.freed(self.connection)
+        self._pool.freed(self.connection)
         self.exchange.flush()
 
     def _failed(self, because: str) -> None:
@@ -98,7 +117,7 @@ class UpstreamShell(Shell):
 
     def _check_silence(self) -> None:
         """Ping a connection that has calls and was silent for long; close it when nothing comes back."""
-        options = self.pool.options
+        options = self._options
         now = time.monotonic()
         silent = now - self.heard
         wait = options.keepalive - silent

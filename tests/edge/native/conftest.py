@@ -19,10 +19,11 @@ import pytest
 from proxy.core.reasons import Reason
 from proxy.core.verdict import Verdict, Violation
 from proxy.edge.admission import Limits
-from proxy.edge.native.pool import Pool, PoolOptions
+from proxy.edge.native.pool import Pool
+from proxy.edge.native.pool_options import PoolOptions
 from proxy.edge.native.server import NativeEdge
 from proxy.edge.native.shell import Exchange
-from proxy.gate import Admit, Refuse
+from proxy.gate import Admit, Glimpse, Known, Refuse
 from proxy.wire.status import status_of
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
@@ -60,30 +61,24 @@ class Doorkeeper:
         self.late: Callable[[Any], Any] = lambda _: Admit()
         self.lets_pass = False
 
-    def judge_now(self, method: str, message: bytes) -> Any:
-        self.messages.append(message)
-        return None if self.slow is not None else self.decide(message)
+    def judge_now(self, known: Known) -> Any:
+        """Of a glimpse nothing is decided but what `decide_view` says."""
+        if isinstance(known, Glimpse):
+            return None if self.decide_view is None else self.decide_view(known.view_at_once())
+        self.messages.append(known.octets)
+        return None if self.slow is not None else self.decide(known.octets)
 
     def unread(self, verdict: Any) -> Any:
         return Admit() if self.lets_pass else Refuse(None, verdict, status_of(verdict))
 
-    def judge_view_now(self, read: Callable[[], Any]) -> Any:
-        """Of a view nothing is decided but what `decide_view` says."""
-        return None if self.decide_view is None else self.decide_view(read())
-
     def still_holds(self, decision: Any) -> bool:
         return False
 
-    async def judge_view(
-        self, read: Callable[[], Any], timeout: float | None = None, client: Any = None
-    ) -> Any:
-        return self.late(read())
-
-    async def judge(
-        self, method: str, message: bytes, timeout: float | None = None, client: Any = None
-    ) -> Any:
+    async def judge(self, known: Known, timeout: float | None = None, client: Any = None) -> Any:
+        if isinstance(known, Glimpse):
+            return self.late(known.view_at_once())
         await self.slow.wait()
-        return self.decide(message)
+        return self.decide(known.octets)
 
 
 class Witness:

@@ -10,7 +10,7 @@ import pytest
 from proxy.core.types import ModelKey
 from proxy.edge.native import asking
 from proxy.edge.native.asking import PoolWay
-from proxy.edge.native.pool import PoolOptions
+from proxy.edge.native.pool_options import PoolOptions
 from proxy.upstream.client import NoAnswerError, ServingClient
 from proxy.upstream.control import ControlError
 from tests.edge.native.conftest import HEAD, OK, PATIENCE, RST, Caller, until

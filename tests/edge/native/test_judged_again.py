@@ -6,10 +6,10 @@ import h2.events
 import h2.settings
 import pytest
 
-from proxy.edge.native.pool import PoolOptions
+from proxy.edge.native.pool_options import PoolOptions
 from proxy.gate import Admit
 from tests.edge.native.conftest import PREDICT_HEAD, REQUEST, RST, refusal, until
-from tests.edge.native.test_cut import image, prefixed, send
+from tests.edge.native.test_cut_through import image, prefixed, send
 
 ONE = PoolOptions(connections_per_address=1, first_backoff=0.02, longest_backoff=0.05)
 

@@ -7,7 +7,7 @@ import contextlib
 import grpc
 import pytest
 
-from proxy.edge.native.pool import PoolOptions
+from proxy.edge.native.pool_options import PoolOptions
 from proxy.edge.native.tls import client_context
 from proxy.edge.native.tunnel import through
 from proxy.upstream.channel import Tls, open_channel

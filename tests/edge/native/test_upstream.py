@@ -6,7 +6,7 @@ import h2.errors
 import h2.events
 
 from proxy.edge.native.http2.compression import encode_fields
-from proxy.edge.native.pool import PoolOptions
+from proxy.edge.native.pool_options import PoolOptions
 from tests.edge.native.conftest import PATIENCE, REQUEST, outcome
 
 

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.types import ModelKey
-from proxy.edge.native import served
-from proxy.edge.native.served import ServedVersion, Tails, keep_answer, message_in
+from proxy.edge.native import kept_answer, served_version
+from proxy.edge.native.kept_answer import keep_answer, message_in
+from proxy.edge.native.served_version import ServedVersion, VersionSuffixes
 from proxy.wire.protos import predict_pb2
 
 
@@ -75,7 +76,7 @@ def test_an_answer_that_is_not_whole_or_is_compressed_is_not_kept(frame):
 
 
 def test_an_answer_that_is_huge_is_not_kept(monkeypatch):
-    monkeypatch.setattr(served, "_LARGEST_KEPT", 8)
+    monkeypatch.setattr(kept_answer, "LARGEST", 8)
     assert kept(b"\x00\x00\x00\x00\x05", b"hell", b"o") == b""
     assert len(keep_answer(keep_answer(b"", bytes(9)), bytes(9))) == 1
 
@@ -92,27 +93,27 @@ def scores(version, content=b"1234"):
 
 
 def test_a_response_of_the_same_version_is_known_again():
-    tails = Tails()
-    assert not tails.fits(KEY, 3, scores(3))
-    tails.learn(KEY, 3, scores(3))
-    assert tails.fits(KEY, 3, scores(3, b"other content"))
-    assert not tails.fits(KEY, 3, scores(4))
-    assert not tails.fits(KEY, 4, scores(4))
+    suffixes = VersionSuffixes()
+    assert not suffixes.fits(KEY, 3, scores(3))
+    suffixes.learn(KEY, 3, scores(3))
+    assert suffixes.fits(KEY, 3, scores(3, b"other content"))
+    assert not suffixes.fits(KEY, 3, scores(4))
+    assert not suffixes.fits(KEY, 4, scores(4))
 
 
 def test_nothing_is_learned_from_a_part_of_a_response():
-    tails = Tails()
-    tails.learn(KEY, 3, scores(3)[:-1])
-    tails.learn(KEY, 3, b"\x00")
-    tails.learn(KEY, 3, memoryview(scores(3)))
-    assert not tails.fits(KEY, 3, scores(3)[:-1])
-    assert not tails.fits(KEY, 3, scores(3))
+    suffixes = VersionSuffixes()
+    suffixes.learn(KEY, 3, scores(3)[:-1])
+    suffixes.learn(KEY, 3, b"\x00")
+    suffixes.learn(KEY, 3, memoryview(scores(3)))
+    assert not suffixes.fits(KEY, 3, scores(3)[:-1])
+    assert not suffixes.fits(KEY, 3, scores(3))
 
 
 def test_only_so_many_endings_are_remembered(monkeypatch):
-    monkeypatch.setattr(served, "_MAX_TAILS", 10)
-    tails = Tails()
+    monkeypatch.setattr(served_version, "MOST_SUFFIXES", 10)
+    suffixes = VersionSuffixes()
     for number in range(25):
-        tails.learn(ModelKey(f"m{number}", None, None), 1, scores(1))
-    assert len(tails._known) <= 10
-    assert tails.fits(ModelKey("m24", None, None), 1, scores(1))
+        suffixes.learn(ModelKey(f"m{number}", None, None), 1, scores(1))
+    assert len(suffixes) <= 10
+    assert suffixes.fits(ModelKey("m24", None, None), 1, scores(1))

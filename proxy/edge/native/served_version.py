@@ -1,11 +1,11 @@
 """
-Which version answered, read from a response that passes in pieces; and the whole of it, where someone looks at it.
+Which version answered, read from a response that passes in pieces.
 
 Law: as `wire.response`, which it uses for what is small: reads lengths and skips, says None to whatever it does
-not recognise, never raises, keeps no more than one ModelSpec unless asked to.
+not recognise, never raises, keeps no more than one ModelSpec.
 """
 
-from typing import Final
+from typing import Final, final
 
 from proxy.core.types import ModelKey
 from proxy.edge.native.http2.stream import Buffer
@@ -15,16 +15,19 @@ _MODEL_SPEC: Final = 0x12
 _LARGEST_SPEC: Final = 4096
 _LONGEST_HEAD: Final = 11
 _PREFIX: Final = 5
-_MAX_TAILS: Final = 1024
-_LARGEST_KEPT: Final = 64 << 20
-_UNREADABLE: Final = b"\x01"
+MOST_SUFFIXES: Final = 1024
+"""Versions by key whose short responses are known again."""
 
 
-class Tails:
+@final
+class VersionSuffixes:
     """How whole short responses of a version end: what is known again need not be read again."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[ModelKey, int | None], bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     def fits(self, key: ModelKey, version: int | None, payload: Buffer) -> bool:
         """Whether a piece that is a whole response says that `version` answered, like one before it."""
@@ -36,11 +39,12 @@ class Tails:
         if type(payload) is bytes and len(payload) == _PREFIX + int.from_bytes(payload[1:_PREFIX], "big"):
             ending = ending_of(payload[_PREFIX:])
             if ending is not None:
-                if len(self._known) >= _MAX_TAILS:
+                if len(self._known) >= MOST_SUFFIXES:
                     self._known.clear()
                 self._known[key, version] = ending
 
 
+@final
 class ServedVersion:
     """Looks for `model_spec.version` in one gRPC message; `feed` it everything from the message's prefix on."""
 
@@ -104,22 +108,3 @@ class ServedVersion:
         else:
             self._wanted = None
         return position + end + 1 - kept
-
-
-def keep_answer(kept: Buffer, *pieces: Buffer) -> bytearray:
-    """`kept` with more pieces of the response; one that is compressed or huge is not kept at all."""
-    whole = kept if isinstance(kept, bytearray) else bytearray(kept)
-    if not whole.startswith(_UNREADABLE):
-        for piece in pieces:
-            whole += piece
-        if len(whole) > _LARGEST_KEPT:
-            whole = bytearray(_UNREADABLE)
-    return whole
-
-
-def message_in(kept: Buffer) -> Buffer:
-    """The message of a response that was kept; nothing where it is not there in full and uncompressed."""
-    whole = len(kept) >= _PREFIX and not kept[0]
-    if not whole or int.from_bytes(kept[1:_PREFIX], "big") != len(kept) - _PREFIX:
-        return b""
-    return memoryview(kept)[_PREFIX:]

@@ -5,9 +5,22 @@ import gc
 import h2.events
 
 from proxy.core.reasons import Reason
+from proxy.edge.native.answer import Answer
 from proxy.edge.native.call import Call
+from proxy.edge.native.client_side import ClientSide
+from proxy.edge.native.completion import Completion
 from proxy.edge.native.http2.stream import Stream
+from proxy.edge.native.judgement import Judgement
+from proxy.edge.native.ledger import Ledger
+from proxy.edge.native.record import Record
+from proxy.edge.native.request_message import RequestMessage
+from proxy.edge.native.server_side import ServerSide
 from tests.edge.native.conftest import PREDICT_HEAD, REQUEST, refusal, until
+
+PARTS = (
+    *(Call, Stream, Record, Ledger, ClientSide, ServerSide),
+    *(Completion, Judgement, RequestMessage, Answer),
+)
 
 
 async def test_a_refusal_is_a_trailers_only_answer_and_the_server_hears_nothing(
@@ -54,7 +67,7 @@ async def test_a_call_that_is_over_leaves_nothing_to_the_garbage_collector(
             number = client.request(head, b"hello")
             await client.next(h2.events.StreamEnded, stream_id=number)
         await until(lambda: len(witness.outcomes) == 10)
-        left = [each for each in gc.get_objects() if isinstance(each, (Call, Stream))]
+        left = [each for each in gc.get_objects() if isinstance(each, PARTS)]
         assert left == []
     finally:
         gc.enable()

@@ -7,7 +7,7 @@ import h2.settings
 import pytest
 
 from proxy.edge.native import shell
-from proxy.edge.native.pool import PoolOptions
+from proxy.edge.native.pool_options import PoolOptions
 from tests.edge.native.conftest import PREDICT, PREDICT_HEAD, REQUEST, RST, at_rest, until
 
 

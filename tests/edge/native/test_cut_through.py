@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from proxy.core.policy import Policies
 from proxy.edge.admission import Limits
-from proxy.edge.native.cut import Cut, divide
+from proxy.edge.native.cut_through import CutThrough, divide
 from proxy.edge.native.http2.limits import Limits as Http2Limits
 from proxy.gate import Admit, Gate
 from proxy.wire.push import PushScanner
 from tests.edge.native.conftest import PATIENCE, PREDICT_HEAD, until
-from tests.judging import Held, predict, servable, signature, tensor
+from tests.judging import FixedSignatures, predict, servable, signature, tensor
 
 IMAGES = servable(signature({"image": ("float32", (-1, 300, 300, 3))}, {"scores": ("float32", (-1,))}))
 MAX_CONCURRENT_STREAMS = 3
@@ -31,7 +31,7 @@ def image(outputs=()):
 @pytest.fixture
 def doorkeeper():
     """The gate itself."""
-    return Gate(Held(IMAGES), Policies())
+    return Gate(FixedSignatures(IMAGES), Policies())
 
 
 def prefixed(message):
@@ -368,7 +368,7 @@ def cut_with_tail():
     message = image(["scores"])
     scanner = PushScanner(len(message))
     assert scanner.feed(message[:100])
-    return message, Cut(scanner, 105, Admit())
+    return message, CutThrough(scanner, 105, Admit())
 
 
 def test_the_tail_is_held_back_to_the_octet():

@@ -1,0 +1,120 @@
+"""
+The connections of all clients.
+
+Law: takes connections in and sees them out, so that no client has all of them, and each is counted until its
+descriptor is closed. What comes on one is `downstream`'s.
+"""
+
+import asyncio
+import time
+from typing import Final, final
+
+from proxy.edge.admission import CONNECTIONS, CONNECTIONS_OF_A_PEER
+from proxy.edge.load import Account
+from proxy.edge.native.downstream import DownstreamShell
+from proxy.edge.native.http2.limits import Limits
+from proxy.edge.native.plane import Plane
+
+_CLOSING: Final = 4
+"""Connections beyond the bound whose descriptors may still be open because they have only just made room."""
+_OF_A_PEER: Final = 0.75
+"""The part of all connections that one address may have."""
+_LOOKED_AT_PER_SECOND: Final = 40_000
+
+
+@final
+class Clients:
+    """The connections of all clients, bounded in all and for each address."""
+
+    def __init__(self, plane: Plane, limits: Limits, max_connections: int) -> None:
+        self.plane = plane
+        self.limits = limits
+        self.max_connections = max_connections
+        self.shells: set[DownstreamShell] = set()
+        self.draining = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+        # Who may make room, who goes first at the end; and when that was found out.
+        self._resting: list[DownstreamShell] = []
+        self._found = False
+        self._looks_again = 0.0
+
+    def admitted(self, address: str) -> DownstreamShell | None:
+        """Take in a connection that was accepted, or None: it must be closed."""
+        load = self.plane.load
+        if self.draining:
+            return None
+        if len(self.shells) >= self.max_connections and not self.make_room():
+            return None
+        account = load.joined(address)
+        if account.peer.connections > max(1.0, self.max_connections * _OF_A_PEER):
+            load.hit(CONNECTIONS_OF_A_PEER)
+            if not self._close_one(account.peer):
+                load.left(account)
+                return None
+        shell = DownstreamShell(self, account)
+        self.shells.add(shell)
+        self._empty.clear()
+        return shell
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more connections have a descriptor than may stay, which is so while some make room."""
+        return len(self.shells) > self.max_connections + _CLOSING
+
+    def wait(self) -> float:
+        """
+        Seconds for which a new connection must wait to be admitted or turned away.
+
+        Looking for who may make room is bounded (a look costs more the more connections there are), and nobody is
+        turned away for that bound: only after a look that found no one.
+        """
+        if self._resting or not self._found:
+            return 0.0
+        return max(0.0, self._looks_again - time.monotonic())
+
+    def make_room(self) -> bool:
+        """Close a connection that has no calls; whether there was one."""
+        self.plane.load.hit(CONNECTIONS)
+        return self._close_one(None)
+
+    def _close_one(self, peer: Account | None) -> bool:
+        """Close the connection that needs it least: one that never had a call, or had none for longest."""
+        now = time.monotonic()
+        if not self._resting and now >= self._looks_again:
+            self._looks_again = now + len(self.shells) / _LOOKED_AT_PER_SECOND
+            resting = [shell for shell in self.shells if shell.rests(now)]
+            self._resting = sorted(resting, key=DownstreamShell.need, reverse=True)
+            self._found = bool(resting)
+        while self._resting:
+            shell = self._resting.pop()
+            if shell in self.shells and shell.rests(now) and peer in {None, shell.account.peer}:
+                shell.dismiss()
+                return True
+        return False
+
+    def left(self, shell: DownstreamShell) -> None:
+        """Forget a connection whose descriptor is closed."""
+        if shell in self.shells:
+            self.plane.load.left(shell.account)
+        self.shells.discard(shell)
+        if not self.shells:
+            self._empty.set()
+
+    async def drain(self, grace: float) -> None:
+        """Let calls under way end for `grace` seconds, then cut the rest off with a status."""
+        self.draining = True
+        for shell in list(self.shells):
+            shell.drain()
+        self.plane.flush()
+        try:
+            async with asyncio.timeout(grace):
+                await self._empty.wait()
+        except TimeoutError:
+            for shell in list(self.shells):
+                shell.cut_off()
+            self.plane.flush()
+            for shell in list(self.shells):
+                shell.close("the proxy is stopping")
+            # A client that does not take its last octets is cut off (see `Shell.close`).
+            await self._empty.wait()

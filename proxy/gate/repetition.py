@@ -1,0 +1,67 @@
+"""Which requests are like one that was admitted before: clients repeat themselves.
+
+Law: what is remembered holds no payload, and is bounded whatever clients invent. Says only what was decided and on
+what grounds; whether those still hold is the gate's to ask.
+"""
+
+from typing import Final, NamedTuple, final
+
+from proxy.core.types import ModelKey, Servable
+from proxy.gate.decision import Admit
+from proxy.wire.pieces import Pieces
+from proxy.wire.skeleton import Key, Skeleton, key_of, skeleton_of
+
+MOST: Final = 512
+"""Kinds of request that are remembered."""
+
+
+class Precedent(NamedTuple):
+    """A request that was admitted without a look at its values, and on what grounds."""
+
+    skeleton: Skeleton
+    key: ModelKey
+    servable: Servable
+    decision: Admit
+
+
+@final
+class Repetition:
+    """PredictRequests that came twice: of a third, only the payload is new."""
+
+    def __init__(self) -> None:
+        self._once: set[Key] = set()
+        # None: it has no skeleton.
+        self._twice: dict[Key, Precedent | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._once)
+
+    def of(self, message: bytes | Pieces) -> Precedent | None:
+        """The request before that was the same but for its payloads."""
+        key = key_of(message)
+        if key is None:
+            return None
+        precedent = self._twice.get(key)
+        return precedent if precedent is not None and precedent.skeleton.fits(message) else None
+
+    def remember(self, message: bytes, key: ModelKey, servable: Servable, decision: Admit) -> None:
+        """Note what was decided on a message, and from its second time on, how to know it again."""
+        seen = key_of(message)
+        if seen is None:
+            return
+        if seen in self._twice:
+            known = self._twice[seen]
+            if known is None or known.servable is servable:  # it has no skeleton, or several share a key
+                return
+        elif seen not in self._once:
+            if len(self._once) >= MOST:
+                self.forget()
+            self._once.add(seen)
+            return
+        skeleton = skeleton_of(message)
+        self._twice[seen] = None if skeleton is None else Precedent(skeleton, key, servable, decision)
+
+    def forget(self) -> None:
+        """Forget everything: what it was decided by has changed."""
+        self._once.clear()
+        self._twice.clear()
