@@ -24,7 +24,7 @@ that over the default; `tfs-proxy config` shows the result.
 
 \b
 Signals: SIGTERM and SIGINT drain and stop with exit code 0; a second one cuts calls short (exit code 1).
-Exit code 2: wrong usage, or an address that cannot be had.
+Exit code 2: wrong usage, or an address that cannot be had. 3: no worker of --workers can be started any more.
 """
 
 
@@ -38,7 +38,7 @@ def serve(**_: object) -> None:
     mend it. Health, reflection and every other method are on the same port.
     """
     settings, origins = effective_of_a_server()
-    from proxy.app import Addresses, StartError, run  # loads grpc
+    from proxy.life import Addresses, StartError
 
     def announce(addresses: Addresses) -> None:
         if sys.stdout.isatty():
@@ -47,10 +47,20 @@ def serve(**_: object) -> None:
                 f"Page and metrics: http://{addresses.admin}/  Ctrl-C stops."
             )
 
+    from proxy.workers.count import count_of
+
+    count = count_of(settings)
     try:
-        undisturbed = run(settings, origins, announce)
+        if count == 1:
+            from proxy.app import run  # loads grpc
+
+            undisturbed = run(settings, origins, announce)
+        else:
+            from proxy.workers.supervisor import supervise
+
+            undisturbed = supervise(settings, origins, count, announce)
     except StartError as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(2)
+        sys.exit(error.code)
     if not undisturbed:
         sys.exit(1)

@@ -139,6 +139,14 @@ class Settings:
         "native|grpcio",
         "How calls are relayed: through the proxy's own HTTP/2 data plane, or through grpc.aio, the reference.",
     )
+    workers: int | Literal["auto"] = _setting(
+        1,
+        LISTEN,
+        reading.workers,
+        "N|auto",
+        "Processes that share the port and all limits; auto: one for each CPU this process may use, of a quota of "
+        "1.5 CPUs one: a worker beyond it would be held up in the middle of calls. 1: no other process.",
+    )
     listen_cert: Path | None = _setting(
         None, LISTEN, reading.file, "FILE", "PEM certificate chain to answer TLS with; needs --listen-key."
     )
@@ -215,7 +223,8 @@ class Settings:
         LIMITS,
         reading.size,
         "SIZE",
-        "Bytes of requests and answers that wait at a time, beyond which calls are turned away.",
+        "Bytes of requests and answers that wait at a time, beyond which calls are turned away. Like the next "
+        "limit and --max-connections it is for all --workers together: each has its equal part, and a message fits one.",
         shown="1GiB",
     )
     max_concurrent_calls: int = _setting(
@@ -327,6 +336,18 @@ class Settings:
         ]
         if missing:
             raise SettingsError("; ".join(missing))
+        if self.workers == 1:
+            return
+        if self.edge == "grpcio" and self.listen.startswith("unix:"):
+            raise SettingsError(
+                "--edge grpcio cannot share a Unix socket among --workers: listen on HOST:PORT, or take --edge native"
+            )
+        for name in ("max_connections", "max_concurrent_calls"):
+            bound = getattr(self, name)
+            if isinstance(self.workers, int) and 0 <= bound < self.workers:
+                raise SettingsError(
+                    f"{_flag(name)} {bound} leaves nothing for some of --workers {self.workers}"
+                )
 
     @property
     def speaks_tls(self) -> bool:

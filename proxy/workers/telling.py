@@ -1,0 +1,45 @@
+"""The worker's side of the admin port: what it knows of itself, for its supervisor, on a private Unix socket.
+
+Law: only reads, and answers whoever may open the socket: it stands in a folder of the supervisor's user alone.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from proxy.observe.admin.views import Sources
+from proxy.workers.state import PARTS, family_of
+
+
+class Telling:
+    """Answers with the parts of the worker's state from `start` to `stop`."""
+
+    def __init__(self, path: Path, registry: CollectorRegistry, sources: Sources) -> None:
+        self._path = path
+        self._ask: dict[str, Callable[[], Any]] = {
+            "checks": sources.readiness,
+            "metrics": lambda: [family_of(metric) for metric in registry.collect()],
+            "models": sources.models,
+            "refusals": sources.refusals,
+            "suspects": sources.suspects,
+        }
+        app = web.Application()
+        app.router.add_get("/{part}", self._answer)
+        self._runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=0.5)
+
+    async def start(self) -> int:
+        await self._runner.setup()
+        await web.UnixSite(self._runner, str(self._path)).start()
+        return 0
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        part = request.match_info["part"]
+        if part not in PARTS:
+            raise web.HTTPNotFound
+        return web.json_response(PARTS[part].encode(self._ask[part]()))
