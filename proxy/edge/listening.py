@@ -65,7 +65,9 @@ def reserve(address: str) -> tuple[socket.socket, str]:
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((host, port))
-            # Not before: a port that somebody else shares among his own must count as taken.
+            # Not before: a port that somebody else shares among his own must count as taken. And from now on for
+            # those who share it alone: beside one that does not listen, SO_REUSEADDR would let in anyone.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         except OSError:
             sock.close()

@@ -9,12 +9,14 @@ Law: the form of the lines and the worker's reading of them. It knows nothing of
 import asyncio
 import json
 import os
+import shutil
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 from proxy.life import Ends
@@ -28,7 +30,9 @@ _ORPHANED: Final = 1
 
 
 class Assignment(NamedTuple):
-    """What a worker is told at its start. `listen` is an address with a real port, or that of the `descriptor`."""
+    """What a worker is told at its start. `listen` is an address with a real port, or that of the `descriptor`;
+    `settings` is a file in the supervisor's private folder, and `admin` where a socket is to be there.
+    """
 
     number: int
     of: int
@@ -111,6 +115,8 @@ class Orders:
         with self._lock:
             hurried, self._hurry = self._hurry, True
             self._tell()
+        # What the supervisor could not take away.
+        shutil.rmtree(Path(self.assignment.settings).parent, ignore_errors=True)
         if not hurried:
             time.sleep(_ORPHAN_SECONDS)
         # No more waiting for threads or for what is not closed: nobody is there to say a third time.

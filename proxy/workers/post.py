@@ -120,14 +120,14 @@ class Post:
         if self._order:
             worker.order(self._order)
         report = await worker.report()
-        if report is None:
-            self._why = f"worker {self.number} ended before it served: {told_end(await worker.ended())}"
-        elif report.failed:
-            self._why = report.failed
-        else:
+        if report is not None and not report.failed:
             self._state = SERVING
             _log.info(WORKER_STARTED, worker=self.number, pid=worker.pid)
             return True
+        code = await worker.ended()
+        self._why = f"worker {self.number} ended before it served: {told_end(code)}"
+        if report is not None:
+            self._why = report.failed
         return False
 
     async def _ended(self) -> bool:

@@ -64,16 +64,16 @@ class WorkerProcess:
         return self._process.pid
 
     async def report(self) -> Report | None:
-        """What it says of its start; None: it ended, or was ended for its silence, without a word."""
+        """What it says of its start; None: it ended without a word. One that has failed, or is silent, is ended."""
         try:
             async with asyncio.timeout(_START_SECONDS):
                 line = await self._reader.readline()
         except (OSError, TimeoutError):
             line = b""
-        if not line:
+        report = Report.read(line) if line else None
+        if report is None or report.failed:
             self.kill()
-            return None
-        return Report.read(line)
+        return report
 
     def order(self, line: bytes) -> None:
         """Tell it something; whether it is still there shows by itself."""
