@@ -23,6 +23,10 @@ WORKER_STARTED: Final = "worker_started"
 WORKER_ENDED: Final = "worker_ended"
 WORKER_FAILED: Final = "worker_failed"
 WORKER_SILENT: Final = "worker_silent"
+WORKER_KILLED: Final = "worker_killed"
+
+_SILENT_SECONDS: Final = 60.0
+"""After so long a worker that does not answer is ended: nobody else can see that it hangs."""
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tfs-proxy")
 
@@ -38,6 +42,7 @@ class Post:
         spawn: Callable[[int], Awaitable[WorkerProcess]],
         gone: Callable[[Sequence[Family]], None],
         failed: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.number = number
         self.restarts = Restarts()
@@ -46,8 +51,9 @@ class Post:
         self._spawn = spawn
         self._gone = gone
         self._failed = failed
+        self._clock = clock
         self._state = STARTING
-        self._silent = False
+        self._silent_since: float | None = None
         self._lives = 0
         self._worker: WorkerProcess | None = None
         self._why = ""
@@ -56,7 +62,7 @@ class Post:
 
     @property
     def state(self) -> str:
-        return SILENT if self._silent and self._state == SERVING else self._state
+        return SILENT if self._silent_since is not None and self._state == SERVING else self._state
 
     async def open(self) -> None:
         """Put the first worker on the post. Raises StartError with what it says."""
@@ -82,6 +88,21 @@ class Post:
         if self._worker is not None:
             self._worker.kill()
 
+    async def close(self) -> None:
+        """The same, and wait until it is gone."""
+        self.kill()
+        if self._worker is not None:
+            await self._worker.ended()
+
+    def end_if_it_hangs(self) -> None:
+        """End a worker that has not answered for a long time; another takes its place."""
+        if self._worker is None or self._silent_since is None:
+            return
+        seconds = self._clock() - self._silent_since
+        if seconds >= _SILENT_SECONDS and not self._closing.is_set():
+            _log.error(WORKER_KILLED, worker=self.number, pid=self._worker.pid, silent_seconds=round(seconds))
+            self._worker.kill()
+
     async def ask(self, part: str) -> Any:
         """Return one part of the worker's state; None: there is no worker, or it does not answer."""
         worker = self._worker
@@ -98,9 +119,11 @@ class Post:
         return answer
 
     def _heard(self, worker: WorkerProcess, *, answered: bool) -> None:
-        if not answered and not self._silent:
+        if answered:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = self._clock()
             _log.warning(WORKER_SILENT, worker=self.number, pid=worker.pid)
-        self._silent = not answered
 
     def _close(self, order: bytes) -> None:
         self._order = order
@@ -110,7 +133,7 @@ class Post:
 
     async def _start(self) -> bool:
         self._state = STARTING
-        self._silent = False
+        self._silent_since = None
         self._lives += 1
         try:
             worker = self._worker = await self._spawn(self._lives)
@@ -134,7 +157,7 @@ class Post:
         """Wait for the worker's end, and then until another may be started; False: the post is closed."""
         worker, served = self._worker, self._state == SERVING
         code = None if worker is None else await worker.ended()
-        lived = 0.0 if worker is None else time.monotonic() - worker.begun
+        lived = 0.0 if worker is None else self._clock() - worker.begun
         self._worker = None
         self._gone(self.metrics)
         self.metrics = ()

@@ -68,7 +68,9 @@ class WorkerProcess:
         try:
             async with asyncio.timeout(_START_SECONDS):
                 line = await self._reader.readline()
-        except (OSError, TimeoutError):
+        except TimeoutError:
+            line = Report(f"a worker did not say within {_START_SECONDS:.0f} s that it serves").line()
+        except OSError:
             line = b""
         report = Report.read(line) if line else None
         if report is None or report.failed:

@@ -6,7 +6,6 @@ so that one that is taken is told once, and stays ours while no worker stands.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -35,7 +34,7 @@ from proxy.workers.process import WorkerProcess
 from proxy.workers.restarts import hopeless
 
 _POLL_SECONDS: Final = 5.0
-"""How old the last known numbers of a worker that dies may be."""
+"""How old the last known numbers of a worker that dies may be, and how often it is seen whether one hangs."""
 _PATIENCE_SECONDS: Final = 10.0
 """For a worker to end beyond the time that the settings give it; after that it is ended."""
 
@@ -133,9 +132,8 @@ class _Supervisor:
         finally:
             relaying.cancel()
             polling.cancel()
-            for post in self._posts:
-                post.kill()
             await asyncio.gather(relaying, polling, return_exceptions=True)
+            await asyncio.gather(*(post.close() for post in self._posts))
             await self._admin.stop()
         tell_stopped()
         return not ends.second.is_set()
@@ -219,5 +217,6 @@ class _Supervisor:
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(_POLL_SECONDS)
-            with suppress(Exception):
-                await self._pages.ask_metrics()
+            await self._pages.ask_metrics()
+            for post in self._posts:
+                post.end_if_it_hangs()

@@ -8,6 +8,7 @@ control group.
 import signal
 import socket
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def main(descriptor: int) -> None:
 def _serve(orders: Orders) -> bool:
     task = orders.assignment
     turn = Turn(task.number, task.of)
+    # What one that is killed leaves behind goes with the supervisor's folder.
+    tempfile.tempdir = str(Path(task.settings).parent)
     settings = Settings(**{**read_file(Path(task.settings)), "listen": task.listen})
     configure(settings.log_format, settings.log_level, fields={"worker": task.number})
     from proxy.app import Station, run  # loads grpc, which the log should be ready for
