@@ -64,6 +64,9 @@ def reserve(address: str) -> tuple[socket.socket, str]:
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family is socket.AF_INET6:
+                # As create_server does.
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind((host, port))
             # Not before: a port that somebody else shares among his own must count as taken. And from now on for
             # those who share it alone: beside one that does not listen, SO_REUSEADDR would let in anyone.

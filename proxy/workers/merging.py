@@ -2,8 +2,8 @@
 
 Law: pure, but for the time that is handed in. Counters and histograms are sums; what gauges are stands in
 `observe.catalogue`. A sum of counters never falls because a worker ended or did not answer: its last known counters
-stay in it. They are let go when no worker has told of their model for ten minutes, as each worker lets go of series
-itself; so what is kept is bounded by what workers tell.
+stay in it. They are let go when no worker has told of their model, or its version, for ten minutes, as each worker lets go of
+series itself; so what is kept is bounded by what workers tell.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +15,9 @@ from proxy.workers.state import Family, Sample
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
 """A series: the name of its samples, and its labels in the order of their names."""
+
+Subject = tuple[str, str]
+"""A model and one of its versions, or "" for the model itself."""
 
 RETAIN_SECONDS: Final = 600.0
 
@@ -60,22 +63,23 @@ class Ledger:
 
     def __init__(self) -> None:
         self._kept: list[Family] = []
-        self._unheard: dict[str, float] = {}
+        self._unheard: dict[Subject, float] = {}
 
     def bury(self, families: Iterable[Family]) -> None:
         """A worker has ended whose last known families are these."""
         self._kept = merge((self._kept, lasting(families)))
 
     def kept(self, living: Iterable[Sequence[Family]], now: float) -> list[Family]:
-        """What is to be added to that of the living."""
-        known = {_model(sample) for sample in _samples(self._kept)} - {None, "", OTHER}
-        heard = {_model(sample) for families in living for sample in _samples(families)}
-        since = {model: self._unheard.get(model, now) for model in known - heard if model is not None}
-        gone = {model for model, when in since.items() if now - when >= RETAIN_SECONDS}
-        self._unheard = {model: when for model, when in since.items() if model not in gone}
+        """What is to be added to that of the living, who tell of the versions that are loaded."""
+        known = {_subject(sample) for sample in _samples(self._kept)} - {None}
+        heard = {_subject(sample) for families in living for sample in _samples(families)}
+        heard |= {(subject[0], "") for subject in heard if subject is not None}
+        since = {each: self._unheard.get(each, now) for each in known - heard if each is not None}
+        gone = {each for each, when in since.items() if now - when >= RETAIN_SECONDS}
+        self._unheard = {each: when for each, when in since.items() if each not in gone}
         if gone:
             self._kept = [
-                family._replace(samples=[each for each in family.samples if _model(each) not in gone])
+                family._replace(samples=[each for each in family.samples if _subject(each) not in gone])
                 for family in self._kept
             ]
         return self._kept
@@ -85,8 +89,12 @@ def _key(sample: Sample) -> Key:
     return sample.name, tuple(sorted(sample.labels.items()))
 
 
-def _model(sample: Sample) -> str | None:
-    return sample.labels.get("model")
+def _subject(sample: Sample) -> Subject | None:
+    """The model, and the version, that a series is about; None: it is about none of its own."""
+    model, version = sample.labels.get("model"), sample.labels.get("version", "")
+    if not model or model == OTHER:
+        return None
+    return model, "" if version == OTHER else version
 
 
 def _samples(families: Iterable[Family]) -> Iterable[Sample]:

@@ -33,7 +33,7 @@ from proxy.workers.post import Post
 from proxy.workers.process import WorkerProcess
 from proxy.workers.restarts import hopeless
 
-_POLL_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 10.0
 """How old the last known numbers of a worker that dies may be, and how often it is seen whether one hangs."""
 _PATIENCE_SECONDS: Final = 10.0
 """For a worker to end beyond the time that the settings give it; after that it is ended."""

@@ -164,3 +164,20 @@ def test_a_model_that_is_heard_of_again_keeps_its_counters_for_as_long_again():
     ledger.kept([count("m", 1)], RETAIN_SECONDS - 1)
     assert ledger.kept([], RETAIN_SECONDS)[0].samples
     assert ledger.kept([], 2 * RETAIN_SECONDS - 1)[0].samples
+
+
+def test_versions_that_are_unloaded_are_let_go_and_those_that_are_loaded_stay_without_a_call():
+    requests = METRICS["tfs_proxy_requests_total"]
+    states = METRICS["tfs_proxy_model_version_state"]
+    ledger = Ledger()
+    ledger.bury(
+        [
+            family_of(
+                requests.family([(("Predict", "m", "s", version, "OK"), 1) for version in ("1", "2", "")])
+            )
+        ]
+    )
+    living = [[family_of(states.family([(("m", "2", "AVAILABLE"), 1)]))]]
+    ledger.kept(living, 0)
+    (family,) = ledger.kept(living, RETAIN_SECONDS)
+    assert [sample.labels["version"] for sample in family.samples] == ["2", ""]

@@ -30,6 +30,15 @@ async def test_both_workers_answer_on_one_port(start, edge):
         assert [line["event"] for line in proxy.log[-2:]] == ["draining", "stopped"]
 
 
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "localhost"])
+async def test_any_address_can_be_shared(start, edge, host):
+    with await start("--listen", f"{host}:0", *EDGES[edge]) as proxy:
+        proxy.target = f"{'[::1]' if host == '[::]' else '127.0.0.1'}:{proxy.target.rpartition(':')[2]}"
+        async with one_channel_each(proxy):
+            pass
+
+
 async def test_both_workers_answer_on_one_unix_socket(start, tmp_path):
     path = tmp_path / "grpc.sock"
     with await start("--listen", f"unix:{path}") as proxy:
@@ -48,8 +57,9 @@ def test_one_worker_is_no_process_beside_the_proxy():
         assert not any("worker" in line for line in proxy.log)
 
 
-async def test_a_killed_worker_comes_back_and_the_other_answers_meanwhile(start):
-    with await start("--model", "m") as proxy:
+@pytest.mark.parametrize("edge", EDGES)
+async def test_a_killed_worker_comes_back_and_the_other_answers_meanwhile(start, edge):
+    with await start("--model", "m", *EDGES[edge]) as proxy:
         async with one_channel_each(proxy) as channels:
             pids = proxy.pids()
             await killed(pids[0])
