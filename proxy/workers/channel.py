@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -62,21 +62,41 @@ class Report(NamedTuple):
         return cls(**json.loads(line))
 
 
+def _lines(channel: socket.socket) -> Iterator[bytes]:
+    """The whole lines until the other end closes. Unbuffered: at the end of the process a thread waits in here."""
+    rest = b""
+    while octets := _received(channel):
+        *lines, rest = (rest + octets).split(b"\n")
+        for line in lines:
+            yield line + b"\n"
+
+
+def _received(channel: socket.socket) -> bytes:
+    try:
+        return channel.recv(65536)
+    except OSError:
+        return b""
+
+
 def _line(value: Any) -> bytes:
     return json.dumps(value).encode() + b"\n"
 
 
 class Orders:
-    """The worker's end of the channel. Orders are read by a thread, so that they arrive whatever the loop does."""
+    """The worker's end of the channel. Orders are read by a thread, so that they arrive whatever the loop does.
 
-    def __init__(self, channel: socket.socket) -> None:
+    `leave` ends the process without waiting for anyone.
+    """
+
+    def __init__(self, channel: socket.socket, leave: Callable[[int], object] = os._exit) -> None:
         self._channel = channel
-        self._lines = channel.makefile("rb")
+        self._leave = leave
+        self._lines = _lines(channel)
         self._lock = threading.Lock()
         self._drain = self._hurry = False
         self._tell: Callable[[], None] = lambda: None
-        first = self._lines.readline()
-        if not first:
+        first = next(self._lines, None)
+        if first is None:
             sys.exit(_ORPHANED)
         self.assignment = Assignment.read(first)
         threading.Thread(target=self._read, name="orders", daemon=True).start()
@@ -120,4 +140,4 @@ class Orders:
         if not hurried:
             time.sleep(_ORPHAN_SECONDS)
         # No more waiting for threads or for what is not closed: nobody is there to say a third time.
-        os._exit(_ORPHANED)
+        self._leave(_ORPHANED)

@@ -121,7 +121,7 @@ class Post:
     def _heard(self, worker: WorkerProcess, *, answered: bool) -> None:
         if answered:
             self._silent_since = None
-        elif self._silent_since is None:
+        elif self._silent_since is None and not self._closing.is_set():
             self._silent_since = self._clock()
             _log.warning(WORKER_SILENT, worker=self.number, pid=worker.pid)
 

@@ -64,6 +64,9 @@ class Stage:
     async def _spawn(self, life: int) -> FakeWorker:
         assert life == len(self.workers) + 1
         worker = self.coming.pop(0) if self.coming else FakeWorker()
+        if isinstance(worker, OSError):
+            self.workers.append(worker)
+            raise worker
         self.workers.append(worker)
         self.changed.set()
         return worker
@@ -140,6 +143,19 @@ async def test_one_that_cannot_start_later_is_tried_again(log):
     assert stage.failed == 1
     (line,) = [line for line in log if line["event"] == "worker_failed"]
     assert line["text"] == "no such file"
+    stage.post.kill()
+    await keeping
+
+
+async def test_a_machine_without_room_for_a_process_is_asked_again(log):
+    stage = Stage()
+    await stage.post.open()
+    stage.coming = [OSError("no more processes")]
+    keeping = asyncio.create_task(stage.post.keep())
+    stage.workers[0].end(1)
+    await stage.until(3)
+    (line,) = [line for line in log if line["event"] == "worker_failed"]
+    assert line["text"] == "worker 0 cannot be started: no more processes"
     stage.post.kill()
     await keeping
 
