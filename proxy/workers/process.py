@@ -21,6 +21,7 @@ from proxy.workers.state import PARTS
 
 _ANSWER_SECONDS: Final = 2.0
 _START_SECONDS: Final = 60.0
+_END_SECONDS: Final = 0.2
 
 
 class WorkerProcess:
@@ -100,7 +101,10 @@ class WorkerProcess:
                     return None
                 return PARTS[part].decode(await answer.json())
         except (aiohttp.ClientError, OSError, TimeoutError, RuntimeError):
-            # RuntimeError: it has ended meanwhile, and the session with it.
+            # RuntimeError: it has ended meanwhile, and the session with it. Whoever waits for its end should hear of
+            # it before it is said that it does not answer.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), _END_SECONDS)
             return None
 
 
