@@ -16,6 +16,7 @@ Examples:
   tfs-proxy serve --upstream tfs:8500 --mode observe
                                                    refuse nothing yet, count what would be refused
   tfs-proxy serve --model detector --severity BATCH_EMPTY=refuse
+  tfs-proxy serve --workers auto                   as many processes as there are CPUs, on one port
   tfs-proxy serve --config proxy.yaml              keys are those of `tfs-proxy config`
 
 Every flag is also an environment variable: --default-deadline is TFS_PROXY_DEFAULT_DEADLINE; one that can be

@@ -144,8 +144,8 @@ class Settings:
         LISTEN,
         reading.workers,
         "N|auto",
-        "Processes that share the port and all limits; auto: one for each CPU this process may use, of a quota of "
-        "1.5 CPUs one: a worker beyond it would be held up in the middle of calls. 1: no other process.",
+        "Processes that share the port and all limits. auto: one for each CPU this process may use; a quota of 1.5 "
+        "CPUs is one, since a worker beyond it would be held up in the middle of calls. 1: no other process.",
     )
     listen_cert: Path | None = _setting(
         None, LISTEN, reading.file, "FILE", "PEM certificate chain to answer TLS with; needs --listen-key."
@@ -223,12 +223,16 @@ class Settings:
         LIMITS,
         reading.size,
         "SIZE",
-        "Bytes of requests and answers that wait at a time, beyond which calls are turned away. Like the next "
-        "limit and --max-connections it is for all --workers together: each has its equal part, and a message fits one.",
+        "Bytes of requests and answers that wait at a time, beyond which calls are turned away; of all --workers "
+        "together, so that a message must fit the part of one.",
         shown="1GiB",
     )
     max_concurrent_calls: int = _setting(
-        -1, LIMITS, reading.limit, "N", "Calls at a time; -1: one for each 4 KiB of --max-inflight-bytes."
+        -1,
+        LIMITS,
+        reading.limit,
+        "N",
+        "Calls at a time, of all --workers together; -1: one for each 4 KiB of --max-inflight-bytes.",
     )
     max_fill_bytes: int = _setting(
         256 << 20,
@@ -243,7 +247,8 @@ class Settings:
         LIMITS,
         reading.limit,
         "N",
-        "Client connections at a time; -1: as many as the limit of open files leaves, at most 10000.",
+        "Client connections at a time, of all --workers together; -1: as many as the limit of open files leaves, at "
+        "most 10000.",
     )
     idle_seconds: float = _setting(
         300.0, LIMITS, reading.interval, "SECONDS", "A connection without calls for so long is asked to go."

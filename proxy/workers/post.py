@@ -32,7 +32,7 @@ _log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tfs-proxy")
 
 
 class Post:
-    """`spawn` starts a worker, the first, second, … on this post. `gone` is told the last known metrics of each that
+    """`spawn` starts a worker, the first, second, … on this post. `gone` is told the last metrics of each that
     ended, and `failed` that one could not start.
     """
 
@@ -159,7 +159,8 @@ class Post:
         code = None if worker is None else await worker.ended()
         lived = 0.0 if worker is None else self._clock() - worker.begun
         self._worker = None
-        self._gone(self.metrics)
+        last = None if worker is None else worker.last_words()
+        self._gone(self.metrics if last is None else last)
         self.metrics = ()
         if self._closing.is_set():
             self._state = ENDED

@@ -5,6 +5,7 @@ A question to it takes a bounded time. It decides nothing about starting again.
 """
 
 import asyncio
+import json
 import signal
 import socket
 import sys
@@ -17,7 +18,8 @@ from typing import Any, Final, Self
 import aiohttp
 
 from proxy.workers.channel import Assignment, Report
-from proxy.workers.state import PARTS
+from proxy.workers.state import PARTS, Family
+from proxy.workers.telling import last_words
 
 _ANSWER_SECONDS: Final = 2.0
 _START_SECONDS: Final = 60.0
@@ -37,6 +39,7 @@ class WorkerProcess:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self._admin = Path(admin)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(path=admin),
             timeout=aiohttp.ClientTimeout(total=_ANSWER_SECONDS),
@@ -92,6 +95,16 @@ class WorkerProcess:
         self._writer.close()
         await self._session.close()
         return code
+
+    def last_words(self) -> Sequence[Family] | None:
+        """The numbers that it left behind at an orderly end."""
+        left = last_words(self._admin)
+        try:
+            found: Sequence[Family] = PARTS["metrics"].decode(json.loads(left.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return None
+        left.unlink(missing_ok=True)
+        return found
 
     async def ask(self, part: str) -> Any:
         """Return one part of its state; None: it does not answer."""

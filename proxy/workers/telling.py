@@ -1,11 +1,14 @@
 """The worker's side of the admin port: what it knows of itself, for its supervisor, on a private Unix socket.
 
+At an orderly end its last numbers stay behind in a file beside the socket.
+
 Law: only reads, and answers whoever may open the socket: it stands in a folder of the supervisor's user alone.
 """
 
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ class Telling:
 
     def __init__(self, path: Path, registry: CollectorRegistry, sources: Sources) -> None:
         self._path = path
+        self._registry = registry
         self._ask: dict[str, Callable[[], Any]] = {
             "checks": sources.readiness,
             "metrics": lambda: list(registry.collect()),
@@ -39,6 +43,14 @@ class Telling:
 
     async def stop(self) -> None:
         await self._runner.cleanup()
+        # Without a supervisor there may be no folder any more, and nobody who reads.
+        with suppress(OSError):
+            await asyncio.to_thread(self._leave_behind, list(self._registry.collect()))
+
+    def _leave_behind(self, collected: list[Any]) -> None:
+        whole = self._path.with_suffix(".partial")
+        whole.write_text(_written("metrics", collected), encoding="utf-8")
+        whole.replace(last_words(self._path))
 
     async def _answer(self, request: web.Request) -> web.Response:
         part = request.match_info["part"]
@@ -48,6 +60,11 @@ class Telling:
         found = self._ask[part]()
         body = await asyncio.to_thread(_written, part, list(found))
         return web.Response(text=body, content_type="application/json")
+
+
+def last_words(path: Path) -> Path:
+    """Where a worker with this admin socket leaves its last numbers."""
+    return path.with_suffix(".last")
 
 
 def _written(part: str, found: list[Any]) -> str:

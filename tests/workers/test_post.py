@@ -23,6 +23,7 @@ class FakeWorker:
         self.begun = 0.0
         self.orders: list[bytes] = []
         self.answer = answer
+        self.last: object = None
         self._report = report
         self._code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if report is None or report.failed:
@@ -33,6 +34,9 @@ class FakeWorker:
 
     async def ask(self, part: str) -> object:
         return self.answer
+
+    def last_words(self) -> object:
+        return self.last
 
     def order(self, line: bytes) -> None:
         self.orders.append(line)
@@ -118,6 +122,19 @@ async def test_what_a_worker_told_last_outlives_it_once(log):
     await stage.until(2)
     assert stage.buried == [("numbers",)]
     assert stage.post.metrics == ()
+    stage.post.kill()
+    await keeping
+
+
+async def test_what_a_worker_leaves_behind_is_later_than_what_it_told(log):
+    stage = Stage()
+    await stage.post.open()
+    keeping = asyncio.create_task(stage.post.keep())
+    await stage.post.ask("metrics")
+    stage.workers[0].last = ("all of it",)
+    stage.workers[0].end(0)
+    await stage.until(2)
+    assert stage.buried == [("all of it",)]
     stage.post.kill()
     await keeping
 

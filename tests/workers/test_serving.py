@@ -91,6 +91,8 @@ async def test_a_worker_that_gets_sigterm_itself_ends_its_calls_and_another_take
                 assert (await asking).code is grpc.StatusCode.OK
             await asyncio.to_thread(proxy.wait, lambda: proxy.pids()[1] != pids[1])
         assert proxy.wait_for("worker_ended")["how"] == "exit code 0"
+        # Nobody had asked for them before.
+        assert await proxy.total("tfs_proxy_requests_total") == proxy.made + 1
 
 
 async def test_health_and_reflection_are_answered_by_each(start):
