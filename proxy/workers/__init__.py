@@ -2,7 +2,7 @@
 
 Law: nothing here judges, relays or counts a call. A worker is what `proxy.app` runs, with its place, its part of the
 limits and an admin port of its own on a private socket; the supervisor starts workers, asks them and speaks for them.
-What is made of their answers (`merging`, `joining`) is pure. count and parts: how many there are, and what each gets;
-channel: what the two tell one another; worker, telling: the worker's side; process, post, asking, pages, supervisor:
-the supervisor's.
+What is made of their answers (`merging`, `joining`) is pure, and so are `parts` (of limits) and `restarts` (when). `count` is
+how many there are; `channel` and `state` are what the two sides tell one another; `worker` and `telling` are the
+worker's side, `process`, `post`, `pages` and `supervisor` the other.
 """

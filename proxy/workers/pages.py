@@ -64,11 +64,13 @@ class Pages(Collector):
 
     async def ask(self, path: str) -> None:
         """Ask every worker for what this page needs."""
-        for part in _PARTS.get(path, ()):
-            if part == "metrics":
-                await self.ask_metrics()
-            else:
-                self._told[part] = await self._answers(part)
+        await asyncio.gather(*(self._ask(part) for part in _PARTS.get(path, ())))
+
+    async def _ask(self, part: str) -> None:
+        if part == "metrics":
+            await self.ask_metrics()
+        else:
+            self._told[part] = await self._answers(part)
 
     async def ask_metrics(self) -> None:
         """Ask every worker for its numbers, and remember them."""

@@ -27,6 +27,8 @@ WORKER_KILLED: Final = "worker_killed"
 
 _SILENT_SECONDS: Final = 60.0
 """After so long a worker that does not answer is ended: nobody else can see that it hangs."""
+_LAST_SECONDS: Final = 10.0
+"""For its last chance to."""
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tfs-proxy")
 
@@ -94,14 +96,22 @@ class Post:
         if self._worker is not None:
             await self._worker.ended()
 
-    def end_if_it_hangs(self) -> None:
+    async def end_if_it_hangs(self) -> None:
         """End a worker that has not answered for a long time; another takes its place."""
-        if self._worker is None or self._silent_since is None:
+        worker, since = self._worker, self._silent_since
+        if worker is None or since is None or self._clock() - since < _SILENT_SECONDS:
             return
-        seconds = self._clock() - self._silent_since
-        if seconds >= _SILENT_SECONDS and not self._closing.is_set():
-            _log.error(WORKER_KILLED, worker=self.number, pid=self._worker.pid, silent_seconds=round(seconds))
-            self._worker.kill()
+        # One that is only busy has the time for a small question.
+        answer = await worker.ask("checks", _LAST_SECONDS)
+        if worker is not self._worker or self._closing.is_set():
+            return
+        if answer is not None:
+            self._silent_since = None
+            return
+        _log.error(
+            WORKER_KILLED, worker=self.number, pid=worker.pid, silent_seconds=round(self._clock() - since)
+        )
+        worker.kill()
 
     async def ask(self, part: str) -> Any:
         """Return one part of the worker's state; None: there is no worker, or it does not answer."""

@@ -40,10 +40,7 @@ class WorkerProcess:
         self._reader = reader
         self._writer = writer
         self._admin = Path(admin)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(path=admin),
-            timeout=aiohttp.ClientTimeout(total=_ANSWER_SECONDS),
-        )
+        self._session = aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=admin))
         self.begun = time.monotonic()
 
     @classmethod
@@ -101,18 +98,21 @@ class WorkerProcess:
         left = last_words(self._admin)
         try:
             found: Sequence[Family] = PARTS["metrics"].decode(json.loads(left.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError):
             return None
         left.unlink(missing_ok=True)
         return found
 
-    async def ask(self, part: str) -> Any:
-        """Return one part of its state; None: it does not answer."""
+    async def ask(self, part: str, seconds: float = _ANSWER_SECONDS) -> Any:
+        """Return one part of its state; None: it does not answer, or nothing that can be read."""
         try:
-            async with self._session.get(f"http://worker/{part}") as answer:
+            within = aiohttp.ClientTimeout(total=seconds)
+            async with self._session.get(f"http://worker/{part}", timeout=within) as answer:
                 if answer.status != 200:
                     return None
                 return PARTS[part].decode(await answer.json())
+        except (ValueError, TypeError, KeyError):
+            return None
         except (aiohttp.ClientError, OSError, TimeoutError, RuntimeError):
             # RuntimeError: it has ended meanwhile, and the session with it. Whoever waits for its end should hear of
             # it before it is said that it does not answer.
@@ -133,8 +133,7 @@ def told_end(code: int) -> str:
 
 async def _spawn(channel: int, inherited: Sequence[int]) -> asyncio.subprocess.Process:
     # With -m alone a folder `proxy` where the command was called would be taken for this package.
-    here = sys.path[:1] in ([""], [str(Path.cwd())])
-    command = (sys.executable, *(() if here else ("-P",)), "-m", "proxy.workers", str(channel))
+    command = (sys.executable, *(() if _found_here() else ("-P",)), "-m", "proxy.workers", str(channel))
     return await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
@@ -142,3 +141,11 @@ async def _spawn(channel: int, inherited: Sequence[int]) -> asyncio.subprocess.P
         # A Ctrl-C at the terminal is the supervisor's to tell them.
         start_new_session=True,
     )
+
+
+def _found_here() -> bool:
+    """Whether this process looks for modules where the command was called."""
+    try:
+        return sys.path[:1] in ([""], [str(Path.cwd())])
+    except OSError:
+        return False

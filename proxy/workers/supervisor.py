@@ -218,5 +218,4 @@ class _Supervisor:
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             await self._pages.ask_metrics()
-            for post in self._posts:
-                post.end_if_it_hangs()
+            await asyncio.gather(*(post.end_if_it_hangs() for post in self._posts))

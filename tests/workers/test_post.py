@@ -24,6 +24,7 @@ class FakeWorker:
         self.orders: list[bytes] = []
         self.answer = answer
         self.last: object = None
+        self.late_answer: object = None
         self._report = report
         self._code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if report is None or report.failed:
@@ -32,8 +33,8 @@ class FakeWorker:
     async def report(self) -> Report | None:
         return self._report
 
-    async def ask(self, part: str) -> object:
-        return self.answer
+    async def ask(self, part: str, seconds: float = 2.0) -> object:
+        return self.answer if seconds == 2.0 else self.late_answer
 
     def last_words(self) -> object:
         return self.last
@@ -206,11 +207,11 @@ async def test_a_worker_that_hangs_for_a_minute_is_ended_and_not_before(log):
     worker.answer = None
     await stage.post.ask("metrics")
     stage.now += 59
-    stage.post.end_if_it_hangs()
+    await stage.post.end_if_it_hangs()
     assert len(stage.workers) == 1
     assert not worker._code.done()
     stage.now += 1
-    stage.post.end_if_it_hangs()
+    await stage.post.end_if_it_hangs()
     await stage.until(2)
     assert [line["event"] for line in log][:4] == [
         "worker_started",
@@ -220,6 +221,18 @@ async def test_a_worker_that_hangs_for_a_minute_is_ended_and_not_before(log):
     ]
     stage.post.kill()
     await keeping
+
+
+async def test_a_worker_that_is_only_slow_lives(log):
+    stage = Stage()
+    await stage.post.open()
+    worker = stage.workers[0]
+    worker.answer, worker.late_answer = None, []
+    await stage.post.ask("metrics")
+    stage.now += 60
+    await stage.post.end_if_it_hangs()
+    assert not worker._code.done()
+    assert stage.post.state == "serving"
 
 
 async def test_a_post_that_is_closed_while_it_waits_gets_no_other_worker(log):

@@ -14,6 +14,8 @@ from tests.test_app import until_ready
 from tests.workers.conftest import has_ended, kill, killed, one_channel_each
 
 STARTED = "worker_started"
+REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+LIST_SERVICES = b"\x3a\x00"
 HEALTH = "/grpc.health.v1.Health/Check"
 
 
@@ -102,6 +104,8 @@ async def test_health_and_reflection_are_answered_by_each(start):
             for channel in channels.values():
                 answered = await ask(channel, HEALTH, b"")
                 assert (answered.code, answered.response) == (grpc.StatusCode.OK, b"\x08\x01")
+                listed = await channel.stream_stream(REFLECTION)(iter([LIST_SERVICES])).read()
+                assert b"tensorflow.serving.PredictionService" in listed
 
 
 async def test_requests_are_recorded_by_both_into_one_folder(start, tmp_path):

@@ -1,6 +1,7 @@
 """What cannot start is told once, and does not try for ever."""
 
 import asyncio
+import os
 import shutil
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from proxy.edge.listening import reserve
-from tests.proxy_process import EDGES
+from tests.proxy_process import EDGES, ProxyProcess
 from tests.test_app import start as start_command
 from tests.workers.conftest import kill
 
@@ -81,6 +82,12 @@ async def test_when_no_worker_can_be_started_any_more_the_command_says_so_and_en
     assert 5 <= len(failed) <= 12
     waits = [line["again_in_seconds"] for line in failed if line["worker"] == 0]
     assert waits == sorted(waits)
+
+
+def test_auto_on_one_cpu_is_no_process_beside_the_proxy():
+    flags = ("--upstream", "127.0.0.1:1", "--workers", "auto")
+    with ProxyProcess(*flags, before=("taskset", "-c", str(min(os.sched_getaffinity(0))))) as proxy:
+        assert "workers" not in proxy.wait_for("serving")
 
 
 def test_a_folder_called_proxy_where_the_command_is_given_is_not_taken_for_it(tmp_path):
