@@ -5,19 +5,20 @@ Law: puts the floors together and starts and stops them; knows no rule, no messa
 
 import asyncio
 import gc
-import signal
 import ssl
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Protocol
 
 import grpc
 import structlog
+from prometheus_client import CollectorRegistry
 
 from proxy.build_info import build
-from proxy.capture.files import RotatingFolder, Sink
+from proxy.capture.files import ONLY, RotatingFolder, Sink, Turn
 from proxy.capture.outputs import OutputWatch
 from proxy.capture.recorder import Recorder
 from proxy.config import Settings, plain
@@ -29,11 +30,22 @@ from proxy.edge.descriptors import raise_limit
 from proxy.edge.explainer import Explainer
 from proxy.edge.grpcio.server import GrpcioEdge
 from proxy.edge.interface import Edge, Usage
+from proxy.edge.listening import ALONE, Place
 from proxy.edge.local import Handlers, Health, reflection_handlers
 from proxy.edge.readiness import Readiness
 from proxy.gate import Gate
-from proxy.observe.admin.server import AdminServer
-from proxy.observe.admin.views import ModelListing, Setting, Sources
+from proxy.life import (
+    Addresses,
+    Ends,
+    Signals,
+    StartError,
+    admin_port,
+    loop_factory,
+    tell_draining,
+    tell_serving,
+    tell_stopped,
+)
+from proxy.observe.admin.views import ModelListing, Setting, Sources, shown_settings
 from proxy.observe.fanout import Fanout
 from proxy.observe.log import CallLog
 from proxy.observe.metrics import Metrics
@@ -46,24 +58,31 @@ from proxy.upstream.probe import probe
 from proxy.upstream.reach import ReachWatch
 from proxy.upstream.signatures import SignatureCache
 
-SERVING: Final = "serving"
-CAPTURING: Final = "capturing"
-"""Said at start, because what is recorded holds tensor values."""
-DRAINING: Final = "draining"
-STOPPED: Final = "stopped"
-
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tfs-proxy")
 
 
-class StartError(Exception):
-    """The proxy cannot start; the text is a sentence for a person."""
+class Admin(Protocol):
+    """What operators, or whoever speaks for several proxies, ask about this one."""
+
+    async def start(self) -> int:
+        """Bind, and return the port (0: it has none). Raises OSError."""
+
+    async def stop(self) -> None:
+        """Answer no more."""
 
 
-class Addresses(NamedTuple):
-    """Where the proxy listens, as HOST:PORT or, for gRPC, unix:PATH; port 0 has become a real one."""
+@dataclass(frozen=True, slots=True)
+class Station:
+    """How a proxy stands: by itself, or as one of several whose supervisor gives it its place and speaks for it."""
 
-    listen: str
-    admin: str
+    ends: Callable[[], Ends] = Signals
+    place: Place = ALONE
+    turn: Turn = ONLY
+    """Which of the files of a capture it may write."""
+    admin: Callable[[CollectorRegistry, Sources], Admin] | None = None
+    """None: the admin port of the settings."""
+    speaks: bool = True
+    """Whether the log says here that it serves, drains and has stopped."""
 
 
 _SWITCH_SECONDS: Final = 0.0005
@@ -79,6 +98,7 @@ def run(
     origins: Mapping[str, str],
     announce: Callable[[Addresses], None] = lambda _: None,
     sink: Sink | None = None,
+    station: Station = Station(),
 ) -> bool:
     """Serve until SIGTERM or SIGINT; False when a second one cut the calls under way short.
 
@@ -88,17 +108,8 @@ def run(
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.set_threshold(_COLLECT_EVERY)
     raise_limit()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_live(settings, origins, announce, sink))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The event loop: uvloop where it is installed; grpc.aio and aiohttp run on either."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_live(settings, origins, announce, sink, station))
 
 
 async def _live(
@@ -106,60 +117,43 @@ async def _live(
     origins: Mapping[str, str],
     announce: Callable[[Addresses], None],
     sink: Sink | None,
+    station: Station,
 ) -> bool:
-    signals = _Signals()
+    ends = station.ends()
     try:
         if sink is None and settings.capture is not None:
-            sink = RotatingFolder(settings.capture, settings.capture_max_bytes)
-        proxy = Proxy(settings, origins, sink)
+            sink = RotatingFolder(settings.capture, settings.capture_max_bytes, station.turn)
+        proxy = Proxy(settings, origins, sink, station)
         addresses = await proxy.bind()
     except (OSError, ValueError, ModuleNotFoundError) as error:
         raise StartError(str(error)) from error
     await proxy.ready()
-    _log.info(
-        SERVING,
-        listen=addresses.listen,
-        admin=addresses.admin,
-        upstream=settings.upstream,
-        mode=settings.mode.value,
-        version=build().version,
-        hot_path=build().hot_path,
-    )
-    if sink is not None:
-        _log.warning(CAPTURING, share=settings.capture_sample, models=settings.capture_model or "all")
+    if station.speaks:
+        tell_serving(settings, addresses, captures=sink is not None)
     announce(addresses)
-    await signals.first.wait()
-    _log.info(DRAINING, drain_seconds=settings.drain_seconds, grace_seconds=settings.grace_seconds)
-    await proxy.drain(signals.second)
-    await proxy.stop(signals.second)
-    _log.info(STOPPED)
-    return not signals.second.is_set()
-
-
-class _Signals:
-    """The first SIGTERM or SIGINT asks for an end, the second for a quick one, the third gets it."""
-
-    def __init__(self) -> None:
-        self.first = asyncio.Event()
-        self.second = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._received, number)
-
-    def _received(self, number: int) -> None:
-        if not self.first.is_set():
-            self.first.set()
-            return
-        self.second.set()
-        self._loop.remove_signal_handler(number)
+    await ends.first.wait()
+    if station.speaks:
+        tell_draining(settings)
+    await proxy.drain(ends.second)
+    await proxy.stop(ends.second)
+    if station.speaks:
+        tell_stopped()
+    return not ends.second.is_set()
 
 
 class Proxy:
     """One proxy. Construction builds it; the other methods are called once each, in the order they stand in."""
 
-    def __init__(self, settings: Settings, origins: Mapping[str, str], sink: Sink | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        origins: Mapping[str, str],
+        sink: Sink | None = None,
+        station: Station = Station(),
+    ) -> None:
         self._settings = settings
         self._origins = origins
+        self._station = station
 
         self._recorder = (
             Recorder(sink, self._recording_failed, settings.capture_model) if sink is not None else None
@@ -251,21 +245,16 @@ class Proxy:
                 stall_seconds=settings.stall_seconds,
             ),
         )
-        host, _, port = self._settings.admin_listen.rpartition(":")
-        self._admin = AdminServer(
-            self._metrics.registry,
-            Sources(
-                self._readiness.checks,
-                self._listings,
-                lambda: self._refusals,
-                self._shown_settings,
-                lambda: self._suspects,
-            ),
-            version=str(build()),
-            host=host.strip("[]"),
-            port=int(port),
-            names=self._settings.admin_host,
+        sources = Sources(
+            self._readiness.checks,
+            self._listings,
+            lambda: self._refusals,
+            self._shown_settings,
+            lambda: self._suspects,
         )
+        make_admin = self._station.admin or partial(admin_port, settings)
+        self._admin = make_admin(self._metrics.registry, sources)
+        host, _, _ = settings.admin_listen.rpartition(":")
         return Addresses(self._edge.address, f"{host}:{await self._admin.start()}")
 
     async def ready(self) -> None:
@@ -336,6 +325,7 @@ class Proxy:
             tls = server_context(settings.listen_cert, settings.listen_key, settings.listen_client_ca)
         return NativeEdge(
             settings.listen,
+            place=self._station.place,
             gate=self._gate,
             explainer=self._explainer,
             pool=pool,
@@ -351,6 +341,7 @@ class Proxy:
     def _bind_grpcio(self, way: ChannelWay, local: Handlers, limits: Limits) -> Edge:
         return GrpcioEdge(
             self._settings.listen,
+            place=self._station.place,
             gate=self._gate,
             explainer=self._explainer,
             way=way,
@@ -409,8 +400,7 @@ class Proxy:
             yield ModelListing(name, versions or (), tuple(servables.get(name, {}).values()), mode)
 
     def _shown_settings(self) -> Iterable[Setting]:
-        for name, value in plain(self._settings).items():
-            yield Setting(name, value, self._origins.get(name, "default"))
+        return shown_settings(plain(self._settings), self._origins)
 
 
 def _tls(settings: Settings) -> Tls | None:

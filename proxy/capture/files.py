@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import quote
 
 MOST_RECORDS: Final = 1000
@@ -22,6 +22,23 @@ _REFUSED_SHARE: Final = 8
 """What part of the bytes refusals may take, so that a flood of them never pushes the requests out."""
 _LONGEST_NAME: Final = 100
 _NUMBERED: Final = re.compile(r"(.+)\.(\d{6,})\.(tfrecord|jsonl)", re.DOTALL)
+
+
+class Turn(NamedTuple):
+    """Whose files of a folder these are where several write into it: those whose number leaves `which` over `of`."""
+
+    which: int = 0
+    of: int = 1
+
+    def takes(self, number: int) -> bool:
+        return number % self.of == self.which
+
+    def after(self, number: int) -> int:
+        """The first number after this one."""
+        return number + 1 + (self.which - number - 1) % self.of
+
+
+ONLY: Final = Turn()
 
 
 class Sink(Protocol):
@@ -47,14 +64,15 @@ class _File:
 class RotatingFolder:
     """`MODEL.000001.tfrecord`, … and `refused.000001.jsonl`, … in one folder, together at most `max_bytes`.
 
-    When there is no more room the oldest files go; files of earlier runs count too and are never appended to.
+    When there is no more room the oldest files go; files of earlier runs count too and are never appended to. Where
+    several processes record into the folder each has its `turn`, and touches no file of another's.
     """
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
+    def __init__(self, folder: Path, max_bytes: int, turn: Turn = ONLY) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         refused = max_bytes // _REFUSED_SHARE
-        self._requests = _Rotation(folder, ".tfrecord", max_bytes - refused)
-        self._refusals = _Rotation(folder, ".jsonl", refused)
+        self._requests = _Rotation(folder, ".tfrecord", max_bytes - refused, turn)
+        self._refusals = _Rotation(folder, ".jsonl", refused, turn)
 
     def record(self, model: str, pieces: Sequence[bytes]) -> bool:
         return self._requests.append(_file_name(model), pieces)
@@ -69,7 +87,8 @@ class RotatingFolder:
 class _Rotation:
     """The files of one kind in a folder, oldest first."""
 
-    def __init__(self, folder: Path, suffix: str, max_bytes: int) -> None:
+    def __init__(self, folder: Path, suffix: str, max_bytes: int, turn: Turn) -> None:
+        self._turn = turn
         self._folder = folder
         self._suffix = suffix
         self._max_bytes = max_bytes
@@ -78,7 +97,7 @@ class _Rotation:
         found = []
         for path in folder.glob(f"*{suffix}"):
             match = _NUMBERED.fullmatch(path.name)
-            if match is not None:
+            if match is not None and turn.takes(int(match[2])):
                 found.append((path.stat().st_mtime, _File(path, path.stat().st_size)))
                 self._last[match[1]] = max(int(match[2]), self._last.get(match[1], 0))
         self._files = [file for _, file in sorted(found, key=lambda each: each[0])]
@@ -100,7 +119,7 @@ class _Rotation:
         return True
 
     def _next(self, name: str) -> _File:
-        number = self._last[name] = self._last.get(name, 0) + 1
+        number = self._last[name] = self._turn.after(self._last.get(name, 0))
         file = self._current[name] = _File(self._folder / f"{name}.{number:06}{self._suffix}")
         return file
 

@@ -99,7 +99,7 @@ class _Size(click.ParamType[int]):
     allow_from_autoenv=False,
     help="Stop when the file would be larger.  [default: 256MiB]",
 )
-@takes(*(setting.name for setting in DECLARED if not setting.name.startswith("capture")))
+@takes(*(each.name for each in DECLARED if not each.name.startswith("capture") and each.name != "workers"))
 def capture(
     out: Path, sample: float, records: int, seconds: float | None, max_bytes: int, **_: object
 ) -> None:
@@ -121,7 +121,8 @@ def capture(
         raise click.UsageError(
             f"cannot write into {out.parent}: {(error.strerror or str(error)).lower()}"
         ) from error
-    from proxy.app import Addresses, StartError, run  # loads grpc
+    from proxy.app import run  # loads grpc
+    from proxy.life import Addresses, StartError
 
     sink = OneFile(out, records, max_bytes, _stop)
     timer = threading.Timer(seconds, _stop) if seconds is not None else None

@@ -16,6 +16,7 @@ Examples:
   tfs-proxy serve --upstream tfs:8500 --mode observe
                                                    refuse nothing yet, count what would be refused
   tfs-proxy serve --model detector --severity BATCH_EMPTY=refuse
+  tfs-proxy serve --workers auto                   as many processes as there are CPUs, on one port
   tfs-proxy serve --config proxy.yaml              keys are those of `tfs-proxy config`
 
 Every flag is also an environment variable: --default-deadline is TFS_PROXY_DEFAULT_DEADLINE; one that can be
@@ -24,7 +25,7 @@ that over the default; `tfs-proxy config` shows the result.
 
 \b
 Signals: SIGTERM and SIGINT drain and stop with exit code 0; a second one cuts calls short (exit code 1).
-Exit code 2: wrong usage, or an address that cannot be had.
+Exit code 2: wrong usage, or an address that cannot be had. 3: no worker of --workers can be started any more.
 """
 
 
@@ -38,7 +39,7 @@ def serve(**_: object) -> None:
     mend it. Health, reflection and every other method are on the same port.
     """
     settings, origins = effective_of_a_server()
-    from proxy.app import Addresses, StartError, run  # loads grpc
+    from proxy.life import Addresses, StartError
 
     def announce(addresses: Addresses) -> None:
         if sys.stdout.isatty():
@@ -47,10 +48,20 @@ def serve(**_: object) -> None:
                 f"Page and metrics: http://{addresses.admin}/  Ctrl-C stops."
             )
 
+    from proxy.workers.count import count_of
+
+    count = count_of(settings)
     try:
-        undisturbed = run(settings, origins, announce)
+        if count == 1:
+            from proxy.app import run  # loads grpc
+
+            undisturbed = run(settings, origins, announce)
+        else:
+            from proxy.workers.supervisor import supervise
+
+            undisturbed = supervise(settings, origins, count, announce)
     except StartError as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(2)
+        sys.exit(error.code)
     if not undisturbed:
         sys.exit(1)

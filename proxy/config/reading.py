@@ -178,6 +178,22 @@ def limit(value: Any) -> int:
         raise SettingsError(f"{error}; -1 for no limit") from None
 
 
+_MOST_WORKERS = 256
+
+
+def workers(value: Any) -> int | str:
+    """How many processes: a number from 1, or `auto`."""
+    if value == "auto":
+        return "auto"
+    try:
+        number = count(value)
+    except SettingsError:
+        number = 0
+    if not 1 <= number <= _MOST_WORKERS:
+        raise SettingsError(f"{shown(value)} is neither a number of workers, 1 to {_MOST_WORKERS}, nor auto")
+    return number
+
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMG])(i?)B?|B)?", re.IGNORECASE)
 _LONGEST_NUMBER = 20
 _LARGEST_SIZE = 2**63 - 1

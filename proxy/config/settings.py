@@ -139,6 +139,14 @@ class Settings:
         "native|grpcio",
         "How calls are relayed: through the proxy's own HTTP/2 data plane, or through grpc.aio, the reference.",
     )
+    workers: int | Literal["auto"] = _setting(
+        1,
+        LISTEN,
+        reading.workers,
+        "N|auto",
+        "Processes that share the port and all limits. auto: one for each CPU this process may use; a quota of 1.5 "
+        "CPUs is one, since a worker beyond it would be held up in the middle of calls. 1: no other process.",
+    )
     listen_cert: Path | None = _setting(
         None, LISTEN, reading.file, "FILE", "PEM certificate chain to answer TLS with; needs --listen-key."
     )
@@ -215,11 +223,16 @@ class Settings:
         LIMITS,
         reading.size,
         "SIZE",
-        "Bytes of requests and answers that wait at a time, beyond which calls are turned away.",
+        "Bytes of requests and answers that wait at a time, beyond which calls are turned away; of all --workers "
+        "together, so that a message must fit the part of one.",
         shown="1GiB",
     )
     max_concurrent_calls: int = _setting(
-        -1, LIMITS, reading.limit, "N", "Calls at a time; -1: one for each 4 KiB of --max-inflight-bytes."
+        -1,
+        LIMITS,
+        reading.limit,
+        "N",
+        "Calls at a time, of all --workers together; -1: one for each 4 KiB of --max-inflight-bytes.",
     )
     max_fill_bytes: int = _setting(
         256 << 20,
@@ -234,7 +247,8 @@ class Settings:
         LIMITS,
         reading.limit,
         "N",
-        "Client connections at a time; -1: as many as the limit of open files leaves, at most 10000.",
+        "Client connections at a time, of all --workers together; -1: as many as the limit of open files leaves, at "
+        "most 10000.",
     )
     idle_seconds: float = _setting(
         300.0, LIMITS, reading.interval, "SECONDS", "A connection without calls for so long is asked to go."
@@ -327,6 +341,18 @@ class Settings:
         ]
         if missing:
             raise SettingsError("; ".join(missing))
+        if self.workers == 1:
+            return
+        if self.edge == "grpcio" and self.listen.startswith("unix:"):
+            raise SettingsError(
+                "--edge grpcio cannot share a Unix socket among --workers: listen on HOST:PORT, or take --edge native"
+            )
+        for name in ("max_connections", "max_concurrent_calls"):
+            bound = getattr(self, name)
+            if isinstance(self.workers, int) and 0 <= bound < self.workers:
+                raise SettingsError(
+                    f"{_flag(name)} {bound} leaves nothing for some of --workers {self.workers}"
+                )
 
     @property
     def speaks_tls(self) -> bool:

@@ -1,6 +1,6 @@
 """Every metric, declared once: name, kind, labels, buckets, help.
 
-Law: declarations only; docs, alert rules and the dashboard are held against this table by tests. Names follow
+Law: declarations only, among them what a metric of several workers is together (`together`); docs, alert rules and the dashboard are held against this table by tests. Names follow
 the Prometheus conventions (base units, `_total`); the `grpc_server_*` ones are go-grpc-prometheus's, which
 the world's dashboards query, and with them its spelling of status codes (`InvalidArgument`).
 """
@@ -65,15 +65,23 @@ KNOWN_METHODS = {
 """The methods that are labels, with the kind of stream their services declare; all others are `_other`."""
 
 
+Together = Literal["sum", "max", "min", "first"]
+"""What the same series of several workers becomes: a number, or that of the first worker that has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """One metric. `name` is the family's as scraped, a counter's with its `_total`."""
+    """One metric. `name` is the family's as scraped, a counter's with its `_total`.
+
+    `together` is what several workers come to: counters and histograms are always sums.
+    """
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    together: Together = "sum"
 
     def family(self, samples: Iterable[tuple[tuple[str, ...], float | Histogram]] = ()) -> Metric:
         """The scraped form of label values and numbers."""
@@ -220,13 +228,19 @@ METRICS: dict[str, Declared] = {
             "connections, connections_of_a_peer, stalled, unfinished_head, unread, metadata.",
             ("bound",),
         ),
-        Declared(_PREFIX + "upstream_up", "gauge", "1 while the upstream can be reached, else 0."),
+        Declared(
+            _PREFIX + "upstream_up",
+            "gauge",
+            "1 while the upstream can be reached (by every worker), else 0.",
+            together="min",
+        ),
         Declared(
             _PREFIX + "model_version_state",
             "gauge",
             "1 for the state that GetModelStatus reports of a version, 0 for the others. "
             "FAILED is END with an error: loading has failed.",
             ("model", "version", "state"),
+            together="first",
         ),
         Declared(
             _PREFIX + "signature_fetches_total",
@@ -238,6 +252,7 @@ METRICS: dict[str, Declared] = {
             _PREFIX + "signature_age_seconds",
             "gauge",
             "Age of the oldest signature that requests are judged by.",
+            together="max",
         ),
         Declared(
             _PREFIX + "signature_drift_total",
@@ -260,6 +275,19 @@ METRICS: dict[str, Declared] = {
             "gauge",
             "Always 1; the versions are in the labels, and whether the hot path is compiled or interpreted.",
             ("version", "python", "hot_path"),
+            together="first",
+        ),
+        Declared(
+            _PREFIX + "workers",
+            "gauge",
+            "Workers of --workers by state: starting, serving, silent (does not answer its supervisor), waiting (ended, "
+            "and not started again yet), ended; none with one worker.",
+            ("state",),
+        ),
+        Declared(
+            _PREFIX + "worker_restarts_total",
+            "counter",
+            "Workers that were started again because one had ended; none with one worker.",
         ),
         Declared("grpc_server_started_total", "counter", "Calls started on the listen port.", _GRPC),
         Declared(
@@ -287,3 +315,13 @@ METRICS: dict[str, Declared] = {
     )
 }
 """Every metric by name, in the order of the scrape."""
+
+FOREIGN: dict[str, Together] = {
+    "process_virtual_memory_bytes": "sum",
+    "process_resident_memory_bytes": "sum",
+    "process_start_time_seconds": "min",
+    "process_open_fds": "sum",
+    "process_max_fds": "sum",
+    "python_info": "first",
+}
+"""The gauges that prometheus_client tells of a process, and what those of several are together."""

@@ -13,8 +13,9 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -62,8 +63,15 @@ _BOUND_SECONDS = 60.0
 _BOUNDS_RUNBOOK = "docs/alerts.md#tfsproxyboundhits"
 
 
-def configure(log_format: Format = "auto", level: str = "info", stream: TextIO | None = None) -> None:
+def configure(
+    log_format: Format = "auto",
+    level: str = "info",
+    stream: TextIO | None = None,
+    fields: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Send every log line of this process, other libraries' too, to `stream` (standard error by default).
+
+    Each line has these `fields` too.
 
     `auto` is readable lines on a terminal and one JSON object per line elsewhere. `level` is a name of the
     standard library's (`debug`, `info`, `warning`, `error`).
@@ -74,6 +82,7 @@ def configure(log_format: Format = "auto", level: str = "info", stream: TextIO |
     if console and stream.isatty():
         when = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
     shared: list[structlog.typing.Processor] = [
+        lambda _logger, _method, line: {**fields, **line},
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         when,

@@ -359,6 +359,9 @@ class Metrics(Collector):
             "tfs_proxy_judge_failures_total": [((), self._judge_failures)],
             "tfs_proxy_observer_failures_total": [((), self._observer_failures)],
             "tfs_proxy_build_info": [(self._build, 1)],
+            # What a supervisor tells of several.
+            "tfs_proxy_workers": [],
+            "tfs_proxy_worker_restarts_total": [],
             "grpc_server_started_total": ((method.labels, method.started) for method in methods),
             "grpc_server_handled_total": (
                 ((*method.labels, CODES[code]), count)

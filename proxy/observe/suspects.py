@@ -15,8 +15,9 @@ from proxy.core.reasons import Reason
 from proxy.observe.outcome import Outcome
 from proxy.observe.refusals import cut, shapes_of
 
-_ONE_DEATH_SECONDS: Final = 1.0
-_SUSPECTS: Final = 32
+ONE_DEATH_SECONDS: Final = 1.0
+SUSPECTS: Final = 32
+DEATHS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Suspects:
 
     def __init__(
         self,
-        entries: int = 20,
+        entries: int = DEATHS,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -68,13 +69,13 @@ class Suspects:
         if outcome.diagnosis is not Reason.UPSTREAM_RESET:
             return
         now = self._clock()
-        if now - self._last > _ONE_DEATH_SECONDS:
+        if now - self._last > ONE_DEATH_SECONDS:
             self.deaths += 1
             self._last = now
             self._ring.append(Death(self._now().isoformat(timespec="milliseconds")))
         death = self._ring[-1]
         death.calls += 1
-        if len(death.suspects) < _SUSPECTS:
+        if len(death.suspects) < SUSPECTS:
             key = outcome.request.key if outcome.request is not None else None
             death.suspects.append(
                 Suspect(

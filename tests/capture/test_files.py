@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from proxy.capture.files import MOST_RECORDS, OneFile, RotatingFolder
+from proxy.capture.files import MOST_RECORDS, OneFile, RotatingFolder, Turn
 from proxy.wire.tfrecord import frame, read_records
 
 
@@ -118,3 +118,32 @@ def test_one_file_is_full_when_a_record_does_not_fit(tmp_path):
 def test_nothing_captured_leaves_no_file(tmp_path):
     OneFile(tmp_path / "out", 10, 100, lambda: None).close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_who_record_into_one_folder_touch_none_of_anothers_files(tmp_path):
+    folders = [RotatingFolder(tmp_path, 10_000, Turn(which, 3)) for which in range(3)]
+    for _ in range(2):
+        for folder in folders:
+            for _ in range(4):
+                assert folder.record("m", pieces(b"1" * 900))
+        folders = [RotatingFolder(tmp_path, 10_000, Turn(which, 3)) for which in range(3)]
+    numbers = {which: set() for which in range(3)}
+    for path in tmp_path.glob("*.tfrecord"):
+        number = int(path.name.split(".")[1])
+        numbers[number % 3].add(number)
+    assert all(numbers.values())
+    # One makes room: the others' files stay.
+    others = {path: path.stat().st_size for path in tmp_path.iterdir() if int(path.name.split(".")[1]) % 3}
+    for _ in range(50):
+        assert folders[0].record("m", pieces(b"2" * 900))
+    assert {path: path.stat().st_size for path in others} == others
+    assert sum(path.stat().st_size for path in tmp_path.iterdir() if path not in others) <= 10_000
+
+
+def test_the_numbers_of_a_turn_are_its_own_and_the_nearest():
+    assert [Turn().after(number) for number in range(3)] == [1, 2, 3]
+    for of in range(1, 5):
+        for number in range(10):
+            after = {Turn(which, of).after(number) for which in range(of)}
+            assert after == set(range(number + 1, number + 1 + of))
+            assert all(Turn(which, of).takes(Turn(which, of).after(number)) for which in range(of))

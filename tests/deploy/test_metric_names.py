@@ -15,6 +15,7 @@ from proxy.core.reasons import Reason
 from proxy.edge.admission import BOUNDS
 from proxy.observe.catalogue import CODES, METRICS
 from proxy.observe.metrics import STATES
+from proxy.workers.joining import STATES as WORKER_STATES
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "deploy" / "grafana" / "dashboards" / "tfs-proxy.json"
@@ -28,7 +29,7 @@ GROUPING = re.compile(r"\b(?:by|without|on)\s*\(([^)]*)\)")
 VALUES = {
     "code": set(CODES),
     "grpc_code": set(CODES),
-    "state": set(STATES),
+    "state": {*STATES, *WORKER_STATES},
     "kind": {kind.value for kind in (*DriftKind, *OutputKind)},
     "reason": {reason.value for reason in Reason},
     "bound": set(BOUNDS),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from proxy.observe.catalogue import CODES, METRICS
+from proxy.observe.catalogue import CODES, FOREIGN, METRICS
+from proxy.observe.metrics import Metrics
 from proxy.observe.series import Histogram
 
 GRPC = {"grpc_type", "grpc_service", "grpc_method"}
@@ -38,6 +39,8 @@ PUBLISHED = {
     "tfs_proxy_judge_failures_total": set(),
     "tfs_proxy_observer_failures_total": set(),
     "tfs_proxy_build_info": {"version", "python", "hot_path"},
+    "tfs_proxy_workers": {"state"},
+    "tfs_proxy_worker_restarts_total": set(),
     "grpc_server_started_total": GRPC,
     "grpc_server_handled_total": GRPC | {"grpc_code"},
     "grpc_server_msg_received_total": GRPC,
@@ -58,6 +61,35 @@ def test_a_declaration_follows_the_conventions(declared):
     assert declared.help.endswith(".")
     if declared.kind == "histogram":
         assert declared.name.rsplit("_", 1)[1] in {"seconds", "bytes", "size"}
+
+
+TOGETHER = {
+    "tfs_proxy_in_flight": "sum",
+    "tfs_proxy_connections": "sum",
+    "tfs_proxy_connections_limit": "sum",
+    "tfs_proxy_inflight_bytes": "sum",
+    "tfs_proxy_inflight_bytes_limit": "sum",
+    "tfs_proxy_upstream_up": "min",
+    "tfs_proxy_model_version_state": "first",
+    "tfs_proxy_signature_age_seconds": "max",
+    "tfs_proxy_build_info": "first",
+    "tfs_proxy_workers": "sum",
+}
+
+
+def test_what_the_gauges_of_several_workers_are_together_is_said_of_each_and_counters_are_sums():
+    gauges = {name: each.together for name, each in METRICS.items() if each.kind == "gauge"}
+    assert gauges == TOGETHER
+    assert {each.together for each in METRICS.values() if each.kind != "gauge"} == {"sum"}
+
+
+def test_the_gauges_of_the_client_library_are_known_too():
+    told = {
+        family.name
+        for family in Metrics(("1", "3.11", "interpreted")).registry.collect()
+        if family.type == "gauge"
+    }
+    assert told - METRICS.keys() == FOREIGN.keys()
 
 
 def test_the_codes_are_in_the_order_of_their_numbers():

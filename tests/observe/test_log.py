@@ -449,3 +449,10 @@ def test_a_bound_that_is_hit_is_told_once_and_then_once_a_minute(stream):
         ("bound_hit", "stalled", None),
         ("bound_hit", "connections", 99),
     ]
+
+
+def test_fields_of_the_process_are_on_every_line_of_other_libraries_too(stream):
+    configure("json", stream=stream, fields={"worker": 3})
+    structlog.get_logger("tfs-proxy").info("one", worker=4)
+    logging.getLogger("another").warning("two")
+    assert [(line["event"], line["worker"]) for line in lines(stream)] == [("one", 4), ("two", 3)]

@@ -19,7 +19,7 @@ from proxy.edge.grpcio.accounts import Accounts
 from proxy.edge.grpcio.relay import Relay
 from proxy.edge.grpcio.steps import Admission, Deadline, MethodPolicy, Outcomes, SignatureCheck, VersionSeen
 from proxy.edge.interface import AddressInUseError, Usage
-from proxy.edge.listening import bind, path_of
+from proxy.edge.listening import ALONE, Place, bind, path_of
 from proxy.edge.load import Load
 from proxy.edge.local import Handlers
 from proxy.gate import Gate
@@ -32,7 +32,8 @@ _ANY_NUMBER: Final = 2**31 - 1
 class GrpcioEdge:
     """Binds on construction, so that a port that is taken shows before anything is ready.
 
-    `address` is HOST:PORT (port 0: any free one) or unix:PATH. `local` are the methods answered here.
+    `address` is HOST:PORT (port 0: any free one), had as `place` says, or unix:PATH: a socket that is open already
+    the core does not take. `local` are the methods answered here.
     `version_seen` is as in SignatureCheck. Without an `explainer` errors stay as the server made them. Raises
     AddressInUseError.
     """
@@ -47,6 +48,7 @@ class GrpcioEdge:
         version_seen: VersionSeen,
         local: Handlers,
         limits: Limits,
+        place: Place = ALONE,
         explainer: Explainer | None = None,
         credentials: grpc.ServerCredentials | None = None,
         bound_hit: Callable[[str], None] = lambda _: None,
@@ -62,7 +64,7 @@ class GrpcioEdge:
                 SignatureCheck(gate, way, version_seen, load, explainer),
             ),
             handlers=(Relay(way.channel, load, accounts.bounded(local), explainer),),
-            options=_options(limits),
+            options=_options(limits, shared=place.shared),
         )
         path = path_of(address)
         if path is not None:
@@ -75,7 +77,7 @@ class GrpcioEdge:
                 port = self._server.add_secure_port(address, credentials)
         except RuntimeError as error:
             # The system's reason, which grpc only logs.
-            bind(address)[0].close()
+            bind(address, shared=place.shared)[0].close()
             raise AddressInUseError(f"cannot listen on {address}: the address is not available") from error
         self._address = address if path is not None else f"{address.rpartition(':')[0]}:{port}"
 
@@ -101,14 +103,14 @@ _HANDSHAKE_MS = 10_000
 """As on the native edge."""
 
 
-def _options(limits: Limits) -> tuple[tuple[str, int], ...]:
+def _options(limits: Limits, *, shared: bool) -> tuple[tuple[str, int], ...]:
     # gRPC's core holds a message to this before it decompresses it, and to nothing afterwards: on this edge a megabyte of
     # gzip becomes a gigabyte before anyone can look (measured: 3.3 GiB, 12 s). What the native edge does cannot be
     # done here; the core's only other choice is to refuse all that is compressed.
     # Above our own limit, whose refusal says what to do, the core still cuts off what must not even be read.
     ceiling = UNLIMITED if limits.max_message_bytes == UNLIMITED else 2 * limits.max_message_bytes
     return (
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shared)),
         ("grpc.max_connection_idle_ms", int(limits.idle_seconds * 1000)),
         ("grpc.max_concurrent_streams", _STREAMS),
         ("grpc.max_metadata_size", _METADATA_BYTES),

@@ -19,7 +19,7 @@ from proxy.edge.admission import Limits
 from proxy.edge.descriptors import connections_allowed
 from proxy.edge.explainer import Explainer
 from proxy.edge.interface import Usage
-from proxy.edge.listening import bind, path_of
+from proxy.edge.listening import ALONE, Place, bind, path_of
 from proxy.edge.local import Answering, Handlers
 from proxy.edge.native.accepting import Door
 from proxy.edge.native.clients import Clients
@@ -39,7 +39,7 @@ class NativeEdge:
     """
     Binds on construction, so that a port that is taken shows before anything is ready.
 
-    `address` is HOST:PORT (port 0: any free one) or unix:PATH. `pool` holds the connections to the server, and is
+    `address` is HOST:PORT (port 0: any free one) or unix:PATH, had as `place` says. `pool` holds the connections to the server, and is
     started and stopped by whoever made it. `tls` is a context with ALPN `h2`. The rest is as for the grpcio edge.
     `answers` are methods that are answered here and at once. `bound_hit` is told the name of a bound that a client
     ran into. Raises AddressInUseError.
@@ -55,14 +55,18 @@ class NativeEdge:
         version_seen: Callable[[str, int, str | None], None],
         local: Handlers,
         limits: Limits,
+        place: Place = ALONE,
         explainer: Explainer | None = None,
         tls: ssl.SSLContext | None = None,
         http2_limits: Http2Limits | None = None,
         answers: Mapping[str, Answering] | None = None,
         bound_hit: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._socket, self._address = bind(address)
-        self._path = path_of(address)
+        if place.sock is None:
+            self._socket, self._address = bind(address, shared=place.shared)
+            self._path = path_of(address)
+        else:
+            self._socket, self._address, self._path = place.sock, address, None
         self._tls = tls
         self._pool = pool
         exchange = pool.exchange

@@ -142,7 +142,7 @@ class AdminServer:
                 return f"{address} cannot be had: {error.strerror or error}"
 
     def _app(self) -> web.Application:
-        app = web.Application(middlewares=[_in_time, self._by_name, _plain_errors])
+        app = web.Application(middlewares=[_in_time, self._by_name, _plain_errors, self._asked_first])
         app.on_response_prepare.append(_harden)
         app.router.add_get("/", self._page)
         app.router.add_get("/livez", self._livez)
@@ -163,6 +163,13 @@ class AdminServer:
             return await handler(request)
         status, text = _REFUSED[asked]
         return web.Response(status=status, text=text)
+
+    @web.middleware
+    async def _asked_first(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        # Liveness depends on nobody.
+        if request.path != "/livez":
+            await self._sources.ask(request.path)
+        return await handler(request)
 
     def _asked(self, request: web.Request) -> Asked:
         fields = request.headers.getall("Host", [])

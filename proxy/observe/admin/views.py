@@ -6,7 +6,7 @@ that came from a client or a server is escaped by construction.
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -46,9 +46,20 @@ class Setting:
     origin: str
 
 
+def shown_settings(values: Mapping[str, Any], origins: Mapping[str, str]) -> Iterable[Setting]:
+    """Settings as plain values by name, each with its origin."""
+    return [Setting(name, value, origins.get(name, "default")) for name, value in values.items()]
+
+
+async def _nothing_to_ask(_: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the admin port gets what it shows; each is called per request, on the event loop, and quick."""
+    """Where the admin port gets what it shows; each is called per request, on the event loop, and quick.
+
+    `ask` is awaited first, with the path that was asked for: whoever shows what others know asks them there.
+    """
 
     readiness: Callable[[], Sequence[Check]]
     models: Callable[[], Iterable[ModelListing]]
@@ -56,6 +67,7 @@ class Sources:
     settings: Callable[[], Iterable[Setting]] | None = None
     """None: /api/config does not exist."""
     suspects: Callable[[], Iterable[Death]] = tuple
+    ask: Callable[[str], Awaitable[None]] = _nothing_to_ask
 
 
 def readiness_text(checks: Iterable[Check]) -> str:

@@ -1,0 +1,109 @@
+"""The life of `serve` as its operator meets it: signals, the admin port, what the log says of start and end.
+
+Law: knows neither what serves nor how many processes do.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from proxy.build_info import build
+from proxy.config import Settings
+from proxy.observe.admin.server import AdminServer
+from proxy.observe.admin.views import Sources
+
+SERVING: Final = "serving"
+CAPTURING: Final = "capturing"
+"""Said at start, because what is recorded holds tensor values."""
+DRAINING: Final = "draining"
+STOPPED: Final = "stopped"
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tfs-proxy")
+
+
+class StartError(Exception):
+    """The proxy cannot start; the text is a sentence for a person, `code` the exit code of the command."""
+
+    code = 2
+
+
+class Addresses(NamedTuple):
+    """Where the proxy listens, as HOST:PORT or, for gRPC, unix:PATH; port 0 has become a real one."""
+
+    listen: str
+    admin: str
+
+
+class Ends:
+    """`first` asks for an end, `second` for a quick one."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+
+
+class Signals(Ends):
+    """The first SIGTERM or SIGINT asks for an end, the second for a quick one, the third gets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._received, number)
+
+    def _received(self, number: int) -> None:
+        if not self.first.is_set():
+            self.first.set()
+            return
+        self.second.set()
+        self._loop.remove_signal_handler(number)
+
+
+def admin_port(settings: Settings, registry: CollectorRegistry, sources: Sources) -> AdminServer:
+    """The admin port that the settings ask for."""
+    host, _, port = settings.admin_listen.rpartition(":")
+    return AdminServer(
+        registry,
+        sources,
+        version=str(build()),
+        host=host.strip("[]"),
+        port=int(port),
+        names=settings.admin_host,
+    )
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The event loop: uvloop where it is installed; grpc.aio and aiohttp run on either."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def tell_serving(settings: Settings, addresses: Addresses, *, captures: bool, **more: Any) -> None:
+    """The line that says where and what for; `more` are fields of it."""
+    _log.info(
+        SERVING,
+        listen=addresses.listen,
+        admin=addresses.admin,
+        upstream=settings.upstream,
+        mode=settings.mode.value,
+        version=build().version,
+        hot_path=build().hot_path,
+        **more,
+    )
+    if captures:
+        _log.warning(CAPTURING, share=settings.capture_sample, models=settings.capture_model or "all")
+
+
+def tell_draining(settings: Settings) -> None:
+    _log.info(DRAINING, drain_seconds=settings.drain_seconds, grace_seconds=settings.grace_seconds)
+
+
+def tell_stopped() -> None:
+    _log.info(STOPPED)

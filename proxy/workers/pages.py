@@ -1,0 +1,137 @@
+"""What the one admin port shows of several workers: each part is asked of all when a page wants it.
+
+Law: asks, remembers the last answers and hands them to `merging` and `joining`; decides nothing itself. The counters
+of a worker that does not answer are its last known ones, everything else of it is left out.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from proxy.observe.admin.views import Check, ModelListing, Setting, Sources
+from proxy.observe.catalogue import METRICS
+from proxy.observe.refusals import Refusal
+from proxy.observe.suspects import Death
+from proxy.workers import joining
+from proxy.workers.merging import Ledger, lasting, merge
+from proxy.workers.post import Post
+from proxy.workers.state import Family, family_of, metric_of
+
+_PARTS: Final = {
+    "/": ("checks", "models", "refusals"),
+    "/readyz": ("checks",),
+    "/metrics": ("metrics",),
+    "/api/models": ("models",),
+    "/api/refusals": ("refusals",),
+    "/api/suspects": ("suspects",),
+}
+"""What a page needs."""
+
+
+class Pages(Collector):
+    """The sources and the registry of the admin port. `draining` is said of all as soon as it is set."""
+
+    def __init__(self, posts: Sequence[Post], settings: Iterable[Setting], most_refusals: int) -> None:
+        self._posts = posts
+        self._settings = tuple(settings)
+        self._most_refusals = most_refusals
+        self._told: dict[str, dict[int, Any]] = {}
+        self._ledger = Ledger()
+        self._own = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self._own)
+        PlatformCollector(registry=self._own)
+        # Of two answers the later one must be remembered, or a sum would fall.
+        self._asking_metrics = asyncio.Lock()
+        self.draining = False
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(self)
+
+    def sources(self) -> Sources:
+        """What the admin port shows."""
+        return Sources(
+            self._checks,
+            self._models,
+            self._refusals,
+            lambda: self._settings,
+            self._deaths,
+            self.ask,
+        )
+
+    async def ask(self, path: str) -> None:
+        """Ask every worker for what this page needs."""
+        await asyncio.gather(*(self._ask(part) for part in _PARTS.get(path, ())))
+
+    async def _ask(self, part: str) -> None:
+        if part == "metrics":
+            await self.ask_metrics()
+        else:
+            self._told[part] = await self._answers(part)
+
+    async def ask_metrics(self) -> None:
+        """Ask every worker for its numbers, and remember them."""
+        async with self._asking_metrics:
+            self._told["metrics"] = await self._answers("metrics")
+
+    def bury(self, metrics: Sequence[Family]) -> None:
+        """A worker has ended whose last known metrics are these."""
+        self._ledger.bury(metrics)
+
+    async def _answers(self, part: str) -> dict[int, Any]:
+        answers = await asyncio.gather(*(post.ask(part) for post in self._posts))
+        return {
+            post.number: answer
+            for post, answer in zip(self._posts, answers, strict=True)
+            if answer is not None
+        }
+
+    # === what the admin port shows ===
+
+    def _checks(self) -> list[Check]:
+        states = {post.number: post.state for post in self._posts}
+        checks = joining.checks(states, self._told.get("checks", {}))
+        if not self.draining:
+            return checks
+        return [Check("serving", False, "draining"), *(check for check in checks if check.name != "serving")]
+
+    def _models(self) -> list[ModelListing]:
+        return joining.models(self._of("models"))
+
+    def _refusals(self) -> list[Refusal]:
+        return joining.refusals(self._of("refusals"), self._most_refusals)
+
+    def _deaths(self) -> list[Death]:
+        return joining.deaths(self._of("suspects"))
+
+    def _of(self, part: str) -> list[Any]:
+        return list(self._told.get(part, {}).values())
+
+    def describe(self) -> Iterator[Metric]:
+        """Every family without samples, so that `/metrics?name[]=...` finds them."""
+        yield from (declared.family() for declared in METRICS.values())
+        yield from (Metric(each.name, each.documentation, each.type) for each in self._own.collect())
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family of all workers together."""
+        answered = self._told.get("metrics", {})
+        # What its post remembers, and not the answer: a worker that has ended since is buried, and not counted twice.
+        living = [post.metrics if post.number in answered else lasting(post.metrics) for post in self._posts]
+        kept = self._ledger.kept([post.metrics for post in self._posts], time.monotonic())
+        return map(metric_of, merge((*living, kept, self._supervision())))
+
+    def _supervision(self) -> list[Family]:
+        states = [post.state for post in self._posts]
+        restarts = sum(post.started_again for post in self._posts)
+        return [
+            *map(family_of, self._own.collect()),
+            family_of(
+                METRICS["tfs_proxy_workers"].family(
+                    ((state,), states.count(state)) for state in joining.STATES
+                )
+            ),
+            family_of(METRICS["tfs_proxy_worker_restarts_total"].family([((), restarts)])),
+        ]

@@ -1,0 +1,72 @@
+"""One worker: the process that `proxy.workers.process` starts, and in it the same Proxy as without workers.
+
+Law: gives `proxy.app` its place, its part of the limits and the supervisor's orders instead of signals; its end is
+its exit code. A SIGTERM that it gets itself drains it, and nothing more: a second one may be the same, sent to a whole
+control group.
+"""
+
+import signal
+import socket
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from proxy.capture.files import Turn
+from proxy.config import Settings, SettingsError, read_file
+from proxy.edge.listening import Place, path_of
+from proxy.life import Addresses, Ends, StartError
+from proxy.observe.log import configure
+from proxy.workers.channel import Orders, Report
+from proxy.workers.parts import part_of
+
+FAILED: int = 2
+
+
+def main(descriptor: int) -> None:
+    """Serve as the supervisor at the other end of this socket says."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    orders = Orders(socket.socket(fileno=descriptor))
+    try:
+        undisturbed = _serve(orders)
+    except (StartError, SettingsError) as error:
+        orders.report(Report(failed=str(error)))
+        sys.exit(FAILED)
+    sys.exit(0 if undisturbed else 1)
+
+
+def _serve(orders: Orders) -> bool:
+    task = orders.assignment
+    turn = Turn(task.number, task.of)
+    # What one that is killed leaves behind goes with the supervisor's folder.
+    tempfile.tempdir = str(Path(task.settings).parent)
+    settings = Settings(**{**read_file(Path(task.settings)), "listen": task.listen})
+    configure(settings.log_format, settings.log_level, fields={"worker": task.number})
+    from proxy.app import Station, run  # loads grpc, which the log should be ready for
+    from proxy.workers.telling import Telling
+
+    def announce(_: Addresses) -> None:
+        orders.report(Report())
+
+    station = Station(
+        ends=partial(_ends, orders),
+        place=_place(task.listen, task.descriptor),
+        turn=turn,
+        admin=partial(Telling, Path(task.admin)),
+        speaks=False,
+    )
+    return run(part_of(settings, turn), {}, announce, station=station)
+
+
+def _place(listen: str, descriptor: int | None) -> Place:
+    if path_of(listen) is None or descriptor is None:
+        return Place(shared=True)
+    return Place(sock=socket.socket(fileno=descriptor))
+
+
+def _ends(orders: Orders) -> Ends:
+    import asyncio
+
+    ends = orders.ends()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ends.first.set)
+    return ends
