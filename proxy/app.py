@@ -33,7 +33,7 @@ from proxy.edge.interface import Edge, Usage
 from proxy.edge.listening import ALONE, Place
 from proxy.edge.local import Handlers, Health, reflection_handlers
 from proxy.edge.readiness import Readiness
-from proxy.gate import Gate
+from proxy.gate import Gate, Judge
 from proxy.life import (
     Addresses,
     Ends,
@@ -216,15 +216,15 @@ class Proxy:
                 self._observer_failed,
             )
 
-    def _open_gate(self) -> Gate:
+    def _open_gate(self) -> Judge:
         settings = self._settings
+        gate = Gate(self._signatures, settings.policies)
         if self._recorder is None and self._outputs is None:
-            return Gate(self._signatures, settings.policies)
+            return gate
         from proxy.capture.sampling import SamplingGate  # only who samples pays for it
 
         return SamplingGate(
-            self._signatures,
-            settings.policies,
+            gate,
             share=settings.capture_sample if self._recorder is not None else 0.0,
             models=settings.capture_model,
             outputs=settings.output_sample,

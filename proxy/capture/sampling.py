@@ -8,36 +8,36 @@ from dataclasses import replace
 from random import random
 from typing import final
 
-from proxy.core.policy import Policies
-from proxy.gate import PREDICT, Admit, Decision, Gate, Known, Message, Signatures
+from proxy.gate import PREDICT, Admit, Decision, Judge, Known, Message
 from proxy.gate.turns import Client
 
 
 @final
-class SamplingGate(Gate):
-    """Gives a `share` (0 to 1) of admitted requests for `models` (empty: all) along in `Admit.sample`.
+@final
+class SamplingGate:
+    """A `Judge` that gives a `share` (0 to 1) of admitted requests for `models` (empty: all) along in `Admit.sample`.
 
     The share `outputs` of admitted PredictRequests, for all models, goes along in `Admit.watched`.
     Only requests without a fault are chosen: not what could not be judged, nor what `observe` let through.
     """
 
     def __init__(
-        self,
-        signatures: Signatures,
-        policies: Policies,
-        *,
-        share: float = 0.0,
-        models: Collection[str] = (),
-        outputs: float = 0.0,
+        self, gate: Judge, *, share: float = 0.0, models: Collection[str] = (), outputs: float = 0.0
     ) -> None:
-        super().__init__(signatures, policies)
+        self._gate = gate
         self._share = share
         self._models = frozenset(models)
         self._outputs = outputs
+        # What has nothing to do with samples.
+        self.still_holds = gate.still_holds
+        self.unread = gate.unread
+        self.of_no_model = gate.of_no_model
+        self.learn = gate.learn
+        self.are_independent = gate.are_independent
 
     def judge_now(self, known: Known) -> Decision | None:
         """None also where a request of which there is no more than a glimpse may be chosen: that takes all of it."""
-        decision = super().judge_now(known)
+        decision = self._gate.judge_now(known)
         if decision is None:
             return None
         if isinstance(known, Message):
@@ -48,7 +48,8 @@ class SamplingGate(Gate):
         return None if self._share and (not self._models or model in self._models) else decision
 
     async def judge(self, known: Known, timeout: float | None = None, client: Client = ()) -> Decision:
-        decision = await super().judge(known, timeout, client)
+        """Decide like the gate, and choose."""
+        decision = await self._gate.judge(known, timeout, client)
         return self._chosen(decision, known) if isinstance(known, Message) else decision
 
     def _chosen(self, decision: Decision, message: Message) -> Decision:

@@ -15,7 +15,7 @@ from proxy.core.types import RequestView, Servable
 from proxy.diagnosis import Call, Diagnosis, diagnose
 from proxy.diagnosis.contradiction import contradicts, denies_servable, told
 from proxy.diagnosis.transport import WAY_REASONS, Spent, diagnose_deadline, diagnose_reach
-from proxy.gate import Gate
+from proxy.gate import Judge
 from proxy.observe.outcome import Outcome
 from proxy.upstream.models import ModelWatch
 from proxy.upstream.reach import ReachWatch
@@ -44,7 +44,7 @@ class Explainer:
     def __init__(
         self,
         target: str,
-        gate: Gate,
+        gate: Judge,
         signatures: SignatureCache,
         models: ModelWatch,
         reach: ReachWatch,

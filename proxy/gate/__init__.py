@@ -2,6 +2,7 @@
 
 from proxy.gate.decision import Admit, Decision, Refuse, Unjudged
 from proxy.gate.gate import METADATA_PATIENCE, Gate, Signatures
+from proxy.gate.judge import Judge
 from proxy.gate.known import JUDGED_METHODS, PREDICT, Glimpse, Known, Message
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Decision",
     "Gate",
     "Glimpse",
+    "Judge",
     "Known",
     "Message",
     "Refuse",

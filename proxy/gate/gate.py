@@ -159,8 +159,8 @@ class Gate:
                 parts = await self._reading.read(known, client)
         except MalformedRequestError as error:
             return self.unread(malformed(str(error)))
-        except TooComplexError as error:
-            return self.unread(too_complex(error.what, error.limit))
+        except TooComplexError as excess:
+            return self.unread(too_complex(excess.what, excess.limit))
         except _EXHAUSTED:
             return self.unread(too_complex("fields", MAX_FIELDS))
         except Exception:  # noqa: BLE001  a fault of ours must not break traffic

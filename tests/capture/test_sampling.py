@@ -37,7 +37,7 @@ def message(dtype=1, model="m"):
 
 
 def gate(share=1.0, models=(), mode=Mode.ENFORCE):
-    return SamplingGate(Known(), Policies(Policy.of(mode)), share=share, models=models)
+    return SamplingGate(Gate(Known(), Policies(Policy.of(mode))), share=share, models=models)
 
 
 async def test_an_admitted_request_is_chosen_as_it_came():
@@ -83,7 +83,7 @@ async def test_decisions_are_those_of_the_gate(data):
 
 async def test_the_answer_to_an_admitted_request_is_chosen_apart_from_recording():
     data = message()
-    watching = SamplingGate(Known(), Policies(), outputs=1.0)
+    watching = SamplingGate(Gate(Known(), Policies()), outputs=1.0)
     decision = watching.judge_now(Message(PREDICT, data))
     assert (decision.watched, decision.sample) == (data, None)
     assert (await watching.judge(Message(PREDICT, data))).watched is data
@@ -92,13 +92,13 @@ async def test_the_answer_to_an_admitted_request_is_chosen_apart_from_recording(
 
 
 async def test_models_that_are_recorded_do_not_limit_whose_answers_are_looked_at():
-    both = SamplingGate(Known(), Policies(), share=1.0, models=["n"], outputs=1.0)
+    both = SamplingGate(Gate(Known(), Policies()), share=1.0, models=["n"], outputs=1.0)
     decision = both.judge_now(Message(PREDICT, message()))
     assert (decision.watched, decision.sample) == (message(), None)
 
 
 async def test_the_answer_to_what_observe_let_through_is_not_chosen():
-    watching = SamplingGate(Known(), Policies(Policy.of(Mode.OBSERVE)), outputs=1.0)
+    watching = SamplingGate(Gate(Known(), Policies(Policy.of(Mode.OBSERVE))), outputs=1.0)
     assert (await watching.judge(Message(PREDICT, message(dtype=3)))).watched is None
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from proxy.core.availability import Absence, VersionStatus
 from proxy.core.policy import Policies
-from proxy.gate import PREDICT, Gate, Refuse
+from proxy.gate import PREDICT, Gate, Message, Refuse
 from proxy.wire.metadata import servable_of_saved_model
 from tests.truth.rows import IDS, ROWS, request_of
 
@@ -47,7 +47,7 @@ class OnDisk:
 
 @pytest.mark.parametrize("row", ROWS, ids=IDS)
 async def test_the_verdict_on_a_recorded_request_is_the_expected_one(row, models_dir):
-    decision = await Gate(OnDisk(models_dir), Policies()).judge(PREDICT, request_of(row))
+    decision = await Gate(OnDisk(models_dir), Policies()).judge(Message(PREDICT, request_of(row)))
     expect = row["expect"]
     if expect["verdict"] == "either":
         return
@@ -65,6 +65,6 @@ async def test_the_verdict_on_a_recorded_request_is_the_expected_one(row, models
 
 @pytest.mark.parametrize("row", ROWS, ids=IDS)
 async def test_a_refusal_has_the_code_of_the_recorded_one(row, models_dir):
-    decision = await Gate(OnDisk(models_dir), Policies()).judge(PREDICT, request_of(row))
+    decision = await Gate(OnDisk(models_dir), Policies()).judge(Message(PREDICT, request_of(row)))
     if isinstance(decision, Refuse) and row["code"] != "OK":
         assert decision.verdict.status_code.name == OTHER_CODE.get(row["label"], row["code"])

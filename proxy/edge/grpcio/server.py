@@ -22,7 +22,7 @@ from proxy.edge.interface import AddressInUseError, Usage
 from proxy.edge.listening import ALONE, Place, bind, path_of
 from proxy.edge.load import Load
 from proxy.edge.local import Handlers
-from proxy.gate import Gate
+from proxy.gate import Judge
 from proxy.observe.outcome import Observer
 from proxy.upstream.channel import ChannelWay
 
@@ -42,7 +42,7 @@ class GrpcioEdge:
         self,
         address: str,
         *,
-        gate: Gate,
+        gate: Judge,
         way: ChannelWay,
         observer: Observer,
         version_seen: VersionSeen,

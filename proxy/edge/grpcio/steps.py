@@ -27,7 +27,7 @@ from proxy.edge.judged import note
 from proxy.edge.load import Load
 from proxy.edge.metadata import diagnosed, warnings
 from proxy.edge.methods import QUESTIONS, UNARY_METHODS, only_for_operators
-from proxy.gate import JUDGED_METHODS, Admit, Decision, Gate, Message, Refuse
+from proxy.gate import JUDGED_METHODS, Admit, Decision, Judge, Message, Refuse
 from proxy.observe.outcome import Observer, Outcome
 from proxy.upstream.channel import ChannelWay
 from proxy.wire.response import served_version
@@ -125,7 +125,7 @@ class Outcomes(grpc.aio.ServerInterceptor):
 class MethodPolicy(grpc.aio.ServerInterceptor):
     """Asks the gate about methods that only an operator needs, before their request is read."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Judge) -> None:
         self._gate = gate
 
     async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
@@ -217,7 +217,7 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
 
     def __init__(
         self,
-        gate: Gate,
+        gate: Judge,
         way: ChannelWay,
         version_seen: VersionSeen,
         load: Load,

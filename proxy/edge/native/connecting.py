@@ -48,8 +48,8 @@ class Dialler:
             raise
         except TimeoutError:
             sentence += late
-        except ssl.SSLError as error:
-            sentence += f"TLS failed: {getattr(error, 'verify_message', '') or error.reason or error}"
+        except ssl.SSLError as failure:
+            sentence += f"TLS failed: {getattr(failure, 'verify_message', '') or failure.reason or failure}"
         except OSError as error:
             sentence += said(error)
         else:

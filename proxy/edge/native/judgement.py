@@ -158,9 +158,9 @@ class Judgement:
             decision = plane.gate.judge_now(message)
             if decision is None:
                 decision = await self._settled(message)
-        except NoRoomError as error:
+        except NoRoomError as full:
             self._task = None
-            self._no_room(error.verdict)
+            self._no_room(full.verdict)
         except UnreadError as error:
             self._task = None
             ledger.give_back(ledger.held - held)

@@ -17,7 +17,7 @@ from proxy.edge.native.plain_text import PlainText
 from proxy.edge.native.pool import Pool
 from proxy.edge.native.served_version import VersionSuffixes
 from proxy.edge.native.shell import Exchange
-from proxy.gate import Gate
+from proxy.gate import Judge
 from proxy.observe.outcome import Observer, Outcome
 
 
@@ -29,7 +29,7 @@ class Plane:
         self,
         exchange: Exchange,
         *,
-        gate: Gate,
+        gate: Judge,
         observer: Observer,
         limits: Limits,
         version_seen: Callable[[str, int, str | None], None],

@@ -28,7 +28,7 @@ from proxy.edge.native.patience import Patience
 from proxy.edge.native.plane import Plane
 from proxy.edge.native.pool import Pool
 from proxy.edge.native.pool_options import MANY_CLIENTS, PoolOptions
-from proxy.gate import Gate
+from proxy.gate import Judge
 from proxy.observe.outcome import Observer
 
 _LOCAL = PoolOptions(limits=replace(MANY_CLIENTS, pace_resets=False))
@@ -49,7 +49,7 @@ class NativeEdge:
         self,
         address: str,
         *,
-        gate: Gate,
+        gate: Judge,
         pool: Pool,
         observer: Observer,
         version_seen: Callable[[str, int, str | None], None],

@@ -39,9 +39,9 @@ async def _dial(tunnel: Tunnel) -> socket.socket:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(tunnel.host, tunnel.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise ConnectionError(f"the name of {tunnel} cannot be resolved: {why}") from error
+    except (OSError, UnicodeError) as unresolved:
+        reason = getattr(unresolved, "strerror", None) or unresolved
+        raise ConnectionError(f"the name of {tunnel} cannot be resolved: {reason}") from unresolved
     why = "it has no address"
     for family, kind, protocol, _, address in found:
         sock = socket.socket(family, kind, protocol)

@@ -71,8 +71,14 @@ class Doorkeeper:
     def unread(self, verdict: Any) -> Any:
         return Admit() if self.lets_pass else Refuse(None, verdict, status_of(verdict))
 
+    def of_no_model(self, verdict: Any) -> Any:
+        return self.unread(verdict)
+
     def still_holds(self, decision: Any) -> bool:
         return False
+
+    def learn(self, decision: Any) -> None:
+        """Nothing is learnt."""
 
     async def judge(self, known: Known, timeout: float | None = None, client: Any = None) -> Any:
         if isinstance(known, Glimpse):
