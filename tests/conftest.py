@@ -20,6 +20,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from proxy.build_info import build
+
 EXPLORE = int(os.environ.get("TFS_PROXY_EXPLORE", "0"))
 settings.register_profile(
     "tfs-proxy",
@@ -55,6 +57,20 @@ model_config_list {
   }
 }
 """
+
+
+interpreted_only = pytest.mark.skipif(
+    build().hot_path == "compiled", reason="puts something of its own into the hot path, which is compiled"
+)
+"""For the few tests that stand in for a class of the hot path, or change its constants."""
+
+
+@pytest.fixture
+def set_constant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Change a constant of a module of the hot path; where that is compiled, constants are part of its code."""
+    if build().hot_path == "compiled":
+        pytest.skip("a constant cannot be changed where the hot path is compiled")
+    return monkeypatch.setattr
 
 
 @dataclass

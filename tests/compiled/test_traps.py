@@ -45,6 +45,39 @@ def test_a_name_is_given_to_errors_of_one_type(path):
     assert not errors_of_two_types(ast.parse(path.read_text()))
 
 
+PROTOCOLS = {
+    node.name
+    for path in (ROOT / "proxy").rglob("*.py")
+    for node in ast.walk(ast.parse(path.read_text()))
+    if isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases)
+}
+
+
+def defaults_that_are_none(tree: ast.AST) -> list[str]:
+    """Attributes of a Protocol's type that are None by their class: compiled, they are not there at all."""
+    return [
+        ast.unparse(node)
+        for owner in ast.walk(tree)
+        if isinstance(owner, ast.ClassDef)
+        for node in owner.body
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.value, ast.Constant)
+        and node.value.value is None
+        if {each.id for each in ast.walk(node.annotation) if isinstance(each, ast.Name)} & PROTOCOLS
+    ]
+
+
+@pytest.mark.parametrize("path", INCLUDED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_attribute_of_a_protocol_is_none_by_its_class(path):
+    assert not defaults_that_are_none(ast.parse(path.read_text()))
+
+
+def test_attributes_that_would_not_be_there_are_found():
+    assert "Waiter" in PROTOCOLS
+    source = "class A:\n waiting: Waiter | None = None\n size: int | None = None\n"
+    assert defaults_that_are_none(ast.parse(source)) == ["waiting: Waiter | None = None"]
+
+
 def test_errors_of_two_types_under_one_name_are_found():
     source = "def f():\n try: g()\n except A as error: h(error)\n except B as error: k(error)\n"
     assert errors_of_two_types(ast.parse(source)) == [("f", "error")]

@@ -287,13 +287,13 @@ async def test_metadata_is_waited_for_no_longer_than_the_caller_allows(gate, ser
     assert decision.unasked.why == "no answer of the server in time"
 
 
-async def test_reading_takes_nothing_from_the_patience(gate, monkeypatch):
+async def test_reading_takes_nothing_from_the_patience(gate, set_constant):
     class Slow:
         def view(self):
-            monkeypatch.setattr("proxy.gate.gate.METADATA_PATIENCE", 5.0)
+            set_constant("proxy.gate.gate.METADATA_PATIENCE", 5.0)
             return parse_predict(GOOD)
 
-    monkeypatch.setattr("proxy.gate.gate.METADATA_PATIENCE", 0.0)
+    set_constant("proxy.gate.gate.METADATA_PATIENCE", 0.0)
     assert isinstance(await gate.judge(Glimpse(Slow())), Admit)
 
 

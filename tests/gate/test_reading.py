@@ -7,6 +7,7 @@ import pytest
 
 from proxy.gate.reading import SHORT, Reading
 from proxy.gate.turns import Slices, Turns
+from tests.conftest import interpreted_only
 
 
 async def test_clients_take_turns_however_many_messages_one_of_them_has():
@@ -80,6 +81,7 @@ class Sized:
         return ()
 
 
+@interpreted_only
 async def test_a_short_message_is_read_while_a_long_one_takes_its_time():
     reading, finish = Reading(), threading.Event()
     long = asyncio.create_task(reading.read(Sized(SHORT + 1, lambda: finish.wait(10)), ("a", 1)))

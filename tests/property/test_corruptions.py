@@ -1,7 +1,7 @@
 """Every way to spoil one tensor of a valid request is refused, for its reason, and the answer names the tensor."""
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.types import DT_STRING, DTYPES, Signature, TensorSpec
@@ -129,6 +129,7 @@ def assert_refused(verdict, reason: str, alias: str) -> None:
 
 
 @pytest.mark.parametrize("corrupt", CORRUPTIONS, ids=lambda corrupt: corrupt.__name__)
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_spoiled_tensor_is_refused_by_name(corrupt, data):
     servable, request = data.draw(valid_requests(smallest=1))

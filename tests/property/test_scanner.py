@@ -12,6 +12,7 @@ from proxy.wire import request
 from proxy.wire.fields import MalformedRequestError, TooComplexError
 from proxy.wire.request import parse_predict
 from proxy.wire.unusual import read_predict
+from tests.conftest import interpreted_only
 from tests.property import wire
 from tests.property.reference import parse_fully
 
@@ -78,6 +79,7 @@ def bounded(parse, data: bytes):
         return MalformedRequestError
 
 
+@interpreted_only
 @given(wire.requests | wire.mutated())
 def test_a_request_within_the_bounds_is_read_alike_and_one_beyond_them_by_nobody(data):
     with Small():

@@ -40,8 +40,6 @@ class ServerSide:
     """What may pass of a message that is judged, where it flows on while the rest of it arrives."""
     size = 0
     """Octets of the request so far, as long as it is kept."""
-    waiting: Waiter | None = None
-    """Who is in the pool's queue for a connection: the call, or nobody."""
     # Octets that wait for the server to take them.
     _unsent = 0
     _attempts = 0
@@ -52,6 +50,8 @@ class ServerSide:
         self._ledger = ledger
         # The request so far; None: committed, it will not be sent again.
         self.kept: list[Buffer] | None = []
+        # Who is in the pool's queue for a connection: the call, or nobody.
+        self.waiting: Waiter | None = None
 
     @property
     def is_arriving(self) -> bool:

@@ -59,8 +59,8 @@ async def test_a_handshake_counts_until_it_fails(secure):
     peer.transport.abort()
 
 
-async def test_a_handshake_that_takes_too_long_is_ended(start_frames, start_edge, certificate, monkeypatch):
-    monkeypatch.setattr(accepting, "HANDSHAKE_SECONDS", 0.3)
+async def test_a_handshake_that_takes_too_long_is_ended(start_frames, start_edge, certificate, set_constant):
+    set_constant(accepting, "HANDSHAKE_SECONDS", 0.3)
     _, target = await start_frames()
     edge = await start_edge(target, tls=server_context(certificate / "cert.pem", certificate / "key.pem"))
     peer = await silent(edge)

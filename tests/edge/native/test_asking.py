@@ -100,8 +100,8 @@ async def test_what_is_no_answer_is_told_with_its_code(start_frames, start_pool,
     assert text in error.text
 
 
-async def test_an_answer_without_end_is_cut_off(start_frames, start_pool, monkeypatch):
-    monkeypatch.setattr(asking, "MAX_ANSWER", 100_000)
+async def test_an_answer_without_end_is_cut_off(start_frames, start_pool, set_constant):
+    set_constant(asking, "MAX_ANSWER", 100_000)
 
     def pour(peer, event):
         if isinstance(event, h2.events.StreamEnded):

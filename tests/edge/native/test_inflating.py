@@ -71,8 +71,8 @@ def test_zeros_may_be_a_thousand_times_their_size_until_there_are_a_great_many()
     assert "when decompressed" in error.verdict.violations[0].expected
 
 
-def test_without_a_limit_there_is_one_for_what_is_compressed(monkeypatch):
-    monkeypatch.setattr(inflating, "MOST", 100_000)
+def test_without_a_limit_there_is_one_for_what_is_compressed(set_constant):
+    set_constant(inflating, "MOST", 100_000)
     message = os.urandom(100_001)
     assert refused(gzip.compress(message), b"gzip").verdict.violations[0].reason == "MESSAGE_TOO_LARGE"
     assert inflate(gzip.compress(message), b"gzip", limit=200_000) == message

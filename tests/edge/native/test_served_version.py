@@ -75,8 +75,8 @@ def test_an_answer_that_is_not_whole_or_is_compressed_is_not_kept(frame):
     assert kept(frame) == b""
 
 
-def test_an_answer_that_is_huge_is_not_kept(monkeypatch):
-    monkeypatch.setattr(kept_answer, "LARGEST", 8)
+def test_an_answer_that_is_huge_is_not_kept(set_constant):
+    set_constant(kept_answer, "LARGEST", 8)
     assert kept(b"\x00\x00\x00\x00\x05", b"hell", b"o") == b""
     assert len(keep_answer(keep_answer(b"", bytes(9)), bytes(9))) == 1
 
@@ -110,8 +110,8 @@ def test_nothing_is_learned_from_a_part_of_a_response():
     assert not suffixes.fits(KEY, 3, scores(3))
 
 
-def test_only_so_many_endings_are_remembered(monkeypatch):
-    monkeypatch.setattr(served_version, "MOST_SUFFIXES", 10)
+def test_only_so_many_endings_are_remembered(set_constant):
+    set_constant(served_version, "MOST_SUFFIXES", 10)
     suffixes = VersionSuffixes()
     for number in range(25):
         suffixes.learn(ModelKey(f"m{number}", None, None), 1, scores(1))

@@ -100,8 +100,8 @@ async def test_local_services_are_answered_here(start_frames, start_edge, channe
     assert witness.started == 0
 
 
-async def test_a_client_without_a_preface_is_cut_off(start_frames, start_edge, monkeypatch):
-    monkeypatch.setattr(downstream, "PREFACE_SECONDS", 0.1)
+async def test_a_client_without_a_preface_is_cut_off(start_frames, start_edge, set_constant):
+    set_constant(downstream, "PREFACE_SECONDS", 0.1)
     edge = await start_edge((await start_frames())[1])
     host, _, port = edge.address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))

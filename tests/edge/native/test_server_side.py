@@ -151,7 +151,7 @@ async def test_a_server_gets_no_empty_data_that_the_client_did_not_send(
 
 
 async def test_a_transport_that_does_not_say_that_it_is_full_is_not_filled(
-    start_frames, start_edge, start_client, monkeypatch
+    start_frames, start_edge, start_client, monkeypatch, set_constant
 ):
     """`writelines` as in CPython 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 (CVE-2024-12254)."""
     transport = asyncio.selector_events._SelectorSocketTransport
@@ -163,7 +163,7 @@ async def test_a_transport_that_does_not_say_that_it_is_full_is_not_filled(
         del self._maybe_pause_protocol
 
     monkeypatch.setattr(transport, "writelines", writelines)
-    monkeypatch.setattr(shell, "_WRITELINES_PAUSES", False)
+    set_constant(shell, "_WRITELINES_PAUSES", False)
 
     def take_all_and_read_nothing(peer, event):
         if isinstance(event, h2.events.RemoteSettingsChanged):

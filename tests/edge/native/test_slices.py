@@ -8,6 +8,9 @@ import pytest
 from proxy.edge.native.http2.limits import Limits
 from proxy.edge.native.shell import SLICE, Exchange, Shell
 from proxy.edge.native.slabs import SIZE
+from tests.conftest import interpreted_only
+
+pytestmark = interpreted_only
 
 
 class Transport:
