@@ -18,54 +18,66 @@ MOST: Final = 32
 _LEAST_ROOM: Final = SIZE // 4
 # So little is not worth a view.
 _COPIED: Final = 8192
-# What `getrefcount` says of a slab without a view: the list, the name, its own argument. Every view refers to it
-# once more, whatever else is cut from that view.
-_UNSEEN: Final = 3
 
 
 @final
 class Slabs:
     """`room` for the next read, then `taken` for what it read; never two reads at a time."""
 
-    __slots__ = ("_copying", "_current", "_slabs", "_used")
+    __slots__ = ("_at", "_copied", "_slabs", "_unseen", "_used")
 
     def __init__(self) -> None:
-        self._current = bytearray(SIZE)
-        self._slabs = [self._current]
+        self._slabs = [bytearray(SIZE)]
+        # Which of them is read into, and how far; or, instead of all of them, one that is only copied from.
+        self._at = 0
         self._used = 0
-        self._copying = False
+        self._copied: bytearray | None = None
+        # Every view refers to its slab once more, whatever else is cut from that view. What a slab without a view
+        # has is counted here: it depends on how this very code is run.
+        self._unseen = self._references(0)
 
     def room(self) -> memoryview:
         """Where to read into: a quarter of a slab at least."""
-        if self._copying:
+        if self._copied is not None:
             self._turn()
         elif self._used:
-            if sys.getrefcount(self._current) <= _UNSEEN:
+            if self._references(self._at) <= self._unseen:
                 self._used = 0
             elif SIZE - self._used < _LEAST_ROOM:
                 self._turn()
-        return memoryview(self._current)[self._used :]
+        return memoryview(self._current())[self._used :]
 
     def taken(self, count: int) -> bytes | memoryview:
         """The `count` octets that were read into the room."""
         first = self._used
-        seen = memoryview(self._current)[first : first + count]
-        if count <= _COPIED or self._copying:
+        seen = memoryview(self._current())[first : first + count]
+        if count <= _COPIED or self._copied is not None:
             return bytes(seen)
         self._used = first + count
         return seen
 
+    @property
+    def in_use(self) -> int:
+        """Slabs that somebody looks at."""
+        return sum(self._references(at) > self._unseen for at in range(len(self._slabs)))
+
+    def _current(self) -> bytearray:
+        return self._slabs[self._at] if self._copied is None else self._copied
+
+    def _references(self, at: int) -> int:
+        slab = self._slabs[at]
+        return sys.getrefcount(slab)
+
     def _turn(self) -> None:
         """Go on with a slab that nobody looks at, with a new one, or with one that is only copied from."""
         self._used = 0
-        for slab in self._slabs:
-            if sys.getrefcount(slab) <= _UNSEEN:
-                self._current = slab
-                self._copying = False
+        for at in range(len(self._slabs)):
+            if self._references(at) <= self._unseen:
+                self._at = at
+                self._copied = None
                 return
         if len(self._slabs) < MOST:
-            self._current = bytearray(SIZE)
-            self._slabs.append(self._current)
-        elif not self._copying:
-            self._current = bytearray(SIZE)
-            self._copying = True
+            self._at = len(self._slabs)
+            self._slabs.append(bytearray(SIZE))
+        elif self._copied is None:
+            self._copied = bytearray(SIZE)

@@ -13,6 +13,9 @@ from proxy.edge.native.ledger import Ledger
 from proxy.edge.native.request_message import RequestMessage
 from proxy.edge.native.rpc import Messages
 from proxy.gate import PREDICT
+from tests.conftest import interpreted_only
+
+pytestmark = interpreted_only
 
 
 class Head:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import random
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -139,7 +138,7 @@ async def nobody_looks(edge):
     """Wait until none of the memory that the edge reads into is looked at."""
     memory = edge._plane.exchange.slabs
     # The list, the name and the argument of `getrefcount`; and once more the slab that is next.
-    await until(lambda: all(sys.getrefcount(each) <= 3 + (each is memory._current) for each in memory._slabs))
+    await until(lambda: not memory.in_use)
 
 
 def test_over_tcp(start, target):
