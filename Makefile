@@ -28,7 +28,7 @@ compiled: $(READY) ## compile the hot path (needs a C compiler; some minutes): w
 test-compiled: compiled ## the whole test suite (or TESTS='tests/core ...') with the hot path compiled
 	cd $(COMPILED)/tree && PYTHONPATH=$(abspath $(COMPILED))/tree $(abspath $(BIN))/pytest $(TESTS)
 
-trust: $(READY) ## obey hints on 20 000 random mistakes, new ones each time (about ten minutes)
+trust: $(READY) ## obey hints on 20 000 random mistakes, new ones each time (some minutes)
 	TFS_PROXY_EXPLORE=32 $(BIN)/pytest tests/property/test_obeyed_hints.py
 
 check: $(READY) ## format, lint, types, import contract
