@@ -111,7 +111,9 @@ def _inputs(request: RequestView, signature: Signature, policy: Policy, independ
             elements: Violation | None = rules.shape_invalid(view)
         else:
             elements = rules.payload(view, count, min(room, rules.MAX_FILLED_BYTES))
-            room -= rules.filled_bytes(view, count)
+            if elements is None or elements.reason is not Reason.PAYLOAD_MISSING:
+                # What is refused fills nothing, and is no fault of the others.
+                room -= rules.filled_bytes(view, count)
         found += filter(None, (rules.dtype(view, spec), rules.shape(view, spec), elements))
     if len(found) > 1:
         # A map on the wire has no order.

@@ -228,6 +228,8 @@ def test_what_single_values_fill_is_bounded_over_all_tensors_of_a_request():
     assert reasons(Policy(), **fits) == []
     assert reasons(Policy(), **(fits | {"b": 2**25})) == [Reason.PAYLOAD_MISSING]
     assert reasons(Policy(), **(fits | {"s": 2**27})) == [Reason.PAYLOAD_MISSING]
+    # What is refused is no fault of what comes behind it.
+    assert reasons(Policy(), **(fits | {"a": 2**40})) == [Reason.PAYLOAD_MISSING]
     assert reasons(Policy.of(max_fill_bytes=2**32), **(fits | {"b": 2**25})) == []
     assert reasons(Policy.of(max_fill_bytes=None), **(fits | {"b": 2**28})) == []
     assert reasons(Policy.of(max_fill_bytes=None), **(fits | {"b": 2**30})) == [Reason.PAYLOAD_MISSING]
