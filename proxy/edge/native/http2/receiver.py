@@ -119,6 +119,10 @@ class Receiver:
         reader = self._data
         if reader.rest or reader.surplus:
             position = reader.go_on(data, position, end)
+        # Declared, so that the compiler counts in machine words.
+        word: int
+        flags: int
+        stream_id: int
         while position < end:
             if end - position < HEAD_LENGTH:
                 self._keep(data[position:])
