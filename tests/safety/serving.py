@@ -25,6 +25,15 @@ MODELS: dict[str, Inputs] = {
 """What every server has; `conv` is the one that batchless images kill."""
 
 
+_MOST_STARTS = 20
+_ENDED = object()
+"""In place of an answer: the process has ended."""
+
+
+class _EndedError(Exception):
+    """The process has ended instead of answering."""
+
+
 class CountingServer:
     """See counting.py for what it is told with `order`. `ran` are the contradictions of all its lives, `marks` the
     first octets of their tensors.
@@ -52,7 +61,10 @@ class CountingServer:
         """Have something done, and return what is answered. What ran before is in `ran` afterwards."""
         self._process.stdin.write(json.dumps({"do": do} | how) + "\n")
         self._process.stdin.flush()
-        return self._done.get(timeout=PATIENCE)
+        answer = self._done.get(timeout=PATIENCE)
+        if answer is _ENDED:
+            raise _EndedError
+        return answer
 
     def load(self, model: str, inputs: Inputs, version: int = 1) -> None:
         """Have a version of a model, also after a restart."""
@@ -110,6 +122,18 @@ class CountingServer:
         self._process.stdout.close()
 
     def _begin(self) -> None:
+        """Start where it was. Meanwhile a client's own end of a connection may have had that port: then once more."""
+        for _ in range(_MOST_STARTS):
+            self._launch()
+            for (model, version), inputs in self._loaded.items():
+                self.order("load", model=model, version=version, inputs=inputs)
+            with contextlib.suppress(_EndedError):
+                self._address = self.order("start")
+                return
+            self._buried()
+        raise AssertionError(f"the server cannot start at {self._address}")
+
+    def _launch(self) -> None:
         flags = ("mortal",) if self._mortal else ()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.safety.counting", self._address, *flags],
@@ -122,9 +146,6 @@ class CountingServer:
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._reader.start()
-        for (model, version), inputs in self._loaded.items():
-            self.order("load", model=model, version=version, inputs=inputs)
-        self._address = self.order("start")
 
     def _read(self, lines: Any) -> None:
         for line in lines:
@@ -134,3 +155,4 @@ class CountingServer:
                 self.marks.append(told["mark"])
             else:
                 self._done.put(told["done"])
+        self._done.put(_ENDED)
