@@ -58,9 +58,6 @@ class Door:
             if self._clients.crowded:
                 # What made room has its descriptors still; the next turn of the loop closes them.
                 return
-            if wait := self._clients.wait():
-                self._pause(wait)
-                return
             try:
                 sock, address = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -70,7 +67,7 @@ class Door:
                     raise
                 if not self._clients.make_room():
                     # The socket stays readable: do not ask it in a loop.
-                    self._pause(_PAUSE_SECONDS)
+                    self._pause()
                 return
             shell = self._clients.admitted(client_address(address))
             if shell is None:
@@ -100,9 +97,9 @@ class Door:
                 # Cancelled between `connection_made` and the end of the opening: uvloop closes and tells nobody.
                 shell.connection_lost(None)
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self) -> None:
         self._loop.remove_reader(self._socket)
-        self._paused = self._loop.call_later(seconds, self._resume)
+        self._paused = self._loop.call_later(_PAUSE_SECONDS, self._resume)
 
     def _resume(self) -> None:
         self._loop.add_reader(self._socket, self._accept)

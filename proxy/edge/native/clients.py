@@ -7,6 +7,7 @@ descriptor is closed. What comes on one is `downstream`'s.
 
 import asyncio
 import time
+from collections import OrderedDict
 from typing import Final, final
 
 from proxy.edge.admission import CONNECTIONS, CONNECTIONS_OF_A_PEER
@@ -34,10 +35,11 @@ class Clients:
         self.draining = False
         self._empty = asyncio.Event()
         self._empty.set()
-        # Who may make room, who goes first at the end; and when that was found out.
+        # Who has not had a call, the first that came in front: of each address, and of all (None).
+        self._silent: dict[Account | None, OrderedDict[DownstreamShell, None]] = {None: OrderedDict()}
+        # Who had one and may make room, who goes first at the end; and when that was found out.
         self._resting: list[DownstreamShell] = []
-        self._found = False
-        self._looks_again = 0.0
+        self._looked = 0.0
 
     def admitted(self, address: str) -> DownstreamShell | None:
         """Take in a connection that was accepted, or None: it must be closed."""
@@ -54,6 +56,8 @@ class Clients:
                 return None
         shell = DownstreamShell(self, account)
         self.shells.add(shell)
+        for queue in (self._silent[None], self._silent.setdefault(account.peer, OrderedDict())):
+            queue[shell] = None
         self._empty.clear()
         return shell
 
@@ -62,17 +66,6 @@ class Clients:
         """Whether more connections have a descriptor than may stay, which is so while some make room."""
         return len(self.shells) > self.max_connections + _CLOSING
 
-    def wait(self) -> float:
-        """
-        Seconds for which a new connection must wait to be admitted or turned away.
-
-        Looking for who may make room is bounded (a look costs more the more connections there are), and nobody is
-        turned away for that bound: only after a look that found no one.
-        """
-        if self._resting or not self._found:
-            return 0.0
-        return max(0.0, self._looks_again - time.monotonic())
-
     def make_room(self) -> bool:
         """Close a connection that has no calls; whether there was one."""
         self.plane.load.hit(CONNECTIONS)
@@ -80,12 +73,19 @@ class Clients:
 
     def _close_one(self, peer: Account | None) -> bool:
         """Close the connection that needs it least: one that never had a call, or had none for longest."""
+        silent = self._silent.get(peer)
+        while silent:
+            shell = next(iter(silent))
+            self._heard(shell)
+            if shell.is_silent:
+                shell.dismiss()
+                return True
+        # A look costs more the more connections there are.
         now = time.monotonic()
-        if not self._resting and now >= self._looks_again:
-            self._looks_again = now + len(self.shells) / _LOOKED_AT_PER_SECOND
+        if not self._resting and (now - self._looked) * _LOOKED_AT_PER_SECOND >= len(self.shells):
+            self._looked = now
             resting = [shell for shell in self.shells if shell.rests(now)]
             self._resting = sorted(resting, key=DownstreamShell.need, reverse=True)
-            self._found = bool(resting)
         while self._resting:
             shell = self._resting.pop()
             if shell in self.shells and shell.rests(now) and peer in {None, shell.account.peer}:
@@ -93,9 +93,20 @@ class Clients:
                 return True
         return False
 
+    def _heard(self, shell: DownstreamShell) -> None:
+        """Look for it no more among those that never had a call."""
+        peer = shell.account.peer
+        for key in (None, peer):
+            queue = self._silent.get(key)
+            if queue is not None:
+                queue.pop(shell, None)
+                if not queue and key is not None:
+                    del self._silent[key]
+
     def left(self, shell: DownstreamShell) -> None:
         """Forget a connection whose descriptor is closed."""
         if shell in self.shells:
+            self._heard(shell)
             self.plane.load.left(shell.account)
         self.shells.discard(shell)
         if not self.shells:

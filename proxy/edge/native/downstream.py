@@ -175,6 +175,11 @@ class DownstreamShell(Shell):
             return False
         return not self._streams_before or now - self._resting_since >= _RESTED
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it never had a call, and stands."""
+        return not (self.closing or self.connection.table.highest_peer_stream)
+
     def need(self) -> tuple[bool, float]:
         """Order connections that rest: first those that never had a call, then by how long they rest."""
         return self._streams_before > 0, self._resting_since
