@@ -1,8 +1,8 @@
 """
 The connections of all clients.
 
-Law: takes connections in and sees them out, so that no client has all of them, and each is counted until its
-descriptor is closed. What comes on one is `downstream`'s.
+Law: takes connections in and sees them out, so that no client has all of them. One that makes room is nobody's any
+more: it counts for its descriptor only, until that is closed. What comes on one is `downstream`'s.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ class Clients:
         self.limits = limits
         self.max_connections = max_connections
         self.shells: set[DownstreamShell] = set()
+        self._dismissed: set[DownstreamShell] = set()
         self.draining = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -64,7 +65,7 @@ class Clients:
     @property
     def crowded(self) -> bool:
         """Whether more connections have a descriptor than may stay, which is so while some make room."""
-        return len(self.shells) > self.max_connections + _CLOSING
+        return len(self.shells) + len(self._dismissed) > self.max_connections + _CLOSING
 
     def make_room(self) -> bool:
         """Close a connection that has no calls; whether there was one."""
@@ -78,7 +79,7 @@ class Clients:
             shell = next(iter(silent))
             self._heard(shell)
             if shell.is_silent:
-                shell.dismiss()
+                self._dismiss(shell)
                 return True
         # A look costs more the more connections there are.
         now = time.monotonic()
@@ -89,9 +90,19 @@ class Clients:
         while self._resting:
             shell = self._resting.pop()
             if shell in self.shells and shell.rests(now) and peer in {None, shell.account.peer}:
-                shell.dismiss()
+                self._dismiss(shell)
                 return True
         return False
+
+    def _dismiss(self, shell: DownstreamShell) -> None:
+        self._forget(shell)
+        self._dismissed.add(shell)
+        shell.dismiss()
+
+    def _forget(self, shell: DownstreamShell) -> None:
+        self._heard(shell)
+        self.shells.discard(shell)
+        self.plane.load.left(shell.account)
 
     def _heard(self, shell: DownstreamShell) -> None:
         """Look for it no more among those that never had a call."""
@@ -106,10 +117,9 @@ class Clients:
     def left(self, shell: DownstreamShell) -> None:
         """Forget a connection whose descriptor is closed."""
         if shell in self.shells:
-            self._heard(shell)
-            self.plane.load.left(shell.account)
-        self.shells.discard(shell)
-        if not self.shells:
+            self._forget(shell)
+        self._dismissed.discard(shell)
+        if not self.shells and not self._dismissed:
             self._empty.set()
 
     async def drain(self, grace: float) -> None:

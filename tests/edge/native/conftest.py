@@ -15,6 +15,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import pytest
+import uvloop
 
 from proxy.core.reasons import Reason
 from proxy.core.verdict import Verdict, Violation
@@ -40,6 +41,11 @@ HEAD = [(":status", "200"), ("content-type", "application/grpc")]
 OK = [("grpc-status", "0")]
 RST = h2.errors.ErrorCodes
 PATIENCE = 10
+
+
+def pytest_asyncio_loop_factories():
+    """`serve` runs on uvloop, which reads into memory of the edge; what else asyncio's own does is for `test_whole_bodies`."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 def refusal() -> Refuse:
@@ -174,9 +180,14 @@ class Frames:
         self.on_event = on_event
         self.peers: list[Peer] = []
         self.arrived = asyncio.Semaphore(0)
+        # What every connection says first, beside h2's own defaults.
+        self.settings: dict[int, int] = {}
 
     def __call__(self) -> Peer:
         peer = Peer(client=False, on_event=self._happened)
+        for code, value in self.settings.items():
+            peer.h2.local_settings[code] = value
+        peer.h2.local_settings.acknowledge()
         self.peers.append(peer)
         self.arrived.release()
         return peer

@@ -144,7 +144,7 @@ async def test_a_flood_of_cancels_fails_nobody_else_s_call(
 async def test_a_mass_of_expired_deadlines_goes_the_same_way(start_frames, start_edge, start_client):
     strict = Strict(Nghttp2, 100_000)
     server, target = await start_frames(strict)
-    edge = await start_edge(target, limits=Limits(default_deadline=0.5))
+    edge = await start_edge(target, limits=Limits(default_deadline=2.0))
     await until(lambda: edge._pool._shells[0].connection.table.peer_concurrent_streams == 100_000)
     clients = [await start_client(edge) for _ in range(4)]
     for client in clients:
