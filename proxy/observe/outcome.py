@@ -4,15 +4,14 @@ Law: plain data that the edge fills in and everything in observe/ reads; it hold
 metadata values, but for the messages of a call that was chosen to be recorded or looked at.
 """
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, final
 
 from proxy.core.reasons import Reason
 from proxy.core.types import RequestView
 from proxy.core.verdict import Verdict, Violation
 
 
-@dataclass(slots=True)
+@final
 class Outcome:
     """What happened to one call.
 
@@ -22,10 +21,7 @@ class Outcome:
     that it may be a label. `code` is the gRPC status code number.
     """
 
-    method: str
-    """Full method: `/tensorflow.serving.PredictionService/Predict`."""
-    grpc_type: str = "unary"
-    """`unary`, `client_stream`, `server_stream` or `bidi_stream`; relayed methods are `bidi_stream`."""
+    # Defaults live in the class: most calls never set most of them. Not a dataclass: its constructor is not compiled.
     code: int = 0
     peer: str = ""
     seconds: float = 0.0
@@ -51,14 +47,20 @@ class Outcome:
     """The status text of a refusal, or the sentence of the diagnosis."""
     judge_failed: bool = False
     """Judgement itself failed and the request was forwarded."""
-    sample: bytes | None = field(default=None, repr=False)
+    sample: bytes | None = None
     """The request message, where the call was chosen to be recorded; only capture/ reads it."""
-    watched: bytes | None = field(default=None, repr=False)
+    watched: bytes | None = None
     """The request message, where the answer was chosen to be looked at; only capture/ reads it."""
-    answer: bytes | bytearray | memoryview = field(default=b"", repr=False)
+    answer: bytes | bytearray | memoryview = b""
     """The answer's message where `watched` is set, if it could be kept; empty otherwise."""
     value_seconds: float | None = None
     """What the look at the request's values took (None: there was none)."""
+
+    def __init__(self, method: str, grpc_type: str = "unary") -> None:
+        self.method = method
+        """Full method: `/tensorflow.serving.PredictionService/Predict`."""
+        self.grpc_type = grpc_type
+        """`unary`, `client_stream`, `server_stream` or `bidi_stream`; relayed methods are `bidi_stream`."""
 
 
 class EndObserver(Protocol):

@@ -7,6 +7,7 @@ without locks.
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 OTHER = "_other"
 """The label value of everything that the upstream has not confirmed or that is beyond a limit."""
@@ -15,16 +16,27 @@ OTHER = "_other"
 class Histogram:
     """Counts per bucket, not cumulative. `bounds` are inclusive upper bounds; the last count is above all."""
 
-    __slots__ = ("bounds", "counts", "sum")
+    __slots__ = ("_above", "_bucket", "_to", "bounds", "counts", "sum")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
+        # The bucket of the last value, and what is in it: most values are like those before them.
+        self._bucket = 0
+        self._above, self._to = inf, -inf
 
     def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
+        if not self._above < value <= self._to:
+            self._find(value)
+        self.counts[self._bucket] += 1
         self.sum += value
+
+    def _find(self, value: float) -> None:
+        bounds = self.bounds
+        self._bucket = at = bisect_left(bounds, value)
+        self._above = bounds[at - 1] if at else -inf
+        self._to = bounds[at] if at < len(bounds) else inf
 
 
 @dataclass(frozen=True, slots=True)

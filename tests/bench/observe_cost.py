@@ -4,14 +4,14 @@ import statistics
 import timeit
 
 from proxy.observe.metrics import Metrics
-from proxy.observe.outcome import Outcome
+from tests.observe.ended import ended
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
 
 def main() -> None:
     metrics = Metrics(("bench", "3.11", "interpreted"))
-    outcome = Outcome(
+    outcome = ended(
         PREDICT,
         seconds=0.004,
         upstream_seconds=0.0035,

@@ -8,9 +8,9 @@ import pytest
 from proxy.capture import outputs
 from proxy.capture.outputs import MOST_WAITING, MOST_WAITING_BYTES, OutputWatch
 from proxy.core.outputs import FEWEST_DISTINCT, OutputKind
-from proxy.observe.outcome import Outcome
 from proxy.wire.protos import predict_pb2
 from tests.judging import predict, tensor
+from tests.observe.ended import ended
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
@@ -19,7 +19,7 @@ def answered(value, *, asked=0.0, model="m", version=1, code=0, watched=True):
     response = predict_pb2.PredictResponse()
     response.outputs["y"].CopyFrom(tensor("float32", (1,), float_val=[value]))
     request = predict(x=tensor("float32", (1,), float_val=[asked])).SerializeToString()
-    return Outcome(
+    return ended(
         PREDICT,
         code=code,
         model=model,

@@ -7,9 +7,9 @@ from proxy.capture.recorder import MOST_WAITING, MOST_WAITING_BYTES, Recorder
 from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey, RequestView, TensorView
 from proxy.core.verdict import Verdict, Violation
-from proxy.observe.outcome import Outcome
 from proxy.wire.prediction_log import KINDS, LoggedRequest, logged_request
 from proxy.wire.tfrecord import read_records
+from tests.observe.ended import ended
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
@@ -42,13 +42,13 @@ def never(error):
 
 
 def ok(sample, method=PREDICT, code=0):
-    return Outcome(method, code=code, model="m", sample=sample)
+    return ended(method, code=code, model="m", sample=sample)
 
 
 def refusal(model="m", head=b"secret"):
     view = RequestView(ModelKey(model), "", (TensorView("x", 7, (2,), head=head),))
     violation = Violation(Reason.DTYPE_MISMATCH, "x", "input 'x'", "float32", "string", "send floats")
-    return Outcome(PREDICT, code=3, refusal=Verdict(violations=(violation,)), request=view)
+    return ended(PREDICT, code=3, refusal=Verdict(violations=(violation,)), request=view)
 
 
 def logs(kept, tmp_path):

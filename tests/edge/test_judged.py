@@ -1,7 +1,5 @@
 """What a decision of the gate leaves in the record of its call."""
 
-from dataclasses import fields
-
 import pytest
 
 from proxy.core.reasons import Reason
@@ -21,7 +19,7 @@ def noted(decision):
     """What differs from the record of a call that nobody judged."""
     outcome, blank = Outcome("/m"), Outcome("/m")
     note(outcome, decision)
-    names = (field.name for field in fields(Outcome))
+    names = [name for name in dir(outcome) if not name.startswith("_")]
     return {name: getattr(outcome, name) for name in names if getattr(outcome, name) != getattr(blank, name)}
 
 

@@ -17,6 +17,7 @@ from proxy.core.types import ModelKey, RequestView
 from proxy.core.verdict import Verdict, Violation
 from proxy.observe.log import CallLog, configure
 from proxy.observe.outcome import Outcome
+from tests.observe.ended import ended
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
@@ -64,7 +65,7 @@ def refused(reason: Reason = Reason.DTYPE_MISMATCH, **fields) -> Outcome:
         "refusal": Verdict((violation(reason), violation(Reason.RANK_MISMATCH))),
         "text": "2 problems: …",
     }
-    return Outcome(PREDICT, **{**told, **fields})
+    return ended(PREDICT, **{**told, **fields})
 
 
 def test_a_refusal_is_one_line_that_says_who_what_and_why(stream):
@@ -88,9 +89,7 @@ def test_a_refusal_is_one_line_that_says_who_what_and_why(stream):
 
 
 def test_a_success_is_silent_unless_an_access_log_is_asked_for(stream):
-    success = Outcome(
-        PREDICT, seconds=0.25, upstream_seconds=0.2, request_bytes=9, response_bytes=5, model="m"
-    )
+    success = ended(PREDICT, seconds=0.25, upstream_seconds=0.2, request_bytes=9, response_bytes=5, model="m")
     CallLog().call_ended(success)
     assert lines(stream) == []
     CallLog(access_log=True).call_ended(success)
@@ -136,7 +135,7 @@ def test_what_a_client_repeats_is_a_warning_once_a_minute(stream, fields):
     clock = Clock()
     log = CallLog(clock=clock)
     for _ in range(61):
-        log.call_ended(Outcome(PREDICT, model="m", **fields))
+        log.call_ended(ended(PREDICT, model="m", **fields))
         clock.now += 1
     assert levels(stream) == ["warning", *["info"] * 59, "warning"]
 
@@ -146,7 +145,7 @@ def test_another_model_method_or_reason_is_news(stream):
     log.call_ended(refused())
     log.call_ended(refused(model="other"))
     log.call_ended(refused(Reason.SHAPE_MISMATCH))
-    log.call_ended(Outcome(f"{PREDICT.rpartition('/')[0]}/Classify", refusal=Verdict((violation(),))))
+    log.call_ended(ended(f"{PREDICT.rpartition('/')[0]}/Classify", refusal=Verdict((violation(),))))
     assert levels(stream) == ["warning"] * 4
 
 
@@ -155,12 +154,12 @@ def test_names_that_clients_invent_are_no_news(stream):
     log = CallLog(per_second=10_000, clock=clock)
     for number in range(1000):
         log.call_ended(refused(model=None, request=RequestView(ModelKey(f"m{number}"))))
-        log.call_ended(Outcome(f"/a.B/C{number}", refusal=Verdict((violation(),))))
+        log.call_ended(ended(f"/a.B/C{number}", refusal=Verdict((violation(),))))
     assert levels(stream).count("warning") == 2
 
 
 def unknown(method: str) -> Outcome:
-    return Outcome(method, code=12, diagnosis=Reason.UPSTREAM_METHOD_UNKNOWN)
+    return ended(method, code=12, diagnosis=Reason.UPSTREAM_METHOD_UNKNOWN)
 
 
 def test_a_method_that_the_server_does_not_have_is_told_once(stream):
@@ -205,13 +204,13 @@ def test_what_was_left_out_is_told_at_the_end_and_only_once(stream):
 def test_warnings_and_what_would_be_refused_have_their_own_limited_lines(stream, fields, event):
     log = CallLog(per_second=2, clock=Clock())
     for _ in range(10):
-        log.call_ended(Outcome(PREDICT, model="m", **fields))
+        log.call_ended(ended(PREDICT, model="m", **fields))
     assert [line["event"] for line in lines(stream)] == [event] * 2
     assert lines(stream)[0]["text"] == "input 'x': expected float32, got int32"
 
 
 def test_a_failed_judgement_is_told(stream):
-    CallLog().call_ended(Outcome(PREDICT, judge_failed=True))
+    CallLog().call_ended(ended(PREDICT, judge_failed=True))
     assert lines(stream)[0]["event"] == "judge_failed"
 
 
@@ -287,7 +286,7 @@ def told_with(written: io.StringIO, name: str) -> str:
     """Every way in which a text from outside gets into the log, each with `name` in it."""
     log = CallLog(access_log=True)
     log.call_ended(
-        Outcome(
+        ended(
             f"/{name}/Predict",
             code=3,
             peer=name,
@@ -298,7 +297,7 @@ def told_with(written: io.StringIO, name: str) -> str:
         )
     )
     other = Violation(Reason.INPUT_UNKNOWN, name, f"input {name}", name, name, name)
-    log.call_ended(Outcome(PREDICT, model=name, warnings=(other,), would_refuse=(other,)))
+    log.call_ended(ended(PREDICT, model=name, warnings=(other,), would_refuse=(other,)))
     log.upstream_out_of_reach("UPSTREAM_UNREACHABLE", name)
     log.versions_changed(name, (VersionStatus(1, name, 2, name),))
     log.signature_drifted(Drift(name, 1, 2, (Difference(name, Change.INPUT_REMOVED, True, name),)))

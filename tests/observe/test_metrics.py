@@ -14,8 +14,8 @@ from proxy.core.types import ModelKey
 from proxy.core.verdict import Verdict, Violation
 from proxy.observe.catalogue import METRICS
 from proxy.observe.metrics import Metrics
-from proxy.observe.outcome import Outcome
 from proxy.observe.series import Limits
+from tests.observe.ended import ended
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
@@ -51,7 +51,7 @@ def predict(metrics: Metrics, **fields) -> None:
     told = {"model": "m", "version": 1, "signature": "serving_default", "seconds": 0.004, **fields}
     method = told.pop("method", PREDICT)
     metrics.call_started(method, "unary")
-    metrics.call_ended(Outcome(method, **told))
+    metrics.call_ended(ended(method, **told))
 
 
 def violation(reason: Reason) -> Violation:
@@ -100,7 +100,7 @@ def test_in_flight_goes_up_and_down(metrics):
     metrics.call_started(PREDICT, "unary")
     metrics.call_started(PREDICT, "unary")
     assert value(metrics, "tfs_proxy_in_flight") == 2
-    metrics.call_ended(Outcome(PREDICT))
+    metrics.call_ended(ended(PREDICT))
     assert value(metrics, "tfs_proxy_in_flight") == 1
 
 
@@ -158,7 +158,7 @@ def test_a_failed_judgement_is_counted(metrics):
 def test_a_known_method_keeps_the_type_of_its_service_however_it_is_relayed(metrics):
     method = "/tensorflow.serving.ModelService/GetModelStatus"
     metrics.call_started(method, "bidi_stream")
-    metrics.call_ended(Outcome(method, grpc_type="bidi_stream"))
+    metrics.call_ended(ended(method, grpc_type="bidi_stream"))
     grpc = {
         "grpc_type": "unary",
         "grpc_service": "tensorflow.serving.ModelService",
@@ -171,7 +171,7 @@ def test_both_versions_of_reflection_share_one_request_series(metrics):
     for version in ("v1", "v1alpha"):
         method = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
         metrics.call_started(method, "bidi_stream")
-        metrics.call_ended(Outcome(method))
+        metrics.call_ended(ended(method))
     labels = {"model": "_other", "signature": "_other", "version": "_other", "code": "OK"}
     assert value(metrics, "tfs_proxy_requests_total", method="ServerReflectionInfo", **labels) == 2
 
@@ -295,7 +295,7 @@ def test_no_client_can_grow_the_scrape(metrics):
     )
     predict(metrics, code=9, signature="", refusal=Verdict((violation(Reason.SIGNATURE_NOT_FOUND),)))
     metrics.call_started("/nobody.Knows/Method", "unary")
-    metrics.call_ended(Outcome("/nobody.Knows/Method", code=12))
+    metrics.call_ended(ended("/nobody.Knows/Method", code=12))
     before = scrape(metrics).keys()
     for n in range(500):
         predict(
@@ -310,7 +310,7 @@ def test_no_client_can_grow_the_scrape(metrics):
             metrics, code=9, signature=f"sig{n}", refusal=Verdict((violation(Reason.SIGNATURE_NOT_FOUND),))
         )
         metrics.call_started(f"/evil.Service/Method{n}", f"type{n}")
-        metrics.call_ended(Outcome(f"/evil.Service/Method{n}", grpc_type=f"type{n}", code=12))
+        metrics.call_ended(ended(f"/evil.Service/Method{n}", grpc_type=f"type{n}", code=12))
     assert scrape(metrics).keys() == before
 
 

@@ -14,11 +14,11 @@ from proxy.core.validate import judge
 from proxy.observe.admin.views import Sources, page
 from proxy.observe.log import CallLog, configure
 from proxy.observe.metrics import Metrics
-from proxy.observe.outcome import Outcome
 from proxy.observe.refusals import RecentRefusals
 from proxy.wire.protos import predict_pb2
 from proxy.wire.request import parse_predict
 from proxy.wire.status import status_of
+from tests.observe.ended import ended
 
 SECRET = "hunter2-hunter2"
 NUMBER = 7654321
@@ -62,7 +62,7 @@ def test_no_tensor_value_reaches_log_metrics_ring_or_page(restored_logging):
     view = parse_predict(request().SerializeToString())
     verdict = judge(view, Servable("m", 1, {"serving_default": signature}), Policy())
     assert len(verdict.violations) >= 4
-    outcome = Outcome(
+    outcome = ended(
         "/tensorflow.serving.PredictionService/Predict",
         code=3,
         model="m",

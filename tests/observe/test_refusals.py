@@ -6,6 +6,7 @@ from proxy.core.types import ModelKey, RequestView, TensorView
 from proxy.core.verdict import Verdict, Violation
 from proxy.observe.outcome import Outcome
 from proxy.observe.refusals import RecentRefusals
+from tests.observe.ended import ended
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -15,7 +16,7 @@ def refused(**fields) -> Outcome:
         Reason.RANK_MISMATCH, 'inputs["x"]', "input 'x'", "[?,3]", "[3]", "add a batch dimension"
     )
     view = RequestView(ModelKey("m"), "", (TensorView("x", 1, (3,)),), ("y",))
-    return Outcome(
+    return ended(
         "/tensorflow.serving.PredictionService/Predict",
         **{
             "code": 3,
@@ -91,6 +92,6 @@ def test_an_entry_is_bounded_whatever_the_client_sends():
     violations = tuple(Violation(Reason.RANK_MISMATCH, long, long, long, long, long) for _ in range(500))
     ring = RecentRefusals()
     ring.call_ended(
-        Outcome(long, code=3, peer=long, signature=long, text=long, request=view, refusal=Verdict(violations))
+        ended(long, code=3, peer=long, signature=long, text=long, request=view, refusal=Verdict(violations))
     )
     assert len(json.dumps(next(iter(ring)).as_json())) < 32_000

@@ -1,3 +1,8 @@
+from bisect import bisect_left
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from proxy.observe.series import OTHER, Histogram, Limits, Vocabulary
 
 
@@ -19,6 +24,18 @@ def test_a_bound_is_inclusive_and_what_is_above_all_lands_in_the_last_count():
         histogram.observe(value)
     assert histogram.counts == [2, 2, 1]
     assert histogram.sum == 14.0
+
+
+BOUNDS = (0.5, 1.0, 2.0, 100.0)
+
+
+@given(st.lists(st.sampled_from(BOUNDS) | st.floats(allow_nan=False) | st.integers(0, 200)))
+def test_each_value_counts_in_its_own_bucket_whatever_came_before_it(values):
+    histogram = Histogram(BOUNDS)
+    for value in values:
+        histogram.observe(value)
+    buckets = [bisect_left(BOUNDS, value) for value in values]
+    assert histogram.counts == [buckets.count(number) for number in range(len(BOUNDS) + 1)]
 
 
 def test_an_unconfirmed_model_takes_its_signature_and_version_with_it():

@@ -4,8 +4,8 @@ import pytest
 
 from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey, RequestView, TensorView
-from proxy.observe.outcome import Outcome
 from proxy.observe.suspects import Suspects
+from tests.observe.ended import ended
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
@@ -29,7 +29,7 @@ def suspects(clock):
 
 def lost(alias="x", dims=(2, 3), reason=Reason.UPSTREAM_RESET):
     view = RequestView(ModelKey("m"), inputs=(TensorView(alias, 1, dims, head=b"secret"),))
-    return Outcome(PREDICT, code=14, peer="ipv4:127.0.0.1:5", diagnosis=reason, request=view, text="lost")
+    return ended(PREDICT, code=14, peer="ipv4:127.0.0.1:5", diagnosis=reason, request=view, text="lost")
 
 
 def test_calls_lost_within_a_second_died_with_one_server(suspects, clock):
@@ -51,7 +51,7 @@ def test_other_endings_are_no_death(suspects):
 
 
 def test_a_call_of_which_nothing_was_read_counts_too(suspects):
-    suspects.call_ended(Outcome("/some.Service/Call", diagnosis=Reason.UPSTREAM_RESET))
+    suspects.call_ended(ended("/some.Service/Call", diagnosis=Reason.UPSTREAM_RESET))
     (death,) = suspects
     assert (death.calls, death.suspects[0].inputs) == (1, {})
 

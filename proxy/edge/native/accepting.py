@@ -10,7 +10,7 @@ import errno
 import ipaddress
 import socket
 import ssl
-from typing import Any, Final, final
+from typing import Any, Final, cast, final
 
 from proxy.edge.listening import BACKLOG
 from proxy.edge.native.clients import Clients
@@ -87,7 +87,9 @@ class Door:
         try:
             if shell.unwanted:
                 raise ConnectionAbortedError
-            await self._loop.connect_accepted_socket(lambda: shell, sock, **self._secure)
+            # A shell has what a protocol has (see `Shell`).
+            protocol = cast("asyncio.BufferedProtocol", shell)
+            await self._loop.connect_accepted_socket(lambda: protocol, sock, **self._secure)
         except (OSError, asyncio.CancelledError):
             # A client that left, did not finish in time, or had to make room; ssl.SSLError is an OSError.
             if shell.transport is None:

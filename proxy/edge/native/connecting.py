@@ -7,7 +7,7 @@ Law: one attempt within its time; what keeps it from succeeding becomes a senten
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Any, final
+from typing import Any, cast, final
 
 from proxy.edge.native.tunnel import said, through
 from proxy.edge.native.upstream import UpstreamShell
@@ -61,8 +61,10 @@ class Dialler:
     async def _dial(self, where: dict[str, Any], shell_for: Callable[[], UpstreamShell]) -> UpstreamShell:
         loop = asyncio.get_running_loop()
         connect = loop.create_unix_connection if "path" in where else loop.create_connection
-        _, shell = await connect(shell_for, **where, **self._secure)
-        return shell
+        # A shell has what a protocol has (see `Shell`).
+        protocol_for = cast("Callable[[], asyncio.BufferedProtocol]", shell_for)
+        _, protocol = await connect(protocol_for, **where, **self._secure)
+        return cast("UpstreamShell", protocol)
 
 
 async def _where(address: Endpoint, tunnel: Tunnel | None) -> dict[str, Any]:

@@ -88,8 +88,8 @@ class DownstreamShell(Shell):
         """Learn that the connection ended before it was open."""
         self._clients.left(self)
 
-    def buffer_updated(self, nbytes: int) -> None:
-        super().buffer_updated(nbytes)
+    def received(self, data: bytes | memoryview, count: int) -> None:
+        super().received(data, count)
         if self._leaving_since is not None:
             self._close_when_idle()
 

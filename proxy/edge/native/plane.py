@@ -78,7 +78,7 @@ class Plane:
     def call_ended(self, outcome: Outcome) -> None:
         """Let the observer know of a call that is over, once its answer has been written: nobody waits for that."""
         if not self._ended:
-            asyncio.get_running_loop().call_soon(self.tell_ended)
+            self.exchange.afterwards(self.tell_ended)
         self._ended.append(outcome)
 
     def tell_ended(self) -> None:

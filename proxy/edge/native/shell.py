@@ -2,13 +2,15 @@
 One HTTP/2 connection on one socket: octets between an asyncio transport and `http2.Connection`.
 
 Law: moves octets and says when the transport is full; decides nothing about calls. Connections that have something
-to write are collected in one list and written once per event, when everything that the event caused has been done.
+to write are collected in one list and written when everything has been done that an event caused; where little was
+read, that all events of a turn of the loop caused: one write for many of them.
 """
 
 import asyncio
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Final, cast, final
 
 from proxy.edge.native.http2 import frames
@@ -18,7 +20,7 @@ from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.handler import Writer
 from proxy.edge.native.http2.limits import Limits
 from proxy.edge.native.http2.stream import Stream
-from proxy.edge.native.slabs import SIZE, Slabs
+from proxy.edge.native.slabs import COPIED, SIZE, Slabs
 from proxy.gate.turns import Client, Rows
 
 _HIGH_WATER: Final = 512 << 10
@@ -33,6 +35,10 @@ SLICE: Final = 0.02
 """Seconds that one read should take at most; whose reads take longer reads less at once, and not again right away."""
 _FIRST_ROOM: Final = 16 << 10
 _LEAST_ROOM: Final = 1 << 10
+# Who reads so little waits for the others of its turn; views of what was read must not.
+_LITTLE: Final = COPIED
+# So much is copied into one piece before it is written, which costs less than to write it in pieces.
+_JOINED: Final = 16 << 10
 
 
 @final
@@ -40,14 +46,19 @@ class Exchange:
     """What the connections of an edge share: memory to read into, who of them has something to write, and turns.
 
     The turns are for connections whose octets take long to read again and again: one of them a turn of the loop.
+    Made while the loop runs.
     """
 
-    __slots__ = ("_slow", "ready", "slabs")
+    __slots__ = ("_afterwards", "_loop", "_slow", "_soon", "ready", "slabs")
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self.slabs = Slabs()
         self.ready: list[Writer] = []
         self._slow: Rows[Shell] = Rows()
+        # Whether a write is due at the end of this turn of the loop, and what is to be done behind it.
+        self._soon = False
+        self._afterwards: list[Callable[[], None]] = []
 
     def put_off(self, shell: "Shell", client: Client) -> None:
         """Have a connection that reads no more read on in its turn."""
@@ -61,15 +72,37 @@ class Exchange:
             loop.call_soon(self._next_turn, loop)
 
     def flush(self) -> None:
-        """Write what every connection has; called at the end of each event."""
+        """Write what every connection has."""
         ready = self.ready
         for shell in ready:
             shell.write()
         ready.clear()
 
+    def flush_soon(self) -> None:
+        """Write it once everything has been read that there is to read in this turn of the loop."""
+        if not self._soon:
+            self._soon = True
+            self._loop.call_soon(self._end_turn)
 
-class Shell(asyncio.BufferedProtocol):
-    """The common half of both roles; see `downstream` and `upstream`."""
+    def afterwards(self, do: Callable[[], None]) -> None:
+        """Have something done behind the next write: nobody waits for it."""
+        self._afterwards.append(do)
+        self.flush_soon()
+
+    def _end_turn(self) -> None:
+        self._soon = False
+        self.flush()
+        afterwards, self._afterwards = self._afterwards, []
+        for do in afterwards:
+            do()
+
+
+class Shell:
+    """The common half of both roles; see `downstream` and `upstream`.
+
+    A protocol for the loop, which asks a `BufferedProtocol` for memory to read into; asyncio's own loops tell those
+    only by their base class, which would keep this one from being compiled, and hand over what they read instead.
+    """
 
     def __init__(self, exchange: Exchange, limits: Limits, *, server: bool) -> None:
         self.exchange = exchange
@@ -95,17 +128,27 @@ class Shell(asyncio.BufferedProtocol):
         return self.exchange.slabs.room()[: self._room]
 
     def buffer_updated(self, nbytes: int) -> None:
+        self.received(self.exchange.slabs.taken(nbytes), nbytes)
+
+    def data_received(self, data: bytes) -> None:
+        self.received(data, len(data))
+
+    def received(self, data: bytes | memoryview, count: int) -> None:
+        """Take what was read."""
         self.heard = now = time.monotonic()
-        self.connection.receive(self.exchange.slabs.taken(nbytes), now)
-        self.exchange.flush()
+        self.connection.receive(data, now)
+        if count > _LITTLE:
+            self.exchange.flush()
+        elif self.exchange.ready:
+            self.exchange.flush_soon()
         took = time.monotonic() - now
         if took > SLICE:
-            self._room = max(_LEAST_ROOM, int(nbytes * SLICE / took))
+            self._room = max(_LEAST_ROOM, int(count * SLICE / took))
             self._read_later()
         else:
             self._slow_before = False
-            if nbytes >= self._room:
-                self._room = min(2 * nbytes, SIZE)
+            if count >= self._room:
+                self._room = min(2 * count, SIZE)
 
     def _read_later(self) -> None:
         """Let the others have their turn."""
@@ -157,12 +200,13 @@ class Shell(asyncio.BufferedProtocol):
             # Not connected yet: the preface waits for `connection_made`.
             return
         connection = self.connection
+        size = connection.output.size
         out = connection.take()
         if out:
-            if _WRITELINES_PAUSES or not isinstance(transport, asyncio.Transport):
+            if size > _JOINED and (_WRITELINES_PAUSES or not isinstance(transport, asyncio.Transport)):
                 transport.writelines(out)
             else:
-                transport.write(b"".join(out))
+                transport.write(out[0] if len(out) == 1 else b"".join(out))
             if connection.table.waiting:
                 connection.pump()
 

@@ -16,8 +16,8 @@ MOST: Final = 32
 """Slabs that may be looked at at a time; 32 MiB."""
 
 _LEAST_ROOM: Final = SIZE // 4
-# So little is not worth a view.
-_COPIED: Final = 8192
+COPIED: Final = 8192
+"""So little is not worth a view."""
 
 
 @final
@@ -51,7 +51,7 @@ class Slabs:
         """The `count` octets that were read into the room."""
         first = self._used
         seen = memoryview(self._current())[first : first + count]
-        if count <= _COPIED or self._copied is not None:
+        if count <= COPIED or self._copied is not None:
             return bytes(seen)
         self._used = first + count
         return seen

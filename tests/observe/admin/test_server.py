@@ -14,8 +14,8 @@ from proxy.core.verdict import Verdict, Violation
 from proxy.observe.admin.server import AdminServer
 from proxy.observe.admin.views import Check, ModelListing, Setting, Sources
 from proxy.observe.metrics import Metrics
-from proxy.observe.outcome import Outcome
 from proxy.observe.refusals import RecentRefusals
+from tests.observe.ended import ended
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 EVIL = "<script>alert('x')</script>"
@@ -73,7 +73,7 @@ def refuse(admin: Admin, model: str = "detector") -> None:
     violation = Violation(Reason.RANK_MISMATCH, 'inputs["x"]', "input 'x'", "[?,3]", "[3]")
     view = RequestView(ModelKey(model), "", (TensorView("x", 1, (3,)),))
     admin.refusals.call_ended(
-        Outcome(
+        ended(
             PREDICT,
             code=3,
             model=model,
@@ -109,7 +109,7 @@ async def test_verbose_lists_all_conditions(admin):
 
 async def test_metrics_are_prometheus_text(admin):
     admin.metrics.call_started(PREDICT, "unary")
-    admin.metrics.call_ended(Outcome(PREDICT, model="detector", version=2, signature="serving_default"))
+    admin.metrics.call_ended(ended(PREDICT, model="detector", version=2, signature="serving_default"))
     status, text, headers = await admin.get("/metrics")
     assert status == 200
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")

@@ -160,7 +160,7 @@ class Receiver:
                         flow.give_back(length)
                     payload: bytes | memoryview
                     if length < COPIED:
-                        payload = bytes(data[start:stop])
+                        payload = _cut(data, start, stop)
                     else:
                         if view is None:
                             view = memoryview(data)
@@ -205,13 +205,13 @@ class Receiver:
             position = stop
             if kind == HEADERS:
                 if flags & 0x2C == END_HEADERS:
-                    headers.read_block(stream_id, flags & END_STREAM != 0, bytes(data[start:stop]))
+                    headers.read_block(stream_id, flags & END_STREAM != 0, _cut(data, start, stop))
                 else:
-                    headers.read(flags, stream_id, bytes(data[start:stop]))
+                    headers.read(flags, stream_id, _cut(data, start, stop))
             elif kind == CONTINUATION:
-                headers.read_continuation(flags, stream_id, bytes(data[start:stop]))
+                headers.read_continuation(flags, stream_id, _cut(data, start, stop))
             else:
-                self._control.read(kind, flags, stream_id, bytes(data[start:stop]))
+                self._control.read(kind, flags, stream_id, _cut(data, start, stop))
             if self._output.closed:
                 return
 
@@ -270,3 +270,9 @@ class Receiver:
             raise PeerFault(frames.ENHANCE_YOUR_CALM, f"header block of {length} octets")
         if kind not in {HEADERS, CONTINUATION} and kind <= CONTINUATION:
             raise PeerFault(frames.ENHANCE_YOUR_CALM, f"control frame of {length} octets")
+
+
+def _cut(data: bytes | memoryview, start: int, stop: int) -> bytes:
+    """Copy what is between two places."""
+    # What little was read is octets already, and a slice of those is the compiler's own.
+    return data[start:stop] if isinstance(data, bytes) else bytes(data[start:stop])

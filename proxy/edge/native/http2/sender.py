@@ -21,9 +21,6 @@ from proxy.edge.native.http2.table import StreamTable
 # One stream's turn while others wait too.
 _TURN: Final = 64 << 10
 
-# So little is copied behind its frame's head: one buffer to write, and one record where there is TLS.
-_JOINED: Final = 1024
-
 _DEFAULT_TABLE: Final = 4096
 
 _pack_head: Final = frames.pack_head
@@ -63,21 +60,16 @@ class Sender:
             stream.queue is None
             and size <= stream.send_window
             and size <= flow.send_window
-            and size <= self.peer_frame_size
             and size <= output.room
             and not stream.local_ended
             and stream.tail is None
         ):
             stream.send_window -= size
             flow.send_window -= size
-            output.room -= size
-            self._budgets.sent_frames += 1
-            head = _pack_head(size << 8, 1 if end else 0, stream.id)
-            if size < _JOINED and len(pieces) == 1:
-                output.put(head + pieces[0])
+            if size <= self.peer_frame_size:
+                self._put_frame(stream.id, pieces, size, 1 if end else 0)
             else:
-                output.put(head)
-                output.pieces += pieces
+                self._put_frames(stream.id, pieces, end)
             if end:
                 self._closing.end_local(stream)
             return size
@@ -138,6 +130,34 @@ class Sender:
         if end:
             self._closing.end_local(stream)
 
+    def _put_frames(self, stream_id: int, pieces: list[Buffer], end: bool) -> None:
+        """Put DATA out in several frames, which are cut where the pieces are rather than full."""
+        largest = self.peer_frame_size
+        together: list[Buffer] = []
+        size = 0
+        for piece in pieces:
+            length = len(piece)
+            if size and size + length > largest:
+                self._put_frame(stream_id, together, size, 0)
+                together = []
+                size = 0
+            if length <= largest:
+                together.append(piece)
+                size += length
+                continue
+            view = memoryview(piece)
+            start = 0
+            while length - start > largest:
+                self._put_frame(stream_id, [view[start : start + largest]], largest, 0)
+                start += largest
+            together = [view[start:]]
+            size = length - start
+        self._put_frame(stream_id, together, size, 1 if end else 0)
+
+    def _put_frame(self, stream_id: int, pieces: list[Buffer], size: int, flags: int) -> None:
+        self._budgets.sent_frames += 1
+        self._output.put_data(_pack_head(size << 8, flags, stream_id), pieces, size)
+
     def _send_queued(self, stream: Stream, turn: int) -> int:
         """Send up to `turn` octets of the stream's queue; register it if only we hold back the rest."""
         queue = stream.queue
@@ -145,21 +165,16 @@ class Sender:
             return 0
         flow = self._flow
         output = self._output
-        out = output.pieces
         total = 0
         while queue:
             room = min(stream.send_window, flow.send_window, output.room, self.peer_frame_size, turn - total)
             if room <= 0:
                 break
-            head = len(out)
-            output.put(b"")
-            size = _move(queue, out, room)
+            pieces, size = _take(queue, room)
             ended = not queue and stream.tail == b""
-            out[head] = _pack_head(size << 8, 1 if ended else 0, stream.id)
-            self._budgets.sent_frames += 1
+            self._put_frame(stream.id, pieces, size, 1 if ended else 0)
             stream.send_window -= size
             flow.send_window -= size
-            output.room -= size
             total += size
             if ended:
                 stream.queue = None
@@ -179,19 +194,20 @@ class Sender:
         return total
 
 
-def _move(queue: deque[Buffer], out: list[Buffer], room: int) -> int:
-    """Move up to `room` octets, of which there are some; return how many."""
+def _take(queue: deque[Buffer], room: int) -> tuple[list[Buffer], int]:
+    """Take up to `room` octets, of which there are some; and how many."""
+    pieces: list[Buffer] = []
     size = 0
     while queue and size < room:
         piece = queue[0]
         length = len(piece)
         if length <= room - size:
-            out.append(piece)
+            pieces.append(piece)
             queue.popleft()
             size += length
         else:
             view = memoryview(piece)
-            out.append(view[: room - size])
+            pieces.append(view[: room - size])
             queue[0] = view[room - size :]
             size = room
-    return size
+    return pieces, size
