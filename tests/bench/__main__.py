@@ -19,7 +19,7 @@ from tests.bench.entrants import Stage
 from tests.bench.installation import CACHE, install
 from tests.bench.payloads import PAYLOADS
 from tests.bench.processes import BenchError, Placement, busy_share
-from tests.bench.rounds import HEAVY, OPEN_LOOP_CONTESTANTS, Bench
+from tests.bench.rounds import HEAVY, OPEN_LOOP_CONTESTANTS, OPEN_LOOP_FACTOR, Bench
 from tests.bench.scenarios import OPEN_LOOP, SETTINGS, SLOW, Scenario, plan, takes_part
 
 DOCUMENT = CACHE.parent / "docs" / "performance.md"
@@ -61,7 +61,11 @@ SLOW_MS = 1000
     help="Measure peak memory before a slow server too.",
 )
 @click.option(
-    "--seconds", type=click.FloatRange(0.2, 60), default=1.0, show_default=True, help="Of each round."
+    "--seconds",
+    type=click.FloatRange(0.2, 60),
+    default=1.0,
+    show_default=True,
+    help="Of each round of each scenario.",
 )
 @click.option("--rounds", type=click.IntRange(1, 50), default=3, show_default=True)
 @click.option(
@@ -161,7 +165,7 @@ def _estimate(
         for each in contestants
         if takes_part(each.name, scenario)
     )
-    open_loops = (seconds * 2 + 0.5) * len(OPEN_LOOP_CONTESTANTS) * 4
+    open_loops = (seconds * OPEN_LOOP_FACTOR + 0.5) * len(OPEN_LOOP_CONTESTANTS) * 4
     return (each_round + open_loops + 15) * rounds + 45
 
 

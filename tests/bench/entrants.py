@@ -67,7 +67,10 @@ class Stage:
         """For that time the contestant has no more of the CPU than the setting gives it."""
         if entrant.service is None or setting.share is None:
             return contextlib.nullcontext()
-        return quota(entrant.service.workers(), setting.share)
+        groups = entrant.service.workers()
+        if len(groups) != entrant.contestant.workers:
+            raise BenchError(f"{len(groups)} workers stand where {entrant.contestant.workers} should")
+        return quota(groups, setting.share)
 
     def _placement(self, setting: Setting) -> Placement:
         return self.placement if setting.bound else Placement()

@@ -11,8 +11,8 @@ tfs-proxy measured beside the proxies that one might put in its place. `make ben
 
 *compiled* is the build of `make compiled`, *native* the same code interpreted, *grpcio* the reference edge, *workers*
 the compiled build with two workers. *direct* is no proxy at all. A ° marks a rate at which the contestant had more
-than a tenth of its CPU time to spare with many calls at a time: it is the rate of the load generator and the server,
-and the contestant's own is higher.
+than a tenth of its CPU time to spare with many calls at a time: it is the rate of the load generator and the server (or
+of a machine that had other things to do), and the contestant's own is higher.
 """
 
 GLANCE_LIMITED = """\
@@ -57,9 +57,11 @@ OPEN_LOOP = """\
 Calls arrive at random times (a Poisson process, the same one for everybody) whether or not earlier ones have been
 answered, over eight connections, each contestant with a core of its own. Latency counts from when a call was *due*, so
 that one that waited because the generator or the connection was held up has waited (no coordinated omission). The
-capacity is three times the rate with a third of a core and 32 calls at a time, from this run. The last column is how late calls were
-sent, which is in the times; a ° where that is more than half of the p99. The generator is `tests/bench/upstream/open_loop.cc`:
-h2load counts from when it sends and not from when it should have, wrk2 speaks no HTTP/2.
+capacity is three times the rate with a third of a core and 32 calls at a time, from this run. The last column is how late
+calls were sent, which is in the times; a ° where that is more than half of the p99. The generator,
+`tests/bench/upstream/open_loop.cc`, goes before the server with which it shares a core (real-time priority, where it
+may). It is the bench's own because h2load counts from when it sends and not from when it should have, and wrk2 speaks
+no HTTP/2.
 """
 
 METHOD = """\

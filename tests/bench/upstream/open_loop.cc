@@ -113,10 +113,11 @@ class Connection {
       if (count < 0 && errno != EAGAIN) Fail("the connection was lost");
       if (count <= 0) return;
       output_at_ += static_cast<std::size_t>(count);
-      if (output_at_ < output_.size()) return;
-      output_.clear();
-      output_at_ = 0;
-    } while (Composable());
+      if (!wants_to_write() || output_at_ >= kOutputAtATime) {
+        output_.erase(0, output_at_);
+        output_at_ = 0;
+      }
+    } while (!wants_to_write() && Composable());
   }
 
   void Read() {
@@ -235,7 +236,7 @@ class Connection {
 
   void Settings(const char* bytes, std::size_t size) {
     for (std::size_t at = 0; at + 6 <= size; at += 6) {
-      const int name = bytes[at + 1];
+      const int name = static_cast<unsigned char>(bytes[at]) << 8 | static_cast<unsigned char>(bytes[at + 1]);
       const std::int64_t value = NumberAt(bytes + at + 2);
       if (name == 1 && value < 4096) Fail("the server keeps a smaller table of headers than this client needs");
       if (name == 3) most_streams_ = static_cast<std::size_t>(value);
