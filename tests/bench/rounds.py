@@ -6,6 +6,7 @@ and never a number.
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -137,8 +138,12 @@ class Bench:
         self, contestants: Sequence[Contestant], scenario: Scenario, delay_ms: int
     ) -> list[Result]:
         """One round of `scenario` before a server that takes its time, each contestant freshly started."""
+        # Long enough for each call to be answered several times.
+        factor = math.ceil(5 * delay_ms / 1000 / self.seconds)
         results = [
-            Result(each, scenario) for each in contestants if each.launch is not None and each.workers == 1
+            Result(each, scenario, factor=factor)
+            for each in contestants
+            if each.launch is not None and each.workers == 1
         ]
         with self.stage.upstream("slow", delay_ms) as upstream:
             self.say(f"{scenario.title}, {delay_ms} ms in the server")
