@@ -31,7 +31,7 @@ THROUGHPUT = (
     Throughput(H2LOAD, "image", "envoy", 1.2),
     Throughput(H2LOAD, "float", "nginx", 1.0),
     Throughput(H2LOAD, "float", "envoy", 1.2),
-    Throughput(CPP, "inputs", "envoy", 1.0),
+    Throughput(CPP, "orders", "envoy", 1.0),
     Throughput(CPP, "many", "envoy", 1.4),
 )
 WORKERS_LEAST = 1.8

@@ -114,17 +114,16 @@ def _features(count: int) -> Mapping[str, Tensor]:
     return {"features": Tensor(_FLOAT, (-1, count), (1, count))}
 
 
+_COLUMNS = {f"feature_{number}": Tensor(_FLOAT, (-1, 4), (1, 4)) for number in range(100)}
+
 PAYLOADS = (
     Payload("small", "269 B", _features(57)),
     Payload("image", "270 KB", _image(_UINT8, 1)),
     Payload("float", "1.08 MB", _image(_FLOAT, 1)),
     Payload("batch", "13 MB", _image(_FLOAT, 12)),
-    Payload(
-        "inputs",
-        "100 inputs",
-        {f"feature_{number}": Tensor(_FLOAT, (-1, 4), (1, 4)) for number in range(100)},
-        orders=2000,
-    ),
+    Payload("inputs", "100 inputs", _COLUMNS),
+    # A model of its own: what a proxy remembers of the one order must not depend on the others.
+    Payload("orders", "100 inputs in changing order", _COLUMNS, orders=1000),
     Payload("many", "1 000 models", _features(57), models=1000),
     Payload("wrong", "269 B with a wrong dtype", _features(57), wrong=True),
 )

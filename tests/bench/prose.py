@@ -85,8 +85,8 @@ so what is seen is the proxy. In each of {rounds} rounds every contestant is sta
   relay: Envoy with its `grpc_stats` filter, nginx, HAProxy and twenty lines of grpc.aio.
 - Load comes from `h2load`, up to eight connections with the calls shared among them; and from a C++ and a Python gRPC
   client, one call at a time unless it says how many. *1 000 models*: all of them are known to the proxy before the
-  load; the C++ client goes round through all, h2load asks for one. *100 inputs*: the C++ client goes round through 2 000
-  orders of the inputs, more than tfs-proxy remembers; h2load sends one.
+  load; the C++ client goes round through all, h2load asks for one. *100 inputs in changing order*: the C++ client goes
+  round through a thousand orders of the inputs, for a C++ client's maps have another order each time.
 - Before each round the C++ client sends every request of the scenario once and compares the answer. A round
   counts only when h2load has lost nothing and the server itself has answered at least as many calls as the load got
   answers (none of those that are refused). Before that a request with a wrong dtype must be refused by those who judge

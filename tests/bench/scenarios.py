@@ -66,7 +66,7 @@ class Scenario:
 
 _BY_NAME = {each.name: each for each in PAYLOADS}
 _SMALL, _IMAGE, _FLOAT, _BATCH = (_BY_NAME[name] for name in ("small", "image", "float", "batch"))
-_INPUTS, _MANY, _WRONG = (_BY_NAME[name] for name in ("inputs", "many", "wrong"))
+_INPUTS, _ORDERS, _MANY, _WRONG = (_BY_NAME[name] for name in ("inputs", "orders", "many", "wrong"))
 
 SLOW = Scenario(H2LOAD, _FLOAT, 256)
 OPEN_LOOPS = tuple(Scenario(H2LOAD, payload, 32, LIMITED) for payload in (_SMALL, _IMAGE))
@@ -75,13 +75,13 @@ OPEN_LOOPS = tuple(Scenario(H2LOAD, payload, 32, LIMITED) for payload in (_SMALL
 PLAN = (
     *(Scenario(H2LOAD, _SMALL, calls, LIMITED) for calls in (32, 256)),
     *(Scenario(H2LOAD, payload, calls, LIMITED) for payload in (_IMAGE, _FLOAT) for calls in (8, 32, 256)),
-    *(Scenario(CPP, payload, 32, LIMITED) for payload in (_INPUTS, _MANY, _WRONG)),
+    *(Scenario(CPP, payload, 32, LIMITED) for payload in (_ORDERS, _MANY, _WRONG)),
     *(Scenario(H2LOAD, _SMALL, calls) for calls in (1, 32, 256)),
     *(Scenario(H2LOAD, payload, calls) for payload in (_IMAGE, _FLOAT) for calls in (1, 8, 32, 256)),
     # 256 times 13 MB would measure 3.3 GB of memory, not a proxy.
     *(Scenario(H2LOAD, _BATCH, calls) for calls in (1, 32)),
     *(Scenario(H2LOAD, payload, 32) for payload in (_INPUTS, _MANY)),
-    *(Scenario(CPP, payload) for payload in (_SMALL, _IMAGE, _FLOAT, _INPUTS, _MANY)),
+    *(Scenario(CPP, payload) for payload in (_SMALL, _IMAGE, _FLOAT, _ORDERS, _MANY)),
     *(Scenario(PYTHON, payload) for payload in (_SMALL, _IMAGE, _FLOAT)),
     *(Scenario(H2LOAD, _SMALL, calls, FREE) for calls in (1, 32, 256)),
     *(Scenario(H2LOAD, payload, 32, FREE) for payload in (_IMAGE, _FLOAT)),
