@@ -179,7 +179,7 @@ def _cluster(name: str, port: int) -> str:
 
 
 def _nginx(site: Site) -> Launch:
-    # keepalive: nginx has one request at a time on each connection to the server.
+    # keepalive and worker_connections: nginx has one request at a time on each connection to the server.
     config = site.write(
         "nginx.conf",
         f"""\
@@ -187,7 +187,8 @@ daemon off;
 worker_processes 1;
 pid {site.folder}/nginx.pid;
 error_log stderr error;
-events {{ worker_connections 4096; }}
+worker_rlimit_nofile 32768;
+events {{ worker_connections 16384; }}
 http {{
   access_log off;
   client_body_temp_path {site.folder}/body;

@@ -124,5 +124,9 @@ def plan(
         and (clients or each.load == H2LOAD or each.concurrency > 1)
     ]
     if OPEN_LOOP in settings:
-        chosen += [each for each in OPEN_LOOPS if each not in chosen]
+        chosen += [
+            each
+            for each in OPEN_LOOPS
+            if each not in chosen and (not payloads or each.payload.name in payloads)
+        ]
     return chosen

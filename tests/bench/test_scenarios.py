@@ -46,6 +46,7 @@ def test_without_clients_only_those_with_one_call_at_a_time_are_gone():
 
 def test_open_loop_latency_brings_the_scenarios_that_tell_the_capacity():
     assert plan(["open-loop"], [], [], clients=True) == list(OPEN_LOOPS)
+    assert plan(["open-loop"], ["small"], [], clients=True) == [OPEN_LOOPS[0]]
 
 
 @pytest.mark.parametrize("name", ["compiled", "envoy", "nginx", "haproxy"])
