@@ -42,7 +42,7 @@ contestant's less that of a direct call.
 """
 
 WORKERS = """\
-The compiled build with one worker and with two behind one port, each worker with a quota of a quarter of a core of its
+The compiled build with one worker and with two behind one port, each worker with a quota of a fifth of a core of its
 own, both on the first core, so that both together leave to the server and the load what one alone leaves them, a core
 that nobody else uses. There are 64 connections, because the kernel deals connections and not calls.
 """
@@ -57,7 +57,8 @@ OPEN_LOOP = """\
 Calls arrive at random times (a Poisson process, the same one for everybody) whether or not earlier ones have been
 answered, over eight connections, each contestant with a core of its own. Latency counts from when a call was *due*, so
 that one that waited because the generator or the connection was held up has waited (no coordinated omission). The
-capacity is three times the rate with a third of a core and 32 calls at a time, from this run. The last column is how late
+capacity is the rate that was reached in the same place with 32 calls at a time, in this run; where that has a °, it is
+what server and load could do, and the contestant has less than half of its own to do. The last column is how late
 calls were sent, which is in the times; a ° where that is more than half of the p99. The generator,
 `tests/bench/upstream/open_loop.cc`, goes before the server with which it shares a core (real-time priority, where it
 may). It is the bench's own because h2load counts from when it sends and not from when it should have, and wrk2 speaks

@@ -16,7 +16,7 @@ from tests.bench.entrants import Entrant, Stage
 from tests.bench.load import OpenLoop, latency_of
 from tests.bench.payloads import Payload
 from tests.bench.processes import BenchError, Service
-from tests.bench.scenarios import CORE, CPP, H2LOAD, LIMITED, OPEN_LOOPS, Scenario, takes_part
+from tests.bench.scenarios import CORE, CPP, H2LOAD, OPEN_LOOPS, Scenario, takes_part
 
 _INVALID_ARGUMENT = 3
 HEAVY = 64_000_000
@@ -246,7 +246,7 @@ class Bench:
             return
         self.stage.arrange(entrant, CORE)
         files, payload = self.stage.files, result.payload
-        rate = median(rates) / (LIMITED.share or 1) / 2
+        rate = median(rates) / 2
         exchange = (files.body(payload), files.answer(payload))
         try:
             found = self.stage.loader(CORE).open_loop(
