@@ -6,6 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 COMPILED := .compiled
+BUILT    := $(COMPILED)/.built
 TESTS    ?=
 
 .PHONY: help demo test compiled test-compiled trust check words bench format lock clean
@@ -24,6 +25,10 @@ compiled: $(READY) ## compile the hot path (needs a C compiler; some minutes): w
 	$(BIN)/hatchling build -t sdist -d $(COMPILED)
 	tar -xzf $(COMPILED)/*.tar.gz --strip-components=1 -C $(COMPILED)/tree
 	cd $(COMPILED)/tree && HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(abspath $(BIN))/hatchling build -t wheel -d ..
+	touch $(BUILT)
+
+$(BUILT): $(shell find proxy -name '*.py') pyproject.toml
+	$(MAKE) compiled
 
 test-compiled: compiled ## the whole test suite (or TESTS='tests/core ...') with the hot path compiled
 	cd $(COMPILED)/tree && PYTHONPATH=$(abspath $(COMPILED))/tree $(abspath $(BIN))/pytest $(TESTS)
@@ -40,7 +45,9 @@ check: $(READY) ## format, lint, types, import contract
 words: $(READY) ## write every generated text anew: golden statuses and clients, docs/reasons.md, parts of README
 	$(BIN)/python -m tests.words
 
-bench: $(READY) ## measure beside Envoy, nginx, HAProxy and others, and refusals beside the server's errors (BENCH=--help)
+# Where there is a C compiler, the compiled build takes part, and is made anew when the sources have changed.
+bench: $(READY) $(if $(shell command -v cc),$(BUILT)) ## measure beside Envoy, nginx, HAProxy and others, refusals too: half an hour, on a quiet machine (BENCH=--help)
+	$(if $(shell command -v cc),,@echo "there is no C compiler (cc): the compiled build is left out")
 	$(BIN)/python -m tests.bench $(BENCH)
 	$(BIN)/python -m tests.bench.refusals
 

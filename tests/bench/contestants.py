@@ -1,10 +1,10 @@
 """Who is measured, and how each is started: one entry per contestant, with the configuration it runs with.
 
-Law: everyone gets one worker, no TLS, no access log, and limits that let every payload through; what is set
+Law: everyone gets one worker where its name says nothing else, no TLS, no access log, and limits that let every payload through; what is set
 beyond that is what a careful operator would set. Nothing here measures.
 """
 
-import functools
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -47,7 +47,8 @@ class Launch(NamedTuple):
 class Contestant:
     """`judges`: refuses a PredictRequest with a wrong dtype. `launch` None: no proxy at all.
 
-    `lacking` says why it cannot take part, "" when it can.
+    `lacking` says why it cannot take part, "" when it can. `workers`: each a process below the first, where there
+    are several.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Contestant:
     judges: bool
     launch: Callable[[Site], Launch] | None
     lacking: Callable[[], str] = lambda: ""
+    workers: int = 1
 
 
 def _passthrough(site: Site) -> Launch:
@@ -66,27 +68,37 @@ COMPILED = HERE.parents[1] / ".compiled" / "tree"
 """Where `make compiled` builds."""
 
 
-def _tfs_proxy(edge: str, tree: Path | None = None) -> Callable[[Site], Launch]:
+def _not_compiled() -> str:
+    """Why there is no compiled build of these sources, "" when there is one."""
+    if not COMPILED.is_dir():
+        return "`make compiled` has not been run, which needs a C compiler"
+    root = HERE.parents[1]
+    for source in [root / "pyproject.toml", *(root / "proxy").rglob("*.py")]:
+        built = COMPILED / source.relative_to(root)
+        if not built.exists() or built.read_bytes() != source.read_bytes():
+            return f"`make compiled` was run before {source.relative_to(root)} was changed"
+    told = subprocess.run(
+        [sys.executable, "-m", "proxy", "--version"],
+        cwd=COMPILED,
+        env=os.environ | {"PYTHONPATH": str(COMPILED)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "" if "compiled" in told.stdout else "`make compiled` did not end well"
+
+
+def _tfs_proxy(edge: str, tree: Path | None = None, workers: int = 1) -> Callable[[Site], Launch]:
     def launch(site: Site) -> Launch:
         command = [
             *(("env", f"--chdir={tree}", f"PYTHONPATH={tree}") if tree else ()),
             *(sys.executable, "-m", "proxy", "serve"),
             *("--upstream", _local(site.upstream), "--listen", _local(site.listen)),
-            *("--admin-listen", "127.0.0.1:0"),
-            *(("--edge", edge) if _edges() else ()),
+            *("--admin-listen", "127.0.0.1:0", "--edge", edge, "--workers", str(workers)),
         ]
         return Launch([command], [site.listen])
 
     return launch
-
-
-@functools.cache
-def _edges() -> bool:
-    """Whether this version of tfs-proxy lets one choose the edge."""
-    told = subprocess.run(
-        [sys.executable, "-m", "proxy", "serve", "--help"], capture_output=True, text=True, check=True
-    )
-    return "--edge" in told.stdout
 
 
 def _envoy(site: Site) -> Launch:
@@ -167,7 +179,7 @@ def _cluster(name: str, port: int) -> str:
 
 
 def _nginx(site: Site) -> Launch:
-    # keepalive: nginx has one request at a time on each connection to the server.
+    # keepalive and worker_connections: nginx has one request at a time on each connection to the server.
     config = site.write(
         "nginx.conf",
         f"""\
@@ -175,7 +187,8 @@ daemon off;
 worker_processes 1;
 pid {site.folder}/nginx.pid;
 error_log stderr error;
-events {{ worker_connections 4096; }}
+worker_rlimit_nofile 32768;
+events {{ worker_connections 16384; }}
 http {{
   access_log off;
   client_body_temp_path {site.folder}/body;
@@ -237,18 +250,20 @@ CONTESTANTS = (
     Contestant("direct", "no proxy", judges=False, launch=None),
     Contestant(
         "compiled",
-        "tfs-proxy, native edge, compiled",
+        "tfs-proxy, compiled",
         judges=True,
         launch=_tfs_proxy("native", COMPILED),
-        lacking=lambda: "" if COMPILED.is_dir() else "`make compiled` has not been run",
+        lacking=_not_compiled,
     ),
     Contestant(
-        "native",
-        "tfs-proxy, native edge",
+        "workers",
+        "tfs-proxy, compiled, 2 workers",
         judges=True,
-        launch=_tfs_proxy("native"),
-        lacking=lambda: "" if _edges() else "`tfs-proxy serve` has no --edge",
+        launch=_tfs_proxy("native", COMPILED, workers=2),
+        lacking=_not_compiled,
+        workers=2,
     ),
+    Contestant("native", "tfs-proxy, interpreted", judges=True, launch=_tfs_proxy("native")),
     Contestant("grpcio", "tfs-proxy, grpcio edge", judges=True, launch=_tfs_proxy("grpcio")),
     Contestant("envoy", "Envoy", judges=False, launch=_envoy),
     Contestant("nginx", "nginx", judges=False, launch=_nginx),

@@ -44,6 +44,7 @@ class Tools:
     xds_protos: Path
     server: Path
     client: Path
+    open_loop: Path
 
 
 def install() -> Tools:
@@ -59,6 +60,7 @@ def install() -> Tools:
         xds_protos=_folder("xds-protos", XDS_PROTOS),
         server=_built("server"),
         client=_built("client"),
+        open_loop=_built("open_loop"),
     )
 
 

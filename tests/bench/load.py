@@ -15,14 +15,13 @@ from typing import NamedTuple
 from tests.bench.installation import Tools
 from tests.bench.payloads import PREDICT
 from tests.bench.processes import BenchError, on_core
-
-_CONNECTIONS = 8
-"""Connections that many calls at a time share, as clients with a channel each would."""
+from tests.bench.scenarios import Scenario
 
 _WAVES = 3
 """How often, on average, each of the calls at a time must be answered within a round."""
 
 _PATIENCE = 120.0
+_OPEN_LOOP_CONNECTIONS = 8
 
 
 class Summary(NamedTuple):
@@ -39,6 +38,7 @@ class Latency(NamedTuple):
 
     median: float
     p99: float
+    p999: float
 
 
 @dataclass(frozen=True)
@@ -69,21 +69,31 @@ def parse_log(lines: Iterable[str]) -> list[float]:
 
 
 def latency_of(seconds: Sequence[float]) -> Latency:
-    """Median and p99 (nearest rank). Raises ValueError for none."""
+    """Median, p99 and p99.9 (nearest rank). Raises ValueError for none."""
     if not seconds:
         raise ValueError("no call was timed")
     ordered = sorted(seconds)
-    return Latency(_rank(ordered, 50), _rank(ordered, 99))
+    return Latency(_rank(ordered, 500), _rank(ordered, 990), _rank(ordered, 999))
 
 
-def _rank(ordered: Sequence[float], percent: int) -> float:
-    return ordered[-(-len(ordered) * percent // 100) - 1]
+def _rank(ordered: Sequence[float], permille: int) -> float:
+    return ordered[-(-len(ordered) * permille // 1000) - 1]
 
 
-def split(concurrency: int) -> tuple[int, int]:
-    """Connections, and streams on each, for so many calls at a time."""
-    connections = min(concurrency, _CONNECTIONS)
-    return connections, concurrency // connections
+class OpenLoop(NamedTuple):
+    """Calls that began when they were due. `latency` counts from then; `late` is the p99 of how much later they were
+    sent, in seconds."""
+
+    latency: Latency
+    late: float
+    calls: int
+
+
+def parse_open_loop(lines: Iterable[str]) -> OpenLoop:
+    """Read what upstream/open_loop.cc prints: microseconds from due to answered, and from due to sent."""
+    pairs = [line.split() for line in lines if line.strip()]
+    latency = latency_of([int(answered) / 1e6 for answered, _ in pairs])
+    return OpenLoop(latency, latency_of([int(sent) / 1e6 for _, sent in pairs]).p99, len(pairs))
 
 
 @dataclass(frozen=True)
@@ -95,17 +105,17 @@ class Loader:
     folder: Path
 
     def h2load(
-        self, port: int, body: Path, concurrency: int, seconds: float, warm_up: float
+        self, port: int, body: Path, scenario: Scenario, seconds: float, warm_up: float
     ) -> Sample | None:
         """One round. Raises BenchError when a request was lost; None when it was too short to tell anything.
 
         Calls under way at its end are cut off, so most of them must have been answered before.
         """
-        connections, streams = split(concurrency)
+        streams = scenario.concurrency // scenario.connections
         log = self.folder / "h2load.log"
         log.unlink(missing_ok=True)  # h2load appends
         command = [
-            *(self.tools.h2load, "--threads=1", f"--clients={connections}"),
+            *(self.tools.h2load, "--threads=1", f"--clients={scenario.connections}"),
             *(f"--max-concurrent-streams={streams}", f"--data={body}", f"--log-file={log}"),
             *(f"--duration={seconds * 1000:.0f}ms", f"--warm-up-time={warm_up * 1000:.0f}ms"),
             *("--header=content-type: application/grpc", "--header=te: trailers"),
@@ -118,22 +128,37 @@ class Loader:
             raise BenchError(f"{error}:\n{report[-1000:]}") from error
         if summary.lost:
             raise BenchError(f"h2load lost {summary.lost} requests, {summary.succeeded} succeeded")
-        if summary.succeeded < _WAVES * concurrency:
+        if summary.succeeded < _WAVES * scenario.concurrency:
             return None
         with log.open() as lines:
             return Sample(summary.rate, latency_of(parse_log(lines)), summary.succeeded)
 
-    def cpp(self, port: int, requests: Path, seconds: float) -> list[float]:
-        """Seconds of each call of the C++ client, one at a time."""
-        return self._client([str(self.tools.client)], port, requests, seconds)
+    def cpp(
+        self, port: int, requests: Path, seconds: float, concurrency: int = 1, code: int = 0
+    ) -> list[float]:
+        """Seconds of each call of the C++ client, each of which must be answered with the status `code`."""
+        client = [str(self.tools.client)]
+        return self._client(client, port, requests, seconds, str(concurrency), str(code))
+
+    def open_loop(
+        self, port: int, exchange: tuple[Path, Path], rate: float, warm_up: float, seconds: float
+    ) -> OpenLoop:
+        """Calls at so many a second, whatever becomes of them; `exchange`: a framed request and its answer."""
+        command = [
+            *(str(self.tools.open_loop), f"127.0.0.1:{port}", *map(str, exchange)),
+            *(f"{rate:g}", f"{warm_up:g}", f"{seconds:g}", str(_OPEN_LOOP_CONNECTIONS)),
+        ]
+        return parse_open_loop(self._run(command, _PATIENCE + seconds).splitlines())
 
     def python(self, port: int, requests: Path, seconds: float) -> list[float]:
         """Seconds of each call of the Python client, one at a time."""
         script = Path(__file__).parent / "python_client.py"
         return self._client([sys.executable, str(script)], port, requests, seconds)
 
-    def _client(self, client: list[str], port: int, requests: Path, seconds: float) -> list[float]:
-        command = [*client, f"127.0.0.1:{port}", str(requests), f"{seconds:g}"]
+    def _client(
+        self, client: list[str], port: int, requests: Path, seconds: float, *more: str
+    ) -> list[float]:
+        command = [*client, f"127.0.0.1:{port}", str(requests), f"{seconds:g}", *more]
         return [int(line) / 1e6 for line in self._run(command, _PATIENCE + seconds).split()]
 
     def _run(self, command: list[str], patience: float) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from random import Random
 
 from google.protobuf import descriptor_pb2
 
@@ -23,6 +24,8 @@ _FLOAT = types_pb2.DT_FLOAT
 _UINT8 = types_pb2.DT_UINT8
 _ITEM_SIZE = {_FLOAT: 4, _UINT8: 1}
 _VERSION = 1
+_SERVERS_ERROR = b"Expects arg[0] to be float but int32 is provided"
+"""What TensorFlow says of a wrong dtype."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,18 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Payload:
-    """`models` models of the same signature; requests name the first unless a client goes round them all."""
+    """`models` models of the same signature; requests name the first unless a client goes round them all.
+
+    `orders`: in so many orders a client sends the inputs, as C++ does, whose maps have another one each time.
+    `wrong`: requests have a dtype that the signature has not, and the server answers with an error.
+    """
 
     name: str
     title: str
     inputs: Mapping[str, Tensor]
     models: int = 1
+    orders: int = 1
+    wrong: bool = False
 
     @property
     def model_names(self) -> list[str]:
@@ -49,15 +58,39 @@ class Payload:
 
     def request(self, model: str | None = None, *, dtype: int | None = None) -> bytes:
         """A PredictRequest; `dtype` overrides that of every input, which makes it a wrong one."""
+        return b"".join(
+            self._parts(model or self.name, dtype or (types_pb2.DT_INT32 if self.wrong else None))
+        )
+
+    def requests(self) -> list[tuple[bytes, bytes]]:
+        """What a client goes round through: messages and their answers."""
+        exchanges = [(self.request(model), self.answer(model)) for model in self.model_names]
+        spec, *inputs = self._parts(self.name, None)
+        shuffled = Random(1)
+        for _ in range(self.orders - 1):
+            shuffled.shuffle(inputs)
+            exchanges.append((spec + b"".join(inputs), self.answer()))
+        return exchanges
+
+    @property
+    def size(self) -> int:
+        """Octets of the tensors of one request."""
+        return sum(prod(tensor.sent) * _ITEM_SIZE[tensor.dtype] for tensor in self.inputs.values())
+
+    def _parts(self, model: str, dtype: int | None) -> list[bytes]:
+        """A PredictRequest in parts that may be joined in any order: the model, and each input."""
         request = predict_pb2.PredictRequest()
-        request.model_spec.name = model or self.name
-        for alias, tensor in self.inputs.items():
+        request.model_spec.name = model
+        parts = [request.SerializeToString()]
+        for alias, tensor in sorted(self.inputs.items()):
+            request = predict_pb2.PredictRequest()
             proto = request.inputs[alias]
             proto.dtype = dtype or tensor.dtype
             for size in tensor.sent:
                 proto.tensor_shape.dim.add(size=size)
             proto.tensor_content = bytes(prod(tensor.sent) * _ITEM_SIZE[tensor.dtype])
-        return request.SerializeToString(deterministic=True)
+            parts.append(request.SerializeToString())
+        return parts
 
     def answer(self, model: str | None = None) -> bytes:
         """What a small classifier would say: ten scores."""
@@ -81,17 +114,18 @@ def _features(count: int) -> Mapping[str, Tensor]:
     return {"features": Tensor(_FLOAT, (-1, count), (1, count))}
 
 
+_COLUMNS = {f"feature_{number}": Tensor(_FLOAT, (-1, 4), (1, 4)) for number in range(100)}
+
 PAYLOADS = (
     Payload("small", "269 B", _features(57)),
     Payload("image", "270 KB", _image(_UINT8, 1)),
     Payload("float", "1.08 MB", _image(_FLOAT, 1)),
     Payload("batch", "13 MB", _image(_FLOAT, 12)),
-    Payload(
-        "inputs",
-        "100 inputs",
-        {f"feature_{number}": Tensor(_FLOAT, (-1, 4), (1, 4)) for number in range(100)},
-    ),
+    Payload("inputs", "100 inputs", _COLUMNS),
+    # A model of its own: what a proxy remembers of the one order must not depend on the others.
+    Payload("orders", "100 inputs in changing order", _COLUMNS, orders=1000),
     Payload("many", "1 000 models", _features(57), models=1000),
+    Payload("wrong", "269 B with a wrong dtype", _features(57), wrong=True),
 )
 
 
@@ -99,7 +133,7 @@ PAYLOADS = (
 class Files:
     """Everything on disk. `answers` is for the upstream; the rest is by payload name.
 
-    `body` is one gRPC-framed request; `requests` are records (message, answer) for the clients;
+    `body` is one gRPC-framed request and `answer` its answer; `requests` are records (message, answer) for the clients;
     `wrong_requests` holds one with another dtype than the signature.
     `signatures` and `descriptors` are for a judge that has neither a live server nor generated classes.
     """
@@ -121,12 +155,15 @@ class Files:
     def body(self, payload: Payload) -> Path:
         return self.folder / f"{payload.name}.body"
 
+    def answer(self, payload: Payload) -> Path:
+        return self.folder / f"{payload.name}.answer"
+
     def requests(self, payload: Payload) -> Path:
         return self.folder / f"{payload.name}.requests"
 
     @property
     def wrong_requests(self) -> Path:
-        return self.folder / "wrong.requests"
+        return self.folder / "judgement.requests"
 
 
 def write(folder: Path) -> Files:
@@ -135,23 +172,29 @@ def write(folder: Path) -> Files:
     files = Files(folder)
     answers: list[tuple[bytes, bytes]] = []
     for payload in PAYLOADS:
-        message = payload.request()
-        files.body(payload).write_bytes(b"\0" + struct.pack(">I", len(message)) + message)
-        exchanges = [(payload.request(model), payload.answer(model)) for model in payload.model_names]
-        files.requests(payload).write_bytes(_records(exchanges))
+        files.body(payload).write_bytes(_framed(payload.request()))
+        files.answer(payload).write_bytes(_framed(payload.answer()))
+        files.requests(payload).write_bytes(_records(payload.requests()))
         for model in payload.model_names:
             for method, answer in (
                 (PREDICT, payload.answer(model)),
                 (_METADATA, _metadata(payload, model)),
                 (_STATUS, _status()),
             ):
-                answers.append((f"{method}\n{model}".encode(), answer))
+                if payload.wrong and method == PREDICT:
+                    answers.append((f"!{method}\n{model}".encode(), _SERVERS_ERROR))
+                else:
+                    answers.append((f"{method}\n{model}".encode(), answer))
     files.answers.write_bytes(_records(answers))
     small = PAYLOADS[0]
     files.wrong_requests.write_bytes(_records([(small.request(dtype=types_pb2.DT_INT32), small.answer())]))
     files.signatures.write_text(json.dumps(_signatures()))
     files.descriptors.write_bytes(_descriptors())
     return files
+
+
+def _framed(message: bytes) -> bytes:
+    return b"\0" + struct.pack(">I", len(message)) + message
 
 
 def _records(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -49,6 +49,22 @@ def _idle_and_total() -> tuple[int, int]:
     return ticks[3] + ticks[4], sum(ticks)
 
 
+def listeners(port: int) -> int:
+    """How many sockets listen on this port of IPv4."""
+    # sl local_address rem_address st …, in hexadecimal; 0A is LISTEN (proc_net_tcp.rst)
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port for row in rows)
+
+
+def wait_for_listeners(port: int, count: int) -> None:
+    """Raises BenchError when there are fewer than `count` after a while."""
+    end = time.monotonic() + _START_PATIENCE
+    while (found := listeners(port)) < count:
+        if time.monotonic() > end:
+            raise BenchError(f"{found} of {count} workers listen")
+        time.sleep(0.05)
+
+
 def free_port() -> int:
     """A port on loopback that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -80,11 +96,21 @@ class Service:
             if root.poll() is not None:
                 raise BenchError(f"{root.args!r} ended with exit code {root.returncode}")
 
+    def place(self, cores: str | None) -> None:
+        """Bind all its threads to these cores; None: to none."""
+        allowed = os.sched_getaffinity(0) if cores is None else {int(core) for core in cores.split(",")}
+        for pid in self._pids():
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(int(task.name), allowed)
+
+    def workers(self) -> list[list[int]]:
+        """The processes below the first, each with those below it; it alone when there are none."""
+        below = [_family([child]) for child in _children(self._roots[0].pid)]
+        return below or [self._pids()]
+
     def _pids(self) -> list[int]:
-        pids = [root.pid for root in self._roots]
-        for pid in pids:  # grows while it is walked: children of children
-            pids += _children(pid)
-        return pids
+        return _family([root.pid for root in self._roots])
 
 
 @contextlib.contextmanager
@@ -145,6 +171,12 @@ def _peak(pid: int) -> int:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def _family(pids: list[int]) -> list[int]:
+    for pid in pids:  # grows while it is walked: children of children
+        pids += _children(pid)
+    return pids
 
 
 def _children(pid: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.load import latency_of, parse_log, parse_summary, split
+from tests.bench.load import latency_of, parse_log, parse_open_loop, parse_summary
 
 REPORT = """\
 starting benchmark...
@@ -32,9 +32,9 @@ def test_the_log_gives_seconds_from_its_third_column():
     assert parse_log(["1795367118407581\t200\t724\n", "1795367118407624\t200\t5000000\n"]) == [0.000724, 5.0]
 
 
-def test_median_and_p99_are_times_that_were_measured():
-    assert latency_of([number / 1000 for number in range(200, 0, -1)]) == (0.1, 0.198)
-    assert latency_of([0.5]) == (0.5, 0.5)
+def test_median_and_percentiles_are_times_that_were_measured():
+    assert latency_of([number / 1000 for number in range(2000, 0, -1)]) == (1.0, 1.98, 1.998)
+    assert latency_of([0.5]) == (0.5, 0.5, 0.5)
 
 
 def test_no_times_have_no_median():
@@ -42,8 +42,14 @@ def test_no_times_have_no_median():
         latency_of([])
 
 
-@pytest.mark.parametrize(
-    ("concurrency", "expected"), [(1, (1, 1)), (8, (8, 1)), (32, (8, 4)), (256, (8, 32))]
-)
-def test_many_calls_share_eight_connections(concurrency, expected):
-    assert split(concurrency) == expected
+def test_open_loop_latency_counts_from_when_calls_were_due_and_tells_how_late_they_were_sent():
+    # The third call was sent 9 ms late and answered 1 ms after that: it has taken ten.
+    found = parse_open_loop(["1000 10\n", "2000 20\n", "10000 9000\n"])
+    assert found.latency == (0.002, 0.01, 0.01)
+    assert found.late == 0.009
+    assert found.calls == 3
+
+
+def test_an_open_loop_without_calls_is_no_measurement():
+    with pytest.raises(ValueError, match="no call"):
+        parse_open_loop([])

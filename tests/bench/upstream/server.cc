@@ -3,7 +3,8 @@
 // usage: server ADDRESS ANSWERS COUNTER DELAY_MS
 //
 // ANSWERS is a file of records (key, answer), each as a 4-byte little-endian length and its bytes. A key is
-// the method's path, a newline and the model's name. Whatever is not in it is NOT_FOUND. COUNTER is a file of
+// the method's path, a newline and the model's name; with a '!' before it, the answer is the text of an
+// INVALID_ARGUMENT. Whatever is not in it is NOT_FOUND. COUNTER is a file of
 // 8 bytes that always holds, little-endian, how many calls of Predict were answered. DELAY_MS keeps every
 // Predict waiting after it has been read: a model that takes its time.
 
@@ -36,6 +37,7 @@ grpc::ByteBuffer BufferOf(const std::string& bytes) {
 }
 
 using Answers = std::unordered_map<std::string, grpc::ByteBuffer>;
+using Errors = std::unordered_map<std::string, std::string>;
 
 bool ReadRecord(std::istream& file, std::string* bytes) {
   std::uint32_t length = 0;
@@ -44,12 +46,16 @@ bool ReadRecord(std::istream& file, std::string* bytes) {
   return static_cast<bool>(file.read(bytes->data(), length));
 }
 
-Answers ReadAnswers(const char* path) {
+void ReadAnswers(const char* path, Answers* answers, Errors* errors) {
   std::ifstream file(path, std::ios::binary);
-  Answers answers;
   std::string key, bytes;
-  while (ReadRecord(file, &key) && ReadRecord(file, &bytes)) answers.emplace(key, BufferOf(bytes));
-  return answers;
+  while (ReadRecord(file, &key) && ReadRecord(file, &bytes)) {
+    if (key[0] == '!') {
+      errors->emplace(key.substr(1), bytes);
+    } else {
+      answers->emplace(key, BufferOf(bytes));
+    }
+  }
 }
 
 std::uint64_t* MapCounter(const char* path) {
@@ -82,6 +88,7 @@ struct Server {
   grpc::AsyncGenericService service;
   std::unique_ptr<grpc::ServerCompletionQueue> queue;
   Answers answers;
+  Errors errors;
   std::chrono::milliseconds delay{0};
   std::uint64_t* predicted = nullptr;
 };
@@ -119,8 +126,15 @@ class Call {
  private:
   void Answer() {
     step_ = kDone;
-    const auto found = server_->answers.find(context_.method() + "\n" + ModelOf(message_));
+    const std::string key = context_.method() + "\n" + ModelOf(message_);
+    const auto found = server_->answers.find(key);
     if (found == server_->answers.end()) {
+      const auto error = server_->errors.find(key);
+      if (error != server_->errors.end()) {
+        ++*server_->predicted;
+        stream_.Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, error->second), this);
+        return;
+      }
       stream_.Finish(grpc::Status(grpc::StatusCode::NOT_FOUND, "not a model of the bench"), this);
       return;
     }
@@ -144,7 +158,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   Server server;
-  server.answers = ReadAnswers(argv[2]);
+  ReadAnswers(argv[2], &server.answers, &server.errors);
   server.predicted = MapCounter(argv[3]);
   server.delay = std::chrono::milliseconds(std::stoi(argv[4]));
   if (server.predicted == nullptr) {
