@@ -11,8 +11,10 @@ from proxy.gate.decision import Admit
 from proxy.wire.pieces import Pieces
 from proxy.wire.skeleton import Key, Skeleton, key_of, skeleton_of
 
-MOST: Final = 512
-"""Kinds of request that are remembered."""
+MOST: Final = 4096
+"""Kinds of request that are remembered…"""
+MOST_OCTETS: Final = 8 << 20
+"""…and the octets of them all that are. Whoever came first goes first."""
 
 
 class Precedent(NamedTuple):
@@ -29,15 +31,16 @@ class Repetition:
     """PredictRequests that came twice: of a third, only the payload is new."""
 
     def __init__(self) -> None:
-        self._once: set[Key] = set()
+        self._once: dict[Key, None] = {}
         # None: it has no skeleton.
         self._twice: dict[Key, Precedent | None] = {}
+        self._octets = 0
 
     def __len__(self) -> int:
-        return len(self._once)
+        return len(self._twice)
 
     def of(self, message: bytes | Pieces) -> Precedent | None:
-        """The request before that was the same but for its payloads."""
+        """The request before that was the same but for its payloads and the order of its inputs."""
         key = key_of(message)
         if key is None:
             return None
@@ -53,15 +56,27 @@ class Repetition:
             known = self._twice[seen]
             if known is None or known.servable is servable:  # it has no skeleton, or several share a key
                 return
-        elif seen not in self._once:
+        elif seen in self._once:
+            del self._once[seen]
+        else:
             if len(self._once) >= MOST:
-                self.forget()
-            self._once.add(seen)
+                del self._once[next(iter(self._once))]
+            self._once[seen] = None
             return
+        self._drop(seen)
         skeleton = skeleton_of(message)
         self._twice[seen] = None if skeleton is None else Precedent(skeleton, key, servable, decision)
+        self._octets += len(seen[0]) + (0 if skeleton is None else skeleton.octets)
+        while len(self._twice) > MOST or self._octets > MOST_OCTETS:
+            self._drop(next(iter(self._twice)))
+
+    def _drop(self, seen: Key) -> None:
+        if seen in self._twice:
+            known = self._twice.pop(seen)
+            self._octets -= len(seen[0]) + (0 if known is None else known.skeleton.octets)
 
     def forget(self) -> None:
         """Forget everything: what it was decided by has changed."""
         self._once.clear()
         self._twice.clear()
+        self._octets = 0

@@ -37,6 +37,8 @@ _FETCH_RESULTS = ("ok", "absent", "unavailable", "error")
 _DRIFT_KINDS = (DriftKind.COMPATIBLE.value, DriftKind.BREAKING.value)
 _STATE_VERSIONS = 8
 _RETAIN_SECONDS = 600.0
+_REMEMBERED = 8192
+"""Names as calls tell them whose row is found at once: beyond the labels there are, and no more than clients invent."""
 
 Labels = tuple[str, ...]
 
@@ -247,9 +249,9 @@ class Metrics(Collector):
             model = folded[0]
             batch = self._batches.setdefault(model, Histogram(BATCH))
             row = self._rows[labels] = _Row(code, self._timing(name, model), batch)
-        names = (outcome.model, signature, None if outcome.version is None else str(outcome.version))
-        if method is not None and all(a == b or not a for a, b in zip(names, folded, strict=True)):
-            # No client can invent these names, so there are only so many of them.
+        if method is not None:
+            if len(self._rows_as_told) >= _REMEMBERED:
+                self._rows_as_told.clear()
             self._rows_as_told[outcome.method, outcome.model, signature, outcome.version, outcome.code] = row
         return row
 

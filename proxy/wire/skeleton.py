@@ -1,10 +1,11 @@
-"""Recognising a request that differs from an earlier one in payload bytes only: then it has the same view.
+"""Recognising a request that differs from an earlier one in payload bytes, and in the order of its inputs, only.
 
 Law: what `parse_predict` can see lies outside the opaque payloads and is compared byte for byte; what lies
-inside them it never looks at. Whenever in doubt there is no skeleton, and the request is read as any other.
+inside them it never looks at. Inputs may come in any order, as serialisers of maps write them, each once. Whenever in
+doubt there is no skeleton, and the request is read as any other.
 """
 
-from typing import Final
+from typing import Final, final
 
 from proxy.core.types import DTYPES
 from proxy.wire.pieces import Pieces
@@ -15,6 +16,7 @@ from proxy.wire.wire_format import (
     DTYPE_TAG,
     INPUTS_TAG,
     LENGTH,
+    LONGEST_LENGTH,
     LOOKED_INTO,
     MODEL_SPEC_TAG,
     OPAQUE_TAGS,
@@ -47,43 +49,109 @@ def key_of(data: bytes | Pieces) -> Key | None:
     return data[2 : 2 + data[1]], size
 
 
-class Skeleton:
-    """The bytes of one message outside its opaque payloads, and where they stand."""
+@final
+class _Entry:
+    """One input: the octets around its payloads."""
 
-    __slots__ = ("_bones", "_head", "_size")
+    __slots__ = ("bones", "head", "round", "size")
 
-    def __init__(self, data: bytes, payloads: list[tuple[int, int]]) -> None:
+    def __init__(self, entry: bytes, payloads: list[tuple[int, int]]) -> None:
         starts = [0, *(stop for _, stop in payloads)]
-        stops = [*(start for start, _ in payloads), len(data)]
-        bones = [(start, data[start:stop]) for start, stop in zip(starts, stops, strict=True) if start < stop]
-        self._size = len(data)
-        self._head = bones[0][1]
-        self._bones = tuple(bones[1:])
+        stops = [*(start for start, _ in payloads), len(entry)]
+        self.size = len(entry)
+        self.head = entry[: stops[0]]
+        # What follows the first payload: mostly nothing.
+        self.bones = [
+            (start, entry[start:stop])
+            for start, stop in zip(starts[1:], stops[1:], strict=True)
+            if start < stop
+        ]
+        # In which look it was last found.
+        self.round = 0
+
+    @property
+    def octets(self) -> int:
+        return len(self.head) + sum(len(bone) for _, bone in self.bones)
+
+
+@final
+class Skeleton:
+    """The bytes of one message outside its opaque payloads: before its inputs, of each input, and behind them."""
+
+    __slots__ = ("_entries", "_head", "_longest", "_round", "_size", "_tail", "octets")
+
+    def __init__(self, head: bytes, entries: dict[bytes, _Entry], tail: bytes) -> None:
+        self._head = head
+        self._entries = entries
+        self._tail = tail
+        self._size = len(head) + sum(entry.size for entry in entries.values()) + len(tail)
+        self._longest = max((len(entry.head) for entry in entries.values()), default=0)
+        self._round = 0
+        self.octets = len(head) + sum(entry.octets for entry in entries.values()) + len(tail)
+        """How many of them it holds."""
 
     def fits(self, data: bytes | Pieces) -> bool:
-        """Whether `data` is the same message but for payload bytes."""
+        """Whether `data` is the same message but for payload bytes and the order of its inputs."""
         if len(data) != self._size or not data.startswith(self._head):
             return False
-        for start, bone in self._bones:  # noqa: SIM110  a generator costs more than all comparisons
-            if not data.startswith(bone, start):
+        self._round = now = self._round + 1
+        pos = len(self._head)
+        for _ in range(len(self._entries)):
+            if isinstance(data, bytes):
+                entry = self._entry_at(data, pos)
+            else:
+                entry = self._entry_at(data.between(pos, pos + self._longest), 0)
+            if entry is None or entry.round == now:
                 return False
-        return True
+            entry.round = now
+            for start, bone in entry.bones:
+                if not data.startswith(bone, pos + start):
+                    return False
+            pos += entry.size
+        return not self._tail or data.startswith(self._tail, pos)
+
+    def _entry_at(self, data: bytes, pos: int) -> _Entry | None:
+        """The input whose octets up to its payload stand here."""
+        try:
+            at = pos + 1
+            while data[at] >= CONTINUED:
+                at += 1
+                if at > pos + LONGEST_LENGTH:
+                    return None
+            # Behind the entry's length come the tag of the alias and its length, if these are what the entry has.
+            at += 3
+            entry = self._entries.get(data[at : at + data[at - 1]])
+        except IndexError:
+            return None
+        if entry is None:
+            return None
+        head = entry.head
+        return entry if data[pos : pos + len(head)] == head else None
 
 
 def skeleton_of(data: bytes) -> Skeleton | None:
     """The skeleton of a serialised PredictRequest that `parse_predict` has read; None: it has none."""
-    payloads: list[tuple[int, int]] = []
     try:
-        for tag, start, stop in _fields(data, 0, len(data)):
+        fields = _fields(data, 0, len(data))
+        if not fields or [tag for tag, _, _ in fields] != sorted(tag for tag, _, _ in fields):
+            return None
+        entries: dict[bytes, _Entry] = {}
+        first = last = None
+        begin = 0
+        for tag, start, stop in fields:
             if tag == INPUTS_TAG:
-                payloads += _payloads_of_entry(data, start, stop)
+                alias, payloads = _input(data, start, stop)
+                if alias in entries:
+                    return None
+                entries[alias] = _Entry(data[begin:stop], [(a - begin, b - begin) for a, b in payloads])
+                first, last = begin if first is None else first, stop
             elif tag not in {MODEL_SPEC_TAG, OUTPUT_FILTER_TAG}:
                 return None
+            begin = stop
     except (_NoSkeletonError, UnusualError, IndexError):
         return None
-    if not data or len(data) - sum(stop - start for start, stop in payloads) > _MAX_BONES:
-        return None
-    return Skeleton(data, payloads)
+    skeleton = Skeleton(data[:first], entries, b"" if last is None else data[last:])
+    return skeleton if skeleton.octets <= _MAX_BONES else None
 
 
 class _NoSkeletonError(Exception):
@@ -113,11 +181,15 @@ def _fields(data: bytes, pos: int, end: int) -> list[tuple[int, int, int]]:
     return found
 
 
-def _payloads_of_entry(data: bytes, start: int, stop: int) -> list[tuple[int, int]]:
+def _input(data: bytes, start: int, stop: int) -> tuple[bytes, list[tuple[int, int]]]:
+    """The alias of an entry, and where the payloads of its tensor stand."""
     entry = _fields(data, start, stop)
     if [tag for tag, _, _ in entry] != [ALIAS_TAG, TENSOR_TAG]:
         raise _NoSkeletonError
-    tensor = _fields(data, *entry[1][1:])
+    (_, alias, alias_end), (_, tensor_start, tensor_end) = entry
+    if alias_end - alias >= CONTINUED:
+        raise _NoSkeletonError
+    tensor = _fields(data, tensor_start, tensor_end)
     tags = [tag for tag, _, _ in tensor]
     if len(set(tags)) != len(tags) or not set(tags) <= _TENSOR_TAGS:
         raise _NoSkeletonError
@@ -125,4 +197,5 @@ def _payloads_of_entry(data: bytes, start: int, stop: int) -> list[tuple[int, in
     kind = DTYPES.get(dtype)
     if kind is None or not kind.size or dtype in LOOKED_INTO:
         raise _NoSkeletonError
-    return [(begin, end) for tag, begin, end in tensor if tag == CONTENT_TAG or tag in OPAQUE_TAGS]
+    payloads = [(begin, end) for tag, begin, end in tensor if tag == CONTENT_TAG or tag in OPAQUE_TAGS]
+    return data[alias:alias_end], payloads

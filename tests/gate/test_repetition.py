@@ -5,7 +5,7 @@ import pytest
 from proxy.core.policy import Policies
 from proxy.core.types import ModelKey, Servable
 from proxy.gate import PREDICT, Admit, Gate, Message
-from proxy.gate.repetition import MOST, Repetition
+from proxy.gate.repetition import MOST, MOST_OCTETS, Repetition
 from tests.judging import predict, servable, signature, tensor
 
 SERVABLE = servable(signature({"x": ("float32", (-1, 3))}))
@@ -71,14 +71,55 @@ def test_without_a_signature_nothing_remembered_counts(gate, live):
     assert gate.judge_now(Message(PREDICT, message())) is None
 
 
-def test_what_clients_invent_does_not_grow_it():
+def of_many_inputs(model: str, count: int = 1, fill: int = 0) -> bytes:
+    inputs = {f"feature_{number}": tensor("float32", (1, 3)) for number in range(count)}
+    for each in inputs.values():
+        each.tensor_content = bytes([fill]) * 12
+    return predict(model, **inputs).SerializeToString()
+
+
+def test_what_clients_invent_does_not_grow_it_and_what_came_first_goes_first():
     repetition = Repetition()
-    for batch in range(1, 1500):
-        octets = message(dims=(batch, 3))
+    octets = [of_many_inputs(f"m{number}") for number in range(MOST + 300)]
+    for each in octets:
+        for _ in range(2):
+            repetition.remember(each, ModelKey("m"), SERVABLE, Admit())
+        assert repetition.of(each) is not None
+        assert len(repetition) <= MOST
+    assert repetition.of(octets[299]) is None
+    assert repetition.of(octets[300]) is not None
+
+
+def test_what_is_remembered_of_long_requests_is_bounded_in_octets():
+    repetition = Repetition()
+    for number in range(1800):
+        octets = of_many_inputs(f"m{number}", count=150)
         for _ in range(2):
             repetition.remember(octets, ModelKey("m"), SERVABLE, Admit())
-        assert repetition.of(octets) is not None
-        assert len(repetition) <= MOST
+    assert repetition.of(octets) is not None
+    assert 500 < len(repetition) < MOST_OCTETS // 4000
+
+
+def test_inputs_in_another_order_make_the_same_request_and_one_that_came_twice_does_not(live):
+    names = [f"feature_{number:02}" for number in range(20)]
+    live.servable = servable(signature(dict.fromkeys(names, ("float32", (-1, 3)))))
+    gate = Gate(live, Policies())
+
+    def in_order(order, fill):
+        """Octets as a client writes them that keeps its inputs in this order."""
+        octets = predict("m").SerializeToString()
+        for name in order:
+            one = tensor("float32", (1, 3))
+            one.tensor_content = bytes([fill]) * 12
+            octets += predict("", **{name: one}).SerializeToString().removeprefix(b"\x0a\x00")
+        return octets
+
+    decisions = [gate.judge_now(Message(PREDICT, in_order(names, fill))) for fill in range(3)]
+    assert decisions[2] is decisions[1]
+    for turn in range(1, 20):
+        assert gate.judge_now(Message(PREDICT, in_order(names[turn:] + names[:turn], turn))) is decisions[1]
+    twice = gate.judge_now(Message(PREDICT, in_order([names[0], names[0], *names[2:]], 0)))
+    assert twice is None, "one input came twice and another not at all"
 
 
 def test_nothing_is_known_again_once_it_is_forgotten():
