@@ -28,7 +28,6 @@ from proxy.diagnosis.transport import diagnose_reach
 from proxy.edge.admission import BOUNDS, Limits
 from proxy.edge.descriptors import raise_limit
 from proxy.edge.explainer import Explainer
-from proxy.edge.grpcio.server import GrpcioEdge
 from proxy.edge.interface import Edge, Usage
 from proxy.edge.listening import ALONE, Place
 from proxy.edge.local import Handlers, Health, reflection_handlers
@@ -40,6 +39,7 @@ from proxy.life import (
     Signals,
     StartError,
     admin_port,
+    collect_from_here,
     loop_factory,
     tell_draining,
     tell_serving,
@@ -131,6 +131,7 @@ async def _live(
     if station.speaks:
         tell_serving(settings, addresses, captures=sink is not None)
     announce(addresses)
+    collect_from_here()
     await ends.first.wait()
     if station.speaks:
         tell_draining(settings)
@@ -339,6 +340,8 @@ class Proxy:
         )
 
     def _bind_grpcio(self, way: ChannelWay, local: Handlers, limits: Limits) -> Edge:
+        from proxy.edge.grpcio.server import GrpcioEdge
+
         return GrpcioEdge(
             self._settings.listen,
             place=self._station.place,

@@ -2,7 +2,7 @@
 
 Law: a setting has a flag, an environment variable `TFS_PROXY_…` and a key in an optional YAML file; the flag
 wins over the environment, that over the file, that over the default. Settings are frozen and valid before a
-port opens. There are no secrets: what a target holds of them is forgotten when it is read (upstream.channel).
+port opens. There are no secrets: what a target holds of them is forgotten when it is read (upstream.target).
 """
 
 # ruff: noqa: RUF009  _setting() is dataclasses.field() with a declaration in it

@@ -21,6 +21,7 @@ from proxy.life import (
     Signals,
     StartError,
     admin_port,
+    collect_from_here,
     loop_factory,
     tell_draining,
     tell_serving,
@@ -128,6 +129,7 @@ class _Supervisor:
             captures = self._settings.capture is not None
             tell_serving(self._settings, addresses, captures=captures, workers=len(self._posts))
             announce(addresses)
+            collect_from_here()
             await self._keep(ends)
         finally:
             relaying.cancel()
