@@ -155,6 +155,7 @@ class Proxy:
         self._settings = settings
         self._origins = origins
         self._station = station
+        self._place = station.place._replace(shared=station.place.shared or settings.reuse_port)
 
         self._recorder = (
             Recorder(sink, self._recording_failed, settings.capture_model) if sink is not None else None
@@ -326,7 +327,7 @@ class Proxy:
             tls = server_context(settings.listen_cert, settings.listen_key, settings.listen_client_ca)
         return NativeEdge(
             settings.listen,
-            place=self._station.place,
+            place=self._place,
             gate=self._gate,
             explainer=self._explainer,
             pool=pool,
@@ -344,7 +345,7 @@ class Proxy:
 
         return GrpcioEdge(
             self._settings.listen,
-            place=self._station.place,
+            place=self._place,
             gate=self._gate,
             explainer=self._explainer,
             way=way,

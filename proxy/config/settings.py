@@ -147,6 +147,14 @@ class Settings:
         "Processes that share the port and all limits. auto: one for each CPU this process may use; a quota of 1.5 "
         "CPUs is one, since a worker beyond it would be held up in the middle of calls. 1: no other process.",
     )
+    reuse_port: bool = _setting(
+        False,
+        LISTEN,
+        reading.yes_no,
+        "",
+        "Take the port beside another tfs-proxy of the same user that was started so too (SO_REUSEPORT): the new one "
+        "is started, then SIGTERM sent to the old one, and no call is lost.",
+    )
     listen_cert: Path | None = _setting(
         None, LISTEN, reading.file, "FILE", "PEM certificate chain to answer TLS with; needs --listen-key."
     )
@@ -341,6 +349,8 @@ class Settings:
         ]
         if missing:
             raise SettingsError("; ".join(missing))
+        if self.reuse_port and self.listen.startswith("unix:"):
+            raise SettingsError("--reuse-port shares a port, not a Unix socket: listen on HOST:PORT")
         if self.workers == 1:
             return
         if self.edge == "grpcio" and self.listen.startswith("unix:"):

@@ -67,7 +67,7 @@ async def _live(
 ) -> bool:
     ends = Signals()
     try:
-        listening = _Listening(settings.listen)
+        listening = _Listening(settings.listen, shared=settings.reuse_port)
     except OSError as error:
         raise StartError(str(error)) from error
     # Only its owner may enter (0700): the workers' sockets stand there.
@@ -82,8 +82,8 @@ async def _live(
 class _Listening:
     """The address that all workers share, held until it is closed."""
 
-    def __init__(self, address: str) -> None:
-        self._socket, self.address = reserve(address)
+    def __init__(self, address: str, *, shared: bool) -> None:
+        self._socket, self.address = reserve(address, shared=shared)
         self._path = path_of(address)
         self.descriptor = None if self._path is None else self._socket.fileno()
 
