@@ -7,7 +7,6 @@ so that one that is taken is told once, and stays ours while no worker stands.
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import yaml
@@ -15,6 +14,7 @@ import yaml
 from proxy.config import Settings, plain
 from proxy.edge.descriptors import raise_limit
 from proxy.edge.listening import path_of, reserve
+from proxy.edge.private_folder import PrivateFolder
 from proxy.life import (
     Addresses,
     Ends,
@@ -68,12 +68,13 @@ async def _live(
     ends = Signals()
     try:
         listening = _Listening(settings.listen, shared=settings.reuse_port)
+        # The workers' sockets stand there.
+        private = PrivateFolder()
     except OSError as error:
         raise StartError(str(error)) from error
-    # Only its owner may enter (0700): the workers' sockets stand there.
-    with TemporaryDirectory(prefix="tfs-proxy-") as folder:
+    with private as folder:
         try:
-            supervisor = _Supervisor(settings, origins, count, listening, Path(folder))
+            supervisor = _Supervisor(settings, origins, count, listening, folder.path)
             return await supervisor.live(ends, announce)
         finally:
             listening.close()
