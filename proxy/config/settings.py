@@ -152,7 +152,7 @@ class Settings:
         LISTEN,
         reading.yes_no,
         "",
-        "Take the port beside another tfs-proxy of the same user that was started so too (SO_REUSEPORT): the new one "
+        "Take the port beside another proxy of the same user that was started so too (SO_REUSEPORT): the new one "
         "is started, then SIGTERM sent to the old one, and no call is lost.",
     )
     listen_cert: Path | None = _setting(
