@@ -46,8 +46,8 @@ class Pages(Collector):
         self._own = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._own)
         PlatformCollector(registry=self._own)
-        # Of two answers the later one must be remembered, or a sum would fall.
-        self._asking_metrics = asyncio.Lock()
+        self._asking: asyncio.Task[None] | None = None
+        self._asked_next: asyncio.Task[None] | None = None
         self.draining = False
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
@@ -75,9 +75,20 @@ class Pages(Collector):
             self._told[part] = await self._answers(part)
 
     async def ask_metrics(self) -> None:
-        """Ask every worker for its numbers, and remember them."""
-        async with self._asking_metrics:
-            self._told["metrics"] = await self._answers("metrics")
+        """Ask every worker for its numbers, and remember them.
+
+        Of two answers the later one must be remembered, or a sum would fall: so one asking follows the other. Who comes
+        meanwhile shares the next with all others: a worker that is silent lets each wait for two, however many come.
+        """
+        if self._asked_next is None:
+            self._asked_next = asyncio.create_task(self._ask_after(self._asking))
+        await asyncio.shield(self._asked_next)
+
+    async def _ask_after(self, earlier: "asyncio.Task[None] | None") -> None:
+        if earlier is not None:
+            await asyncio.wait({earlier})
+        self._asking, self._asked_next = self._asked_next, None
+        self._told["metrics"] = await self._answers("metrics")
 
     def bury(self, metrics: Sequence[Family]) -> None:
         """A worker has ended whose last known metrics are these."""

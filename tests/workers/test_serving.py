@@ -79,6 +79,23 @@ async def test_a_killed_worker_comes_back_and_the_other_answers_meanwhile(start,
         assert await proxy.total("tfs_proxy_worker_restarts_total") == 1
 
 
+async def test_of_a_worker_that_is_killed_under_load_the_calls_of_the_other_know_nothing(start):
+    with await start() as proxy:
+        async with one_channel_each(proxy) as channels:
+            pids = proxy.pids()
+            codes = []
+
+            async def call_until_replaced() -> None:
+                while proxy.pids() == pids:
+                    codes.append((await ask(channels[1], PREDICT, predict())).code)
+
+            calling = [asyncio.create_task(call_until_replaced()) for _ in range(4)]
+            await killed(pids[0])
+            await asyncio.gather(*calling)
+        assert set(codes) == {grpc.StatusCode.OK}
+        assert proxy.pids()[1] == pids[1]
+
+
 async def test_a_worker_that_gets_sigterm_itself_ends_its_calls_and_another_takes_its_place(start, serving):
     with await start() as proxy:
         async with one_channel_each(proxy) as channels:
