@@ -153,7 +153,7 @@ class Settings:
         reading.yes_no,
         "",
         "Take the port beside another proxy of the same user that was started so too (SO_REUSEPORT): the new one "
-        "is started, then SIGTERM sent to the old one, and no call is lost.",
+        "is started, then SIGTERM sent to the old one, and with the native edge no call is lost.",
     )
     listen_cert: Path | None = _setting(
         None, LISTEN, reading.file, "FILE", "PEM certificate chain to answer TLS with; needs --listen-key."
