@@ -28,7 +28,6 @@ from proxy.diagnosis.transport import diagnose_reach
 from proxy.edge.admission import BOUNDS, Limits
 from proxy.edge.descriptors import raise_limit
 from proxy.edge.explainer import Explainer
-from proxy.edge.grpcio.server import GrpcioEdge
 from proxy.edge.interface import Edge, Usage
 from proxy.edge.listening import ALONE, Place
 from proxy.edge.local import Handlers, Health, reflection_handlers
@@ -40,6 +39,7 @@ from proxy.life import (
     Signals,
     StartError,
     admin_port,
+    collect_from_here,
     loop_factory,
     tell_draining,
     tell_serving,
@@ -131,6 +131,7 @@ async def _live(
     if station.speaks:
         tell_serving(settings, addresses, captures=sink is not None)
     announce(addresses)
+    collect_from_here()
     await ends.first.wait()
     if station.speaks:
         tell_draining(settings)
@@ -154,6 +155,7 @@ class Proxy:
         self._settings = settings
         self._origins = origins
         self._station = station
+        self._place = station.place._replace(shared=station.place.shared or settings.reuse_port)
 
         self._recorder = (
             Recorder(sink, self._recording_failed, settings.capture_model) if sink is not None else None
@@ -325,7 +327,7 @@ class Proxy:
             tls = server_context(settings.listen_cert, settings.listen_key, settings.listen_client_ca)
         return NativeEdge(
             settings.listen,
-            place=self._station.place,
+            place=self._place,
             gate=self._gate,
             explainer=self._explainer,
             pool=pool,
@@ -339,9 +341,11 @@ class Proxy:
         )
 
     def _bind_grpcio(self, way: ChannelWay, local: Handlers, limits: Limits) -> Edge:
+        from proxy.edge.grpcio.server import GrpcioEdge
+
         return GrpcioEdge(
             self._settings.listen,
-            place=self._station.place,
+            place=self._place,
             gate=self._gate,
             explainer=self._explainer,
             way=way,

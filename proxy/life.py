@@ -4,6 +4,7 @@ Law: knows neither what serves nor how many processes do.
 """
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -83,6 +84,13 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+def collect_from_here() -> None:
+    """Let the garbage collector run, which a start is spared, and never look through what has been loaded by then."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def tell_serving(settings: Settings, addresses: Addresses, *, captures: bool, **more: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from proxy.core.explain import closest, without_credentials
 from proxy.core.policy import Mode
 from proxy.core.reasons import Reason, Severity
+from proxy.upstream.target import parse_target
 
 
 class SettingsError(ValueError):
@@ -98,9 +99,7 @@ def host_name(value: Any) -> str:
 
 
 def target(value: Any) -> str:
-    """A gRPC target of the server, see upstream.channel.parse_target."""
-    from proxy.upstream.channel import parse_target  # grpc is not needed to print help
-
+    """A gRPC target of the server, see upstream.target.parse_target."""
     try:
         return text(parse_target(str(value)))
     except ValueError as error:

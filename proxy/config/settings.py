@@ -2,7 +2,7 @@
 
 Law: a setting has a flag, an environment variable `TFS_PROXY_…` and a key in an optional YAML file; the flag
 wins over the environment, that over the file, that over the default. Settings are frozen and valid before a
-port opens. There are no secrets: what a target holds of them is forgotten when it is read (upstream.channel).
+port opens. There are no secrets: what a target holds of them is forgotten when it is read (upstream.target).
 """
 
 # ruff: noqa: RUF009  _setting() is dataclasses.field() with a declaration in it
@@ -146,6 +146,14 @@ class Settings:
         "N|auto",
         "Processes that share the port and all limits. auto: one for each CPU this process may use; a quota of 1.5 "
         "CPUs is one, since a worker beyond it would be held up in the middle of calls. 1: no other process.",
+    )
+    reuse_port: bool = _setting(
+        False,
+        LISTEN,
+        reading.yes_no,
+        "",
+        "Take the port beside another proxy of the same user that was started so too (SO_REUSEPORT): the new one "
+        "is started, then SIGTERM sent to the old one, and with the native edge no call is lost.",
     )
     listen_cert: Path | None = _setting(
         None, LISTEN, reading.file, "FILE", "PEM certificate chain to answer TLS with; needs --listen-key."
@@ -341,6 +349,8 @@ class Settings:
         ]
         if missing:
             raise SettingsError("; ".join(missing))
+        if self.reuse_port and self.listen.startswith("unix:"):
+            raise SettingsError("--reuse-port shares a port, not a Unix socket: listen on HOST:PORT")
         if self.workers == 1:
             return
         if self.edge == "grpcio" and self.listen.startswith("unix:"):

@@ -48,11 +48,11 @@ def bind(address: str, *, shared: bool = False) -> tuple[socket.socket, str]:
     return sock, _address(address, sock)
 
 
-def reserve(address: str) -> tuple[socket.socket, str]:
+def reserve(address: str, *, shared: bool = False) -> tuple[socket.socket, str]:
     """Hold an address that several processes will share, and return it as `bind` does. Raises AddressInUseError.
 
-    A port is bound and not listened on: no connection comes here, and whoever says `shared` may take it too. A path
-    is listened on, for there is only one socket.
+    A port is bound and not listened on: no connection comes here, and whoever says `shared` may take it too; unless
+    it is `shared` here, none may have it already. A path is listened on, for there is only one socket.
     """
     path = path_of(address)
     try:
@@ -67,8 +67,9 @@ def reserve(address: str) -> tuple[socket.socket, str]:
             if family is socket.AF_INET6:
                 # As create_server does.
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
             sock.bind((host, port))
-            # Not before: a port that somebody else shares among his own must count as taken. And from now on for
+            # Not before, unless asked for: a port that somebody else shares among his own must count as taken. And from now on for
             # those who share it alone: beside one that does not listen, SO_REUSEADDR would let in anyone.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -287,7 +287,20 @@ METRICS: dict[str, Declared] = {
         Declared(
             _PREFIX + "worker_restarts_total",
             "counter",
-            "Workers that were started again because one had ended; none with one worker.",
+            "Workers that were started again because the one before had ended; none with one worker.",
+            ("worker",),
+        ),
+        Declared(
+            _PREFIX + "worker_connections",
+            "gauge",
+            "Connections of clients of each worker that answers; none with one worker.",
+            ("worker",),
+        ),
+        Declared(
+            _PREFIX + "worker_in_flight",
+            "gauge",
+            "Calls under way of each worker that answers; none with one worker.",
+            ("worker",),
         ),
         Declared("grpc_server_started_total", "counter", "Calls started on the listen port.", _GRPC),
         Declared(

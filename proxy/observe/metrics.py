@@ -364,6 +364,8 @@ class Metrics(Collector):
             # What a supervisor tells of several.
             "tfs_proxy_workers": [],
             "tfs_proxy_worker_restarts_total": [],
+            "tfs_proxy_worker_connections": [],
+            "tfs_proxy_worker_in_flight": [],
             "grpc_server_started_total": ((method.labels, method.started) for method in methods),
             "grpc_server_handled_total": (
                 ((*method.labels, CODES[code]), count)

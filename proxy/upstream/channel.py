@@ -1,4 +1,4 @@
-"""Channels to TF Serving: the target as a person writes it, TLS, options, and whether the server is there.
+"""Channels to TF Serving: TLS, options, and whether the server is there.
 
 Law: a channel adds nothing to the calls on it: no limit on messages, no retry of what a server has seen, no
 forward proxy from the environment unless told.
@@ -7,7 +7,6 @@ forward proxy from the environment unless told.
 import asyncio
 import contextlib
 import json
-import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,17 +16,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from proxy.core.explain import without_credentials
 from proxy.upstream.control import ChannelControl, ControlError
-
-_SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:")
-"""Target schemes of gRPC (grpc/doc/naming.md) that lead to a server of one's own."""
-
-_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})")
-
-_HIDDEN = "***@"
-_USERINFO = re.compile(r"(?<=://)[^/]*@")
-"""What stands before the @ of an authority (dns://user:secret@nameserver/host:port). gRPC has no use for it."""
+from proxy.upstream.target import HIDDEN, parse_target
 
 KEEPALIVE_SECONDS = 310
 """How long a connection with calls may be silent before it is pinged. Servers of gRPC's core answer pings more
@@ -65,61 +55,13 @@ class Tls:
     server_name: str | None = None
 
 
-def parse_target(text: str) -> str:
-    """The gRPC target for `host:port`, `[ipv6]:port`, `dns:///host:port`, `ipv4:…`, `ipv6:…` or `unix:path`.
-
-    Credentials in it are forgotten here, and `***` stands in their place: a target is shown in settings, logs,
-    statuses and metrics, and nothing is to be kept out of any of them. Raises ValueError with a sentence for a person,
-    which holds none either.
-    """
-    target = _USERINFO.sub(_HIDDEN, text.strip(), count=1)
-    if target.startswith(("unix:", "unix-abstract:")):
-        if not target.partition(":")[2].strip("/"):
-            raise ValueError(
-                f"upstream target {target!r} names no socket, expected for example unix:/run/tfs.sock"
-            )
-        return target
-    scheme = next((each for each in _SCHEMES if target.startswith(each)), "")
-    address = target.removeprefix(scheme)
-    if scheme == "dns:" and address.startswith("//"):
-        address = address[2:].partition("/")[2]  # dns://authority/host:port
-    found, separator, rest = address.partition("://")
-    if separator:
-        # Credentials in a URL are not for a terminal or a log.
-        example = rest.rpartition("@")[2].partition("/")[0] or "localhost:8500"
-        raise ValueError(
-            f"upstream target must not have a scheme such as {without_credentials(found) + '://'!r}: write {example!r} "
-            "(gRPC is not addressed by URLs; TLS is a setting of its own)"
-        )
-    for each in address.split(",") if scheme in {"ipv4:", "ipv6:"} else (address,):
-        _check_address(each)
-    return target
-
-
-def _check_address(address: str) -> None:
-    shown = address.rpartition("@")[2]
-    match = _HOST_PORT.fullmatch(address)
-    if match is None:
-        if "/" in address:
-            problem = "must end with the port, without a path"
-        elif ":" not in address and address:
-            problem = f"has no port, TF Serving's gRPC port is 8500 by default: {shown + ':8500'!r}"
-        elif address.count(":") > 1 and not address.startswith("["):
-            problem = "has several colons, an IPv6 address stands in brackets: '[::1]:8500'"
-        else:
-            problem = "is not HOST:PORT, expected for example 'localhost:8500'"
-        raise ValueError(f"upstream target {shown!r} {problem}")
-    if not 1 <= int(match["port"]) <= 65535:
-        raise ValueError(f"upstream target {shown!r} has port {match['port']}, expected 1 to 65535")
-
-
 def open_channel(target: str, tls: Tls | None = None, *, http_proxy: bool = False) -> grpc.aio.Channel:
     """A channel to `target` (see `parse_target`), in plaintext unless `tls` is given.
 
     `http_proxy` obeys the `http_proxy` family of environment variables. Connects on first use. Raises
     ValueError for a bad target or an unusable certificate file.
     """
-    target = parse_target(target).replace(f"://{_HIDDEN}", "://", 1)
+    target = parse_target(target).replace(f"://{HIDDEN}", "://", 1)
     options = [*_OPTIONS, ("grpc.enable_http_proxy", int(http_proxy))]
     if not target.startswith(("localhost:", "dns:///localhost:", "unix")):
         # All addresses behind a name take part; gRPC's default stays with the first that answers. On

@@ -5,6 +5,7 @@ Law: an entry, and nothing more.
 
 import sys
 
+import proxy.observe  # noqa: F401  before anyone else loads structlog
 from proxy.workers.worker import main
 
 if __name__ == "__main__":

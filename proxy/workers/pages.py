@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from proxy.observe.admin.views import Check, ModelListing, Setting, Sources
+from proxy.observe.admin.views import Check, ModelListing, Setting, Sources, WorkerListing
 from proxy.observe.catalogue import METRICS
 from proxy.observe.refusals import Refusal
 from proxy.observe.suspects import Death
@@ -23,12 +23,13 @@ from proxy.workers.post import Post
 from proxy.workers.state import Family, family_of, metric_of
 
 _PARTS: Final = {
-    "/": ("checks", "models", "refusals"),
+    "/": ("checks", "models", "refusals", "metrics"),
     "/readyz": ("checks",),
     "/metrics": ("metrics",),
     "/api/models": ("models",),
     "/api/refusals": ("refusals",),
     "/api/suspects": ("suspects",),
+    "/api/workers": ("metrics",),
 }
 """What a page needs."""
 
@@ -45,8 +46,8 @@ class Pages(Collector):
         self._own = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._own)
         PlatformCollector(registry=self._own)
-        # Of two answers the later one must be remembered, or a sum would fall.
-        self._asking_metrics = asyncio.Lock()
+        self._asking: asyncio.Task[None] | None = None
+        self._asked_next: asyncio.Task[None] | None = None
         self.draining = False
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
@@ -59,6 +60,7 @@ class Pages(Collector):
             self._refusals,
             lambda: self._settings,
             self._deaths,
+            self._workers,
             self.ask,
         )
 
@@ -73,9 +75,20 @@ class Pages(Collector):
             self._told[part] = await self._answers(part)
 
     async def ask_metrics(self) -> None:
-        """Ask every worker for its numbers, and remember them."""
-        async with self._asking_metrics:
-            self._told["metrics"] = await self._answers("metrics")
+        """Ask every worker for its numbers, and remember them.
+
+        Of two answers the later one must be remembered, or a sum would fall: so one asking follows the other. Who comes
+        meanwhile shares the next with all others: a worker that is silent lets each wait for two, however many come.
+        """
+        if self._asked_next is None:
+            self._asked_next = asyncio.create_task(self._ask_after(self._asking))
+        await asyncio.shield(self._asked_next)
+
+    async def _ask_after(self, earlier: "asyncio.Task[None] | None") -> None:
+        if earlier is not None:
+            await asyncio.wait({earlier})
+        self._asking, self._asked_next = self._asked_next, None
+        self._told["metrics"] = await self._answers("metrics")
 
     def bury(self, metrics: Sequence[Family]) -> None:
         """A worker has ended whose last known metrics are these."""
@@ -107,6 +120,28 @@ class Pages(Collector):
     def _deaths(self) -> list[Death]:
         return joining.deaths(self._of("suspects"))
 
+    def _workers(self) -> list[WorkerListing]:
+        return [
+            WorkerListing(
+                post.number,
+                post.state,
+                post.pid,
+                post.started_again,
+                self._now(post, "tfs_proxy_connections"),
+                self._now(post, "tfs_proxy_in_flight"),
+            )
+            for post in self._posts
+        ]
+
+    def _now(self, post: Post, gauge: str) -> int | None:
+        """A gauge without labels of a worker that has just told it."""
+        if post.number not in self._told.get("metrics", {}):
+            return None
+        return next(
+            (int(each.value) for family in post.metrics if family.name == gauge for each in family.samples),
+            None,
+        )
+
     def _of(self, part: str) -> list[Any]:
         return list(self._told.get(part, {}).values())
 
@@ -125,7 +160,12 @@ class Pages(Collector):
 
     def _supervision(self) -> list[Family]:
         states = [post.state for post in self._posts]
-        restarts = sum(post.started_again for post in self._posts)
+        workers = self._workers()
+        restarts = [((str(each.worker),), each.started_again) for each in workers]
+        connections = [
+            ((str(each.worker),), each.connections) for each in workers if each.connections is not None
+        ]
+        in_flight = [((str(each.worker),), each.in_flight) for each in workers if each.in_flight is not None]
         return [
             *map(family_of, self._own.collect()),
             family_of(
@@ -133,5 +173,7 @@ class Pages(Collector):
                     ((state,), states.count(state)) for state in joining.STATES
                 )
             ),
-            family_of(METRICS["tfs_proxy_worker_restarts_total"].family([((), restarts)])),
+            family_of(METRICS["tfs_proxy_worker_restarts_total"].family(restarts)),
+            family_of(METRICS["tfs_proxy_worker_connections"].family(connections)),
+            family_of(METRICS["tfs_proxy_worker_in_flight"].family(in_flight)),
         ]

@@ -66,6 +66,11 @@ class Post:
     def state(self) -> str:
         return SILENT if self._silent_since is not None and self._state == SERVING else self._state
 
+    @property
+    def pid(self) -> int | None:
+        """Of the worker that stands here, or is about to."""
+        return None if self._worker is None else self._worker.pid
+
     async def open(self) -> None:
         """Put the first worker on the post. Raises StartError with what it says."""
         if not await self._start():

@@ -7,7 +7,6 @@ so that one that is taken is told once, and stays ours while no worker stands.
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import yaml
@@ -15,12 +14,14 @@ import yaml
 from proxy.config import Settings, plain
 from proxy.edge.descriptors import raise_limit
 from proxy.edge.listening import path_of, reserve
+from proxy.edge.private_folder import PrivateFolder
 from proxy.life import (
     Addresses,
     Ends,
     Signals,
     StartError,
     admin_port,
+    collect_from_here,
     loop_factory,
     tell_draining,
     tell_serving,
@@ -66,13 +67,14 @@ async def _live(
 ) -> bool:
     ends = Signals()
     try:
-        listening = _Listening(settings.listen)
+        listening = _Listening(settings.listen, shared=settings.reuse_port)
+        # The workers' sockets stand there.
+        private = PrivateFolder()
     except OSError as error:
         raise StartError(str(error)) from error
-    # Only its owner may enter (0700): the workers' sockets stand there.
-    with TemporaryDirectory(prefix="tfs-proxy-") as folder:
+    with private as folder:
         try:
-            supervisor = _Supervisor(settings, origins, count, listening, Path(folder))
+            supervisor = _Supervisor(settings, origins, count, listening, folder.path)
             return await supervisor.live(ends, announce)
         finally:
             listening.close()
@@ -81,8 +83,8 @@ async def _live(
 class _Listening:
     """The address that all workers share, held until it is closed."""
 
-    def __init__(self, address: str) -> None:
-        self._socket, self.address = reserve(address)
+    def __init__(self, address: str, *, shared: bool) -> None:
+        self._socket, self.address = reserve(address, shared=shared)
         self._path = path_of(address)
         self.descriptor = None if self._path is None else self._socket.fileno()
 
@@ -128,6 +130,7 @@ class _Supervisor:
             captures = self._settings.capture is not None
             tell_serving(self._settings, addresses, captures=captures, workers=len(self._posts))
             announce(addresses)
+            collect_from_here()
             await self._keep(ends)
         finally:
             relaying.cancel()

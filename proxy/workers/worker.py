@@ -5,6 +5,7 @@ its exit code. A SIGTERM that it gets itself drains it, and nothing more: a seco
 control group.
 """
 
+import gc
 import signal
 import socket
 import sys
@@ -25,6 +26,8 @@ FAILED: int = 2
 
 def main(descriptor: int) -> None:
     """Serve as the supervisor at the other end of this socket says."""
+    # As proxy.cli.serve.
+    gc.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     orders = Orders(socket.socket(fileno=descriptor))
     try:

@@ -40,7 +40,9 @@ PUBLISHED = {
     "tfs_proxy_observer_failures_total": set(),
     "tfs_proxy_build_info": {"version", "python", "hot_path"},
     "tfs_proxy_workers": {"state"},
-    "tfs_proxy_worker_restarts_total": set(),
+    "tfs_proxy_worker_restarts_total": {"worker"},
+    "tfs_proxy_worker_connections": {"worker"},
+    "tfs_proxy_worker_in_flight": {"worker"},
     "grpc_server_started_total": GRPC,
     "grpc_server_handled_total": GRPC | {"grpc_code"},
     "grpc_server_msg_received_total": GRPC,
@@ -74,6 +76,8 @@ TOGETHER = {
     "tfs_proxy_signature_age_seconds": "max",
     "tfs_proxy_build_info": "first",
     "tfs_proxy_workers": "sum",
+    "tfs_proxy_worker_connections": "sum",
+    "tfs_proxy_worker_in_flight": "sum",
 }
 
 

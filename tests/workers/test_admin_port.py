@@ -113,6 +113,43 @@ async def test_it_is_ready_when_all_workers_are_and_says_which_is_not(start):
         await until_ready(proxy)
 
 
+async def test_each_worker_is_shown_with_what_it_has_and_a_silent_one_as_silent(start, serving):
+    with await start("--model", "m") as proxy:
+        await until_ready(proxy)
+        async with one_channel_each(proxy) as channels:
+            with serving.hold("Predict") as hold:
+                asking = [asyncio.create_task(ask(channels[1], PREDICT, predict())) for _ in range(3)]
+                await hold.arrived(3)
+                _, text = await proxy.get("/api/workers")
+                first, second = json.loads(text)["workers"]
+                assert (first["worker"], second["worker"]) == (0, 1)
+                assert {each["worker"]: each["pid"] for each in (first, second)} == proxy.pids()
+                assert (first["in_flight"], second["in_flight"]) == (0, 3)
+                assert first["connections"] >= 1
+                assert second["connections"] >= 1
+                assert await proxy.total("tfs_proxy_worker_in_flight", worker="1") == 3
+                assert (
+                    await proxy.total("tfs_proxy_worker_connections")
+                    == first["connections"] + second["connections"]
+                )
+                hold.release()
+                await asyncio.gather(*asking)
+        pids = proxy.pids()
+        await killed(pids[0])
+        await asyncio.to_thread(proxy.wait, lambda: proxy.pids() != pids)
+        assert await proxy.total("tfs_proxy_worker_restarts_total", worker="0") == 1
+        assert await proxy.total("tfs_proxy_worker_restarts_total", worker="1") == 0
+        kill(pids[1], signal.SIGSTOP)
+        try:
+            _, text = await proxy.get("/api/workers")
+            silent = json.loads(text)["workers"][1]
+            assert (silent["state"], silent["connections"], silent["in_flight"]) == ("silent", None, None)
+            _, page = await proxy.get("/")
+            assert "<td>1</td><td>silent</td>" in page
+        finally:
+            kill(pids[1], signal.SIGCONT)
+
+
 async def test_a_model_that_is_missing_is_said_once(start):
     with await start("--model", "late") as proxy:
         code, text = await proxy.get("/readyz")

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from tests.edge.conftest import PREDICT, ask, predict
-from tests.proxy_process import EDGES, running_proxy
+from tests.proxy_process import EDGES, PATIENCE, ProxyProcess, running_proxy
 from tests.test_app import until_ready
 from tests.workers.conftest import has_ended, kill, killed, one_channel_each
 
@@ -79,6 +79,23 @@ async def test_a_killed_worker_comes_back_and_the_other_answers_meanwhile(start,
         assert await proxy.total("tfs_proxy_worker_restarts_total") == 1
 
 
+async def test_of_a_worker_that_is_killed_under_load_the_calls_of_the_other_know_nothing(start):
+    with await start() as proxy:
+        async with one_channel_each(proxy) as channels:
+            pids = proxy.pids()
+            codes = []
+
+            async def call_until_replaced() -> None:
+                while proxy.pids() == pids:
+                    codes.append((await ask(channels[1], PREDICT, predict())).code)
+
+            calling = [asyncio.create_task(call_until_replaced()) for _ in range(4)]
+            await killed(pids[0])
+            await asyncio.gather(*calling)
+        assert set(codes) == {grpc.StatusCode.OK}
+        assert proxy.pids()[1] == pids[1]
+
+
 async def test_a_worker_that_gets_sigterm_itself_ends_its_calls_and_another_takes_its_place(start, serving):
     with await start() as proxy:
         async with one_channel_each(proxy) as channels:
@@ -138,6 +155,23 @@ async def test_calls_under_way_end_well_on_every_worker_and_so_does_the_command(
                 assert [(await each).code for each in asking] == [grpc.StatusCode.OK] * 2
             assert await stopping == 0
         assert len([line for line in proxy.log if line["event"] == "draining"]) == 1
+
+
+async def test_ctrl_c_at_a_terminal_lets_the_calls_of_all_workers_end(serving):
+    # A terminal sends it to the whole process group.
+    flags = ("--workers", "2", "--upstream", serving.target)
+    proxy = await asyncio.to_thread(ProxyProcess, *flags, before=("setsid",))
+    with serving.hold("Predict") as hold:
+        async with grpc.aio.insecure_channel(proxy.target) as channel:
+            asking = asyncio.create_task(ask(channel, PREDICT, predict()))
+            await hold.arrived()
+            os.killpg(proxy.process.pid, signal.SIGINT)
+            await asyncio.to_thread(proxy.wait_for, "draining")
+            hold.release()
+            assert (await asking).code is grpc.StatusCode.OK
+    assert await asyncio.to_thread(proxy.process.wait, PATIENCE) == 0
+    await asyncio.to_thread(proxy.stop)
+    assert not proxy.noise
 
 
 async def test_a_second_signal_cuts_calls_short_on_every_worker(start, serving):

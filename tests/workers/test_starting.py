@@ -52,6 +52,8 @@ def test_a_certificate_that_is_none_is_one_clear_sentence(tmp_path, edge):
     ("flags", "told"),
     [
         (("--workers", "0"), "neither a number of workers"),
+        (("--workers=-1",), "neither a number of workers"),
+        (("--workers", "1000"), "1 to 256"),
         (("--workers", "many"), "nor auto"),
         (
             ("--workers", "3", "--max-connections", "2"),

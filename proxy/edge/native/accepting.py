@@ -51,6 +51,9 @@ class Door:
             self._paused.cancel()
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket)
+            # Whoever waits here is connected already, as far as he can tell, and would be reset.
+            for _ in range(0, BACKLOG, _AT_ONCE):
+                self._accept()
             self._socket.close()
 
     def _accept(self) -> None:

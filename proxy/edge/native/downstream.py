@@ -27,6 +27,9 @@ from proxy.gate.turns import Client
 PREFACE_SECONDS: Final = 10.0
 """From the connection to the client's first SETTINGS."""
 
+LATE_SECONDS: Final = 1.0
+"""The same, when the proxy has begun to stop meanwhile."""
+
 _RESTED: Final = 1.0
 """Seconds without a call after which a connection that had calls makes room for a new one."""
 # What of a head is needed to refuse it.
@@ -72,8 +75,10 @@ class DownstreamShell(Shell):
         self._opening = None
         self._greeting = self.loop.call_later(PREFACE_SECONDS, self._too_slow)
         super().connection_made(transport)
-        if self.unwanted or self._clients.draining:
+        if self.unwanted:
             self.abort()
+        elif self._clients.draining:
+            self.drain()
 
     @property
     def client(self) -> Client:
@@ -97,6 +102,8 @@ class DownstreamShell(Shell):
         if not self._greeted and self._greeting is not None:
             self._greeted = True
             self._greeting.cancel()
+            if self._leaving_since is not None:
+                self.loop.call_soon(self._drain_late)
 
     def on_closed(self, because: str) -> None:  # noqa: ARG002
         if self._greeting is not None:
@@ -164,6 +171,16 @@ class DownstreamShell(Shell):
         if self._greeted:
             self.connection.drain()
         else:
+            # For the client it stands already, and to lose it now would be a failed call.
+            self.loop.call_later(LATE_SECONDS, self._give_up_late)
+
+    def _drain_late(self) -> None:
+        if not self.closing:
+            self.connection.drain()
+            self._plane.flush()
+
+    def _give_up_late(self) -> None:
+        if not self._greeted:
             self.abort()
 
     def rests(self, now: float) -> bool:
@@ -229,6 +246,8 @@ class DownstreamShell(Shell):
 
     def cut_off(self) -> None:
         """End every call with UNAVAILABLE."""
+        if not self._greeted:
+            self.abort()
         for stream in list(self.connection.streams.values()):
             if isinstance(stream.sink, Call):
                 stream.sink.cut_off()

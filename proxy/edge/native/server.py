@@ -5,12 +5,9 @@ Law: puts together; every decision is in `call` and what it is made of, every oc
 reflection stay grpc.aio handlers behind a Unix socket, reached like any other server.
 """
 
-import shutil
 import ssl
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, final
 
 import grpc
@@ -28,6 +25,7 @@ from proxy.edge.native.patience import Patience
 from proxy.edge.native.plane import Plane
 from proxy.edge.native.pool import Pool
 from proxy.edge.native.pool_options import MANY_CLIENTS, PoolOptions
+from proxy.edge.private_folder import PrivateFolder
 from proxy.gate import Judge
 from proxy.observe.outcome import Observer
 
@@ -138,8 +136,8 @@ class _Local(grpc.GenericRpcHandler):
 
     def __init__(self, handlers: Handlers) -> None:
         self._handlers = handlers
-        self._folder = Path(tempfile.mkdtemp(prefix="tfs-proxy-"))
-        self.target = f"unix:{self._folder / 'local.sock'}"
+        self._folder = PrivateFolder()
+        self.target = f"unix:{self._folder.path / 'local.sock'}"
         self._server: grpc.aio.Server | None = None
 
     def service(self, details: Any) -> Any:
@@ -153,4 +151,4 @@ class _Local(grpc.GenericRpcHandler):
     async def stop(self) -> None:
         if self._server is not None:
             await self._server.stop(0)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.remove()

@@ -8,6 +8,7 @@ GET (and HEAD) only; nothing here changes anything:
 - `/api/models`    models, states of their versions, signatures
 - `/api/refusals`  the last refusals: names, dtypes, shapes, reasons
 - `/api/suspects`  what was in flight when the server died: names, dtypes, shapes
+- `/api/workers`   of several workers: state, process, connections, calls under way, restarts
 - `/api/config`    the effective settings and where each comes from
 - `/`              a page with the same for a person
 
@@ -22,6 +23,7 @@ import errno
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any, Final
 
 import structlog
@@ -151,6 +153,8 @@ class AdminServer:
         app.router.add_get("/api/models", self._models)
         app.router.add_get("/api/refusals", self._refusals)
         app.router.add_get("/api/suspects", self._suspects)
+        if self._sources.workers is not None:
+            app.router.add_get("/api/workers", self._workers)
         if self._sources.settings is not None:
             app.router.add_get("/api/config", self._config)
         return app
@@ -208,6 +212,10 @@ class AdminServer:
 
     async def _suspects(self, _: web.Request) -> web.Response:
         return _json({"deaths": [death.as_json() for death in self._sources.suspects()]})
+
+    async def _workers(self, _: web.Request) -> web.Response:
+        assert self._sources.workers is not None
+        return _json({"workers": [asdict(worker) for worker in self._sources.workers()]})
 
     async def _config(self, _: web.Request) -> web.Response:
         assert self._sources.settings is not None

@@ -46,6 +46,18 @@ class Setting:
     origin: str
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerListing:
+    """One of several workers: what its supervisor sees, and what it says of itself (None: it does not answer)."""
+
+    worker: int
+    state: str
+    pid: int | None
+    started_again: int
+    connections: int | None
+    in_flight: int | None
+
+
 def shown_settings(values: Mapping[str, Any], origins: Mapping[str, str]) -> Iterable[Setting]:
     """Settings as plain values by name, each with its origin."""
     return [Setting(name, value, origins.get(name, "default")) for name, value in values.items()]
@@ -67,6 +79,8 @@ class Sources:
     settings: Callable[[], Iterable[Setting]] | None = None
     """None: /api/config does not exist."""
     suspects: Callable[[], Iterable[Death]] = tuple
+    workers: Callable[[], Iterable[WorkerListing]] | None = None
+    """None: there is one process, and /api/workers does not exist."""
     ask: Callable[[str], Awaitable[None]] = _nothing_to_ask
 
 
@@ -140,7 +154,8 @@ def page(version: str, sources: Sources) -> bytes:
     ready = all(check.ok for check in checks)
     SubElement(body, "p", {"class": "good" if ready else "bad"}).text = "ready" if ready else "not ready"
     links = SubElement(body, "p")
-    config = () if sources.settings is None else ("/api/config",)
+    more = [] if sources.workers is None else ["/api/workers"]
+    more += [] if sources.settings is None else ["/api/config"]
     for path in (
         "/metrics",
         "/livez",
@@ -148,7 +163,7 @@ def page(version: str, sources: Sources) -> bytes:
         "/api/models",
         "/api/refusals",
         "/api/suspects",
-        *config,
+        *more,
     ):
         link = SubElement(links, "a", href=path)
         link.text, link.tail = path, " "
@@ -158,6 +173,20 @@ def page(version: str, sources: Sources) -> bytes:
         ("condition", "state", "seen"),
         ((check.name, "ok" if check.ok else "failed", check.text) for check in checks),
     )
+    if sources.workers is not None:
+        _table(
+            body,
+            "Workers",
+            ("worker", "state", "process", "connections", "calls under way", "started again"),
+            (
+                (
+                    str(each.worker),
+                    each.state,
+                    *map(_number, (each.pid, each.connections, each.in_flight, each.started_again)),
+                )
+                for each in sources.workers()
+            ),
+        )
     _table(
         body,
         "Models",
@@ -181,6 +210,10 @@ def page(version: str, sources: Sources) -> bytes:
     return f"<!doctype html>\n{tostring(html, encoding='unicode', method='html')}\n".encode(
         errors="backslashreplace"
     )
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else str(value)
 
 
 def _table(body: Element, title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

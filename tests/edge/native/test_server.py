@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 
 import grpc
+import h2.connection
 import h2.events
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from hyperframe.frame import Frame
 
 from proxy.edge.interface import AddressInUseError
 from proxy.edge.local import OVERALL, Health
@@ -150,6 +153,50 @@ async def test_stopping_lets_calls_end_and_takes_no_more(start_frames, start_edg
     peer.answer(stream)
     assert await call == b""
     await asyncio.wait_for(stopping, PATIENCE)
+
+
+async def test_a_client_that_came_just_before_the_end_is_served_and_asked_to_go(
+    start_frames, start_edge, set_constant
+):
+    set_constant(downstream, "LATE_SECONDS", PATIENCE)
+    edge = await start_edge((await start_frames())[1])
+    host, _, port = edge.address.rpartition(":")
+    # The kernel has taken them in; nobody here has looked at them.
+    late, silent = (socket.create_connection((host, int(port))) for _ in range(2))
+    stopping = asyncio.create_task(edge.stop(PATIENCE))
+    await until(lambda: edge._clients.draining)
+    client = h2.connection.H2Connection()
+    client.initiate_connection()
+    client.send_headers(1, REQUEST)
+    client.send_data(1, bytes(5), end_stream=True)
+    reader, writer = await asyncio.open_connection(sock=late)
+    writer.write(client.data_to_send())
+    seen = []
+    # By hand: h2 takes nothing more after the first GOAWAY, which is no end.
+    while not seen or seen[-1] != ("HEADERS", 1, True):
+        frame, length = Frame.parse_frame_header(await asyncio.wait_for(reader.readexactly(9), PATIENCE))
+        seen.append(
+            (type(frame).__name__.removesuffix("Frame").upper(), frame.stream_id, "END_STREAM" in frame.flags)
+        )
+        await reader.readexactly(length)
+    assert ("GOAWAY", 0, False) in seen
+    assert ("HEADERS", 1, False) in seen
+    assert not stopping.done()
+    writer.close()
+    silent.close()
+    await asyncio.wait_for(stopping, PATIENCE)
+
+
+async def test_who_says_nothing_does_not_hold_the_end_up(start_frames, start_edge, set_constant):
+    set_constant(downstream, "LATE_SECONDS", 0.1)
+    edge = await start_edge((await start_frames())[1])
+    host, _, port = edge.address.rpartition(":")
+    with socket.create_connection((host, int(port))) as silent:
+        await edge.stop(PATIENCE)
+        silent.settimeout(PATIENCE)
+        with contextlib.suppress(ConnectionResetError):
+            while silent.recv(1000):
+                pass
 
 
 async def test_a_call_that_outlasts_the_grace_is_told_why(start_frames, start_edge, channel_to, witness):
