@@ -15,7 +15,7 @@ Buffer = bytes | bytearray | memoryview
 _SHORT: Final = 512
 _COALESCED: Final = 16_384
 # Of memory that is read into again there is only so much (`slabs`); what was copied from it counts by what is seen.
-_PINNED_RATIO: Final = 16
+_PINNED_RATIO: Final = 64
 _COPY_RATIO: Final = 1.25
 UNPROMISED: Final = 1 << 62
 
