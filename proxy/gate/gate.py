@@ -33,7 +33,7 @@ from proxy.gate.decision import Admit, Decision, Refuse, Unjudged
 from proxy.gate.independence import Independence
 from proxy.gate.known import PREDICT, Known, Message, Part
 from proxy.gate.reading import Reading
-from proxy.gate.repetition import Repetition
+from proxy.gate.repetition import Precedent, Repetition
 from proxy.gate.turns import Client, Slices
 from proxy.upstream.signatures import Answer, Lookup
 from proxy.wire.fields import MalformedRequestError, TooComplexError
@@ -45,6 +45,9 @@ METADATA_PATIENCE: Final = DEFAULT_LIMITS.patience
 
 _EXHAUSTED: Final = (MemoryError, RecursionError)
 """What a request can exhaust is no fault of ours that would let it through."""
+
+_MOST_REFUSED: Final = 512
+"""Kinds of refused request that are remembered, with the words of each."""
 
 _GO_ON_AT_ONCE: Final = 16
 """Requests that are judged in one turn of the loop, of those that have to wait: many have waited for the same."""
@@ -84,6 +87,11 @@ class _Asker:
         return max(0.0, self._waits_until - now)
 
 
+def _repeatable(known: Known) -> Message | None:
+    """A request that another may be like: a whole PredictRequest."""
+    return known if isinstance(known, Message) and known.method == PREDICT else None
+
+
 class Gate:
     """Judges requests of the methods in JUDGED_METHODS against the live signatures.
 
@@ -94,6 +102,7 @@ class Gate:
         self._signatures = signatures
         self._policies = policies
         self._repetition = Repetition()
+        self._refused = Repetition(_MOST_REFUSED)
         self._independence = Independence()
         self._fitting = 0
         self._reading = Reading()
@@ -114,6 +123,8 @@ class Gate:
                 like = self._repetition.of(message.octets)
                 if like is not None and self._signatures.peek(like.key) is like.servable:
                     return like.decision
+                if self._refused_before(message) is not None:
+                    return None
             view = known.view_at_once()
             key = view.key
             if key is None or not key.model:
@@ -153,6 +164,9 @@ class Gate:
         asker = _Asker(timeout, client)
         await self._going_on.turn(client)
         try:
+            like = self._refused_before(known)
+            if like is not None and await self._confirmed(like, asker):
+                return like.decision
             try:
                 parts = known.parts_at_once()
             except UnusualError:
@@ -213,7 +227,27 @@ class Gate:
             if not isinstance(known, Message):
                 return Admit(view, verdict, batch_size=batch_size(view), unjudged=Unjudged.FAULT)
             return self._decided_with_values(view, verdict, known, policy, servable)
-        return decided(view, verdict, policy, servable)
+        decision = decided(view, verdict, policy, servable)
+        message = _repeatable(known)
+        if servable is not None and message is not None and isinstance(decision, Refuse):
+            self._refused.remember(bytes(message.octets), key, servable, decision)
+        return decision
+
+    def _refused_before(self, known: Known) -> Precedent | None:
+        """A request like this one that was refused by the signature that is known now."""
+        message = _repeatable(known)
+        if message is None:
+            return None
+        like = self._refused.of(message.octets)
+        return like if like is not None and self._signatures.peek(like.key) is like.servable else None
+
+    async def _confirmed(self, like: Precedent, asker: _Asker) -> bool:
+        """Whether what it was refused by is, once more, what the server has."""
+        fresh = await self._signatures.recheck(
+            like.key, like.servable, asker.left(), asker.arrived, asker.client
+        )
+        await self._going_on.turn(asker.client)
+        return fresh is like.servable
 
     def _verdict(self, part: Part, seen: Lookup, policy: Policy) -> Verdict | None:
         verdict: Verdict | None
@@ -236,8 +270,9 @@ class Gate:
         """The server has answered OK to what was `unsettled`: its inputs need not agree."""
         servable, view = decision.servable, decision.view
         if servable is not None and view is not None and self._independence.learn(view, servable):
-            # What is remembered would go on warning.
+            # What is remembered would go on warning, or refusing.
             self._repetition.forget()
+            self._refused.forget()
 
     def _decided_with_values(
         self, view: RequestView, verdict: Verdict, message: Message, policy: Policy, servable: Servable | None

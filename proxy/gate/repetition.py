@@ -1,4 +1,4 @@
-"""Which requests are like one that was admitted before: clients repeat themselves.
+"""Which requests are like one that was decided on before: clients repeat themselves, and their mistakes.
 
 Law: what is remembered holds no payload, and is bounded whatever clients invent. Says only what was decided and on
 what grounds; whether those still hold is the gate's to ask.
@@ -7,7 +7,7 @@ what grounds; whether those still hold is the gate's to ask.
 from typing import Final, NamedTuple, final
 
 from proxy.core.types import ModelKey, Servable
-from proxy.gate.decision import Admit
+from proxy.gate.decision import Decision
 from proxy.wire.pieces import Pieces
 from proxy.wire.skeleton import Key, Skeleton, key_of, skeleton_of
 
@@ -18,19 +18,20 @@ MOST_OCTETS: Final = 8 << 20
 
 
 class Precedent(NamedTuple):
-    """A request that was admitted without a look at its values, and on what grounds."""
+    """A request that was decided on without a look at its values, and on what grounds."""
 
     skeleton: Skeleton
     key: ModelKey
     servable: Servable
-    decision: Admit
+    decision: Decision
 
 
 @final
 class Repetition:
-    """PredictRequests that came twice: of a third, only the payload is new."""
+    """PredictRequests that came twice, of `most` kinds: of a third, only the payload is new."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
         self._once: dict[Key, None] = {}
         # None: it has no skeleton.
         self._twice: dict[Key, Precedent | None] = {}
@@ -47,7 +48,7 @@ class Repetition:
         precedent = self._twice.get(key)
         return precedent if precedent is not None and precedent.skeleton.fits(message) else None
 
-    def remember(self, message: bytes, key: ModelKey, servable: Servable, decision: Admit) -> None:
+    def remember(self, message: bytes, key: ModelKey, servable: Servable, decision: Decision) -> None:
         """Note what was decided on a message, and from its second time on, how to know it again."""
         seen = key_of(message)
         if seen is None:
@@ -59,7 +60,7 @@ class Repetition:
         elif seen in self._once:
             del self._once[seen]
         else:
-            if len(self._once) >= MOST:
+            if len(self._once) >= self._most:
                 del self._once[next(iter(self._once))]
             self._once[seen] = None
             return
@@ -67,7 +68,7 @@ class Repetition:
         skeleton = skeleton_of(message)
         self._twice[seen] = None if skeleton is None else Precedent(skeleton, key, servable, decision)
         self._octets += len(seen[0]) + (0 if skeleton is None else skeleton.octets)
-        while len(self._twice) > MOST or self._octets > MOST_OCTETS:
+        while len(self._twice) > self._most or self._octets > MOST_OCTETS:
             self._drop(next(iter(self._twice)))
 
     def _drop(self, seen: Key) -> None:

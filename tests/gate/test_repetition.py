@@ -1,10 +1,14 @@
 """What the gate remembers of requests that repeat never changes what it decides."""
 
+import asyncio
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.core.policy import Policies
 from proxy.core.types import ModelKey, Servable
-from proxy.gate import PREDICT, Admit, Gate, Message
+from proxy.gate import PREDICT, Admit, Gate, Message, Refuse
 from proxy.gate.repetition import MOST, MOST_OCTETS, Repetition
 from tests.judging import predict, servable, signature, tensor
 
@@ -17,9 +21,21 @@ class Live:
     def __init__(self, servable: Servable) -> None:
         self.servable = servable
         self.peeks = 0
+        self.rechecks = 0
+        # What the server turns out to have once it is asked again.
+        self.next: Servable | None = None
 
     def peek(self, key):
         self.peeks += 1
+        return self.servable
+
+    async def lookup(self, key, timeout, client):
+        return self.servable
+
+    async def recheck(self, key, seen, timeout, arrived, client):
+        self.rechecks += 1
+        if self.next is not None:
+            self.servable, self.next = self.next, None
         return self.servable
 
 
@@ -137,3 +153,53 @@ def test_two_kinds_of_request_of_one_length_are_both_answered(live):
     for fill in range(4):
         assert gate.judge_now(Message(PREDICT, message(fill, (2, 3)))).batch_size == 2
         assert gate.judge_now(Message(PREDICT, message(fill, (3, 2)))).batch_size == 3
+
+
+async def decide(gate, octets):
+    message = Message(PREDICT, octets)
+    return gate.judge_now(message) or await gate.judge(message)
+
+
+async def test_a_mistake_that_repeats_is_confirmed_each_time_and_put_into_words_twice(gate, live):
+    decisions = [await decide(gate, message(fill, (3, 2))) for fill in range(5)]
+    assert [type(each) for each in decisions] == [Refuse] * 5
+    assert {each.status for each in decisions} == {decisions[0].status}
+    assert decisions[4] is decisions[1]
+    assert live.rechecks == 5
+
+
+async def test_what_the_server_has_by_now_admits_what_was_refused_before(gate, live):
+    for fill in range(3):
+        assert isinstance(await decide(gate, message(fill, (3, 2))), Refuse)
+    live.next = servable(signature({"x": ("float32", (-1, 2))}), version=2)
+    assert isinstance(await decide(gate, message(9, (3, 2))), Admit)
+    assert isinstance(await decide(gate, message(9, (2, 3))), Refuse)
+
+
+SERVABLES = [
+    servable(signature({"x": ("float32", (-1, size))}), version=version)
+    for version, size in enumerate((2, 3, -1), 1)
+]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([(2, 3), (3, 2), (6, 1)]), st.integers(0, 255), st.sampled_from([None, 0, 1, 2])
+        ),
+        max_size=40,
+    )
+)
+def test_whatever_came_before_each_request_is_decided_on_as_by_a_gate_that_remembers_nothing(sequence):
+    async def run():
+        live = Live(SERVABLES[0])
+        gate = Gate(live, Policies())
+        for dims, fill, swap in sequence:
+            live.next = None if swap is None else SERVABLES[swap]
+            decided, before = await decide(gate, message(fill, dims)), live.servable
+            fresh = await decide(Gate(Live(before), Policies()), message(fill, dims))
+            assert type(decided) is type(fresh)
+            if isinstance(fresh, Refuse):
+                assert decided.status == fresh.status
+
+    asyncio.run(run())
