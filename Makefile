@@ -9,7 +9,7 @@ COMPILED := .compiled
 BUILT    := $(COMPILED)/.built
 TESTS    ?=
 
-.PHONY: help demo test compiled test-compiled trust check words bench format lock clean
+.PHONY: help demo test c-compiler compiled test-compiled trust check words bench format lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -20,7 +20,13 @@ demo: $(READY) ## start a real TensorFlow model server and the proxy, send good 
 test: $(READY) ## the whole test suite
 	$(BIN)/pytest
 
-compiled: $(READY) ## compile the hot path (needs a C compiler; some minutes): wheel and tree in .compiled
+c-compiler:
+	@cc=$${CC:-$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("CC") or "cc")')}; \
+	  include=$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
+	  echo '#include <Python.h>' | $$cc -I$$include -x c -fsyntax-only - 2>/dev/null || { \
+	  echo "to compile, $$cc must be there and find $$include/Python.h (Debian: gcc libc6-dev python3-dev)" >&2; exit 1; }
+
+compiled: c-compiler $(READY) ## compile the hot path (needs a C compiler; some minutes): wheel and tree in .compiled
 	rm -rf $(COMPILED) && mkdir -p $(COMPILED)/tree
 	$(BIN)/hatchling build -t sdist -d $(COMPILED)
 	tar -xzf $(COMPILED)/*.tar.gz --strip-components=1 -C $(COMPILED)/tree

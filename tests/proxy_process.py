@@ -22,14 +22,20 @@ EDGES: dict[str, tuple[str, ...]] = {"grpcio": ("--edge", "grpcio"), "native": (
 class ProxyProcess:
     """A running `tfs-proxy serve`. `target` is where clients call, `admin` where HTTP is.
 
-    `before` is a command that starts it, such as `prlimit`.
+    `before` is a command that starts it, such as `prlimit`; `module` is what is run.
     """
 
-    def __init__(self, *flags: str, env: dict[str, str] | None = None, before: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *flags: str,
+        env: dict[str, str] | None = None,
+        before: tuple[str, ...] = (),
+        module: str = "proxy",
+    ) -> None:
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             [
-                *(*before, sys.executable, "-m", "proxy", "serve"),
+                *(*before, sys.executable, "-m", module, "serve"),
                 *("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"),
                 *("--drain-seconds", "0", "--log-format", "json", *flags),
             ],

@@ -31,7 +31,7 @@ from proxy.gate.deciding import (
 )
 from proxy.gate.decision import Admit, Decision, Refuse, Unjudged
 from proxy.gate.independence import Independence
-from proxy.gate.known import PREDICT, Known, Message, Part
+from proxy.gate.known import PREDICT, Known, Message, Part, Parts
 from proxy.gate.reading import Reading
 from proxy.gate.repetition import Precedent, Repetition
 from proxy.gate.turns import Client, Slices
@@ -163,6 +163,7 @@ class Gate:
         """
         asker = _Asker(timeout, client)
         await self._going_on.turn(client)
+        parts: Parts | None
         try:
             like = self._refused_before(known)
             if like is not None and await self._confirmed(like, asker):
@@ -170,6 +171,9 @@ class Gate:
             try:
                 parts = known.parts_at_once()
             except UnusualError:
+                parts = None
+            # Not awaited in the handler: compiled, the error would be everybody's who runs meanwhile.
+            if parts is None:
                 parts = await self._reading.read(known, client)
         except MalformedRequestError as error:
             return self.unread(malformed(str(error)))

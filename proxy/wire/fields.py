@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from proxy.core import bounds
+from proxy.wire.preemption import let_others_run
 from proxy.wire.wire_format import (
     CONTINUED,
     FIXED32,
@@ -34,10 +35,11 @@ RUN: Final = 8
 DEPTH: Final = 100
 """How deep groups and messages may lie in one another, the message itself not counted, for protobuf."""
 
-ANY: Final = 2**63
-"""Octets that a reader may look at which can take its time."""
+ANY: Final = 2**61
+"""Octets that a reader may look at which can take its time. Compiled code counts so far without big integers."""
 
 _STRING_COSTS: Final = 64
+_STEP: Final = 4096
 _HOP: Final = 256 << 10
 
 Field = tuple[int, int, int, int]
@@ -78,6 +80,13 @@ class Parts:
         if self.dims > bounds.MAX_DIMS:
             raise TooComplexError("dimensions", bounds.MAX_DIMS)
 
+    def take_field(self) -> None:
+        self.fields += 1
+        if self.fields > bounds.MAX_FIELDS:
+            raise TooComplexError("fields", bounds.MAX_FIELDS)
+        if self.fields % _STEP == 0:
+            let_others_run()
+
     def take_name(self, octets: int) -> None:
         self.names += octets
         if self.names > bounds.MAX_NAMES:
@@ -105,9 +114,7 @@ def fields(
     TooComplexError, and IndexError where `data` ends early.
     """
     while pos < end:
-        parts.fields += 1
-        if parts.fields > bounds.MAX_FIELDS:
-            raise TooComplexError("fields", bounds.MAX_FIELDS)
+        parts.take_field()
         tag = data[pos]
         if tag in runs:
             run = runs[tag].match(data, pos, min(end, pos + _HOP))
@@ -146,9 +153,7 @@ def _behind_group(data: bytes, pos: int, end: int, number: int, parts: Parts, de
     while opened:
         if depth + len(opened) - 1 > DEPTH:
             raise MalformedRequestError
-        parts.fields += 1
-        if parts.fields > bounds.MAX_FIELDS:
-            raise TooComplexError("fields", bounds.MAX_FIELDS)
+        parts.take_field()
         if pos >= end:
             raise MalformedRequestError
         tag, pos = read_tag(data, pos)
@@ -179,7 +184,14 @@ def hop_strings(data: Octets, pos: int, end: int, parts: Parts) -> tuple[int, in
     of more than five octets, an end beyond `end` or when there is no time for so many.
     """
     room = min(bounds.MAX_STRINGS - parts.strings, parts.room // _STRING_COSTS)
-    pos, count = behind_contents(data, pos, end, STRING_VAL_TAG, room)
+    count = 0
+    while True:
+        step = min(room - count, _STEP)
+        pos, hopped = behind_contents(data, pos, end, STRING_VAL_TAG, step)
+        count += hopped
+        if hopped < step or count == room:
+            break
+        let_others_run()
     if pos > end:
         raise UnusualError
     if count == room and pos < end and data[pos] == STRING_VAL_TAG:

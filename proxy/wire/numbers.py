@@ -1,6 +1,7 @@
 """Varints that follow each other, and strings behind their lengths, seen as a whole: how many, and do they fit.
 
-Law: no step in Python per value, no copy of a payload: C looks at it, some 64 KiB at a time.
+Law: no step in Python per value, no copy of a payload: C looks at it, some 64 KiB at a time, and other threads may run
+in between.
 """
 
 import re
@@ -9,6 +10,7 @@ from typing import Final
 
 from proxy.core.types import DTYPES, DType, Shape, element_count
 from proxy.wire.fields import Parts
+from proxy.wire.preemption import let_others_run
 from proxy.wire.wire_format import CONTINUED, CONTINUED_OCTET, LAST_OCTET, LONGEST, LONGEST_LENGTH
 
 _CHUNK: Final = 64 << 10
@@ -25,6 +27,7 @@ def count_varints(data: bytes, start: int, stop: int) -> int | None:
         return None
     count = stop - start
     for begin in range(start, stop, _CHUNK):
+        let_others_run()
         # What came right before is looked at again: a varint may lie across.
         before = min(begin - start, LONGEST)
         chunk = data[begin - before : min(begin + _CHUNK, stop)]
@@ -42,16 +45,18 @@ def count_varints(data: bytes, start: int, stop: int) -> int | None:
 
 def count_ends(data: bytes, start: int, stop: int) -> int:
     """How many bytes there do not continue a varint."""
-    return sum(
-        len(data[begin : min(begin + _CHUNK, stop)].translate(None, _CONTINUATION))
-        for begin in range(start, stop, _CHUNK)
-    )
+    count = 0
+    for begin in range(start, stop, _CHUNK):
+        let_others_run()
+        count += len(data[begin : min(begin + _CHUNK, stop)].translate(None, _CONTINUATION))
+    return count
 
 
 def varints_fit(kind: DType, data: bytes, start: int, stop: int) -> bool:
     """Whether packed values of `int_val` or `half_val`, which are whole, are all within `kind`."""
     table, before_last = _bounds(kind)
     for begin in range(start, stop, _CHUNK):
+        let_others_run()
         before = min(begin - start, before_last)
         chunk = data[begin - before : min(begin + _CHUNK, stop)]
         marks = int.from_bytes(chunk.translate(table), "little")
@@ -70,8 +75,9 @@ def run_fits(kind: DType, tag: bytes, data: bytes, start: int, stop: int) -> boo
 
 
 def _matches(pattern: re.Pattern[bytes], data: bytes, start: int, stop: int) -> bool:
-    """Whether all of it matches a repetition, in steps between which other threads may run."""
+    """Whether all of it matches a repetition."""
     while start < stop:
+        let_others_run()
         match = pattern.match(data, start, min(start + _CHUNK, stop))
         if match is None or match.end() == start:
             return False
@@ -123,10 +129,11 @@ def _class(values: list[int], flag: int) -> bytes:
 
 def only_bools(data: bytes, start: int, stop: int) -> bool:
     """Whether no byte there is anything but 0 or 1."""
-    return not any(
-        data[begin : min(begin + _CHUNK, stop)].translate(None, b"\x00\x01")
-        for begin in range(start, stop, _CHUNK)
-    )
+    for begin in range(start, stop, _CHUNK):
+        let_others_run()
+        if data[begin : min(begin + _CHUNK, stop)].translate(None, b"\x00\x01"):
+            return False
+    return True
 
 
 def holds_strings(data: bytes, start: int, stop: int, dims: Shape, parts: Parts) -> bool:

@@ -14,6 +14,7 @@ from proxy.core import bounds
 from proxy.core.types import DTYPES, ModelKey, RequestView, Shape, TensorView
 from proxy.wire import numbers
 from proxy.wire.fields import Parts, TooComplexError, hop_strings
+from proxy.wire.preemption import let_others_run
 from proxy.wire.protos import model_pb2, tensor_shape_pb2
 from proxy.wire.unusual import HEAD, SHORT, key_of, look_into_content
 from proxy.wire.wire_format import (
@@ -42,6 +43,7 @@ from proxy.wire.wire_format import (
 _INPUT_COSTS: Final = 1024
 """Octets of values that take as long to look at as an input."""
 
+_STEP: Final = 256
 _NO_COUNTS: Final[dict[str, int]] = {}
 
 
@@ -65,6 +67,8 @@ def scan(data: Octets, parts: Parts | None) -> RequestView:
             room -= 1
             if room < 0:
                 raise TooComplexError("inputs", bounds.MAX_INPUTS)
+            if room % _STEP == 0:
+                let_others_run()
             if parts is not None:
                 parts.look_at(_INPUT_COSTS)
             view = _scan_entry(data, start, pos, parts)

@@ -78,6 +78,31 @@ def test_attributes_that_would_not_be_there_are_found():
     assert defaults_that_are_none(ast.parse(source)) == ["waiting: Waiter | None = None"]
 
 
+def waits_in_handlers(tree: ast.AST) -> list[str]:
+    """Where an error is handled while something is awaited: compiled, it is then handled by all who run meanwhile.
+
+    What they raise refers to it, and it is never let go where they end in another order than they began.
+    """
+    return [
+        ast.unparse(node)
+        for handling in ast.walk(tree)
+        if isinstance(handling, ast.ExceptHandler | ast.Try)
+        for statement in (handling.body if isinstance(handling, ast.ExceptHandler) else handling.finalbody)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Await | ast.Yield | ast.YieldFrom | ast.AsyncFor | ast.AsyncWith)
+    ]
+
+
+@pytest.mark.parametrize("path", INCLUDED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_awaited_while_an_error_is_handled(path):
+    assert not waits_in_handlers(ast.parse(path.read_text()))
+
+
+def test_waits_in_handlers_are_found():
+    source = "async def f():\n try: g()\n except E: await h()\n finally: await k()\n await m()\n"
+    assert waits_in_handlers(ast.parse(source)) == ["await k()", "await h()"]
+
+
 def test_errors_of_two_types_under_one_name_are_found():
     source = "def f():\n try: g()\n except A as error: h(error)\n except B as error: k(error)\n"
     assert errors_of_two_types(ast.parse(source)) == [("f", "error")]

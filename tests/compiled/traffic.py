@@ -23,6 +23,17 @@ FIELDS = (
     *((b"connection", b"close"), (b"te", b"gzip"), (b"empty", b""), (b"long", b"v" * 300)),
 )
 STEPS = 60
+SETTINGS = (
+    *((1, 4096), (3, 100), (4, 65_535), (4, 100_000), (4, 10), (5, 65_536), (6, 9000)),
+    *((1, 0), (1, 2**32 - 1), (3, 0), (3, 2**32 - 1), (4, 0), (4, 2**31 - 1), (5, 2**24 - 1), (6, 2**32 - 1)),
+    *((0xFFFF, 2**32 - 1), (2, 0)),
+)
+WRONG_SETTINGS = ((4, 2**31), (4, 2**32 - 1), (5, 16_383), (5, 2**24), (2, 2))
+NUMBERS = (
+    *(0, 1, 127, 128, 2**14, 2**28, 2**31 - 1, 2**31, 2**32 - 1, 2**32),
+    *(2**61, 2**62 - 1, 2**62, 2**63 - 1, 2**63, 2**64 - 1),
+)
+"""Also what compiled code does not count in machine words, and the last before it."""
 
 
 def interpret_sources() -> None:
@@ -56,6 +67,31 @@ def spoilt(random: Random, data: bytes) -> bytes:
             case _:
                 spoilt[at:at] = spoilt[at : at + random.randint(1, 8)]
     return bytes(spoilt)
+
+
+def with_numbers(random: Random, data: bytes) -> bytes:
+    """The same and more fields, of which some are known: numbers of every size, and lengths that are too large."""
+    more = bytearray(data)
+    for _ in range(random.randint(1, 4)):
+        number = random.choice((1, 2, 3, 4, 15, 16, 100, 2**29 - 1))
+        kind = random.choice((0, 0, 0, 1, 2, 2, 3, 5))
+        more += varint(number << 3 | kind) + varint(
+            random.choice(NUMBERS), random.choice((0, 0, 1, 5, 9, 11))
+        )
+        more += random.randbytes(random.choice((0, 0, 4, 8)))
+    return bytes(more)
+
+
+def varint(value: int, padding: int = 0) -> bytes:
+    octets = bytearray()
+    while value > 0x7F:
+        octets.append(value & 0x7F | 0x80)
+        value >>= 7
+    octets.append(value)
+    if padding:
+        octets[-1] |= 0x80
+        octets += b"\x80" * (padding - 1) + b"\0"
+    return bytes(octets)
 
 
 # === frames ===
@@ -114,19 +150,19 @@ class Peer:
         from proxy.edge.native.http2 import frames
 
         random = self.random
-        setting = random.choice(
-            ((1, 4096), (3, 100), (4, 65_535), (4, 100_000), (4, 10), (5, 65_536), (6, 9000))
-        )
+        setting = random.choice(SETTINGS if random.random() < 0.995 else WRONG_SETTINGS)
+        window = random.choice((1, 70_000) if random.random() < 0.98 else (0, 2**31 - 1, 2**31 + 1))
         return random.choices(
             (
                 frames.rst_stream(self.stream(), random.randrange(14)),
                 frames.ping(b"12345678"),
-                frames.window_update(random.choice((0, self.stream())), random.choice((1, 70_000))),
+                frames.window_update(random.choice((0, self.stream())), window),
                 frames.settings(dict([setting])),
                 frames.goaway(random.randrange(9), random.randrange(14)),
                 frames.pack_head(4 << 8 | 77, 0, 0) + b"what",
+                frames.goaway(2**31 - 1, 2**32 - 1, b"!" * random.randrange(300)),
             ),
-            (1, 1, 4, 1, 0.05, 0.5),
+            (1, 1, 4, 1, 0.05, 0.5, 0.05),
         )[0]
 
     def frame(self) -> bytes:
@@ -267,7 +303,8 @@ def decisions(seed: int) -> list[object]:
 
     random = Random(seed)
     inputs = {"image": ("uint8", (-1, 4, 5, 3)), "ids": ("int64", (-1, 8)), "text": ("string", (-1,))}
-    gate = Gate(FixedSignatures(servable(signature(inputs))), Policies())
+    signatures = FixedSignatures(servable(signature(inputs)))
+    gate = Gate(signatures, Policies())
     told: list[object] = []
 
     def mostly(right, *wrong):
@@ -283,10 +320,86 @@ def decisions(seed: int) -> list[object]:
         message = predict(**sent).SerializeToString(deterministic=True)
         if random.random() < 0.2:
             message = spoilt(random, message)
+        elif random.random() < 0.3:
+            message = with_numbers(random, message)
+        if random.random() < 0.05:
+            # Another version, as after a refresh.
+            width = random.choice((3, 4))
+            inputs["image"] = ("uint8", (-1, width, 5, 3))
+            signatures.servables["m"] = servable(signature(inputs), version=random.randint(1, 9))
         for _ in range(random.randint(1, 3)):
             decision = decide(gate, message)
             status = getattr(decision, "status", None)
-            told.append((type(decision).__name__, decision.verdict, status and (status.text, status.details)))
+            # A fault of ours would be no refusal, and only that says so.
+            unjudged = getattr(decision, "unjudged", None)
+            told.append((unjudged, decision.verdict, status and (status.text, status.details)))
+    return told
+
+
+# === cut-through ===
+
+
+def arrivals(seed: int) -> list[object]:
+    """What is seen of a long message while it arrives, and what of it may go on."""
+    from proxy.edge.native.cut_through import CutThrough
+    from proxy.gate import Admit
+    from proxy.wire.fields import MalformedRequestError, TooComplexError
+    from proxy.wire.push import PushScanner
+    from proxy.wire.wire_format import UnusualError
+    from tests.judging import predict, tensor
+
+    random = Random(seed)
+    told: list[object] = []
+
+    def view(scanner: PushScanner) -> object:
+        try:
+            return repr(scanner.view())
+        except (MalformedRequestError, TooComplexError, UnusualError) as error:
+            return type(error).__name__, str(error)
+
+    for _ in range(STEPS // 4):
+        sent = {
+            name: random.choice(
+                (
+                    lambda: tensor("float32", (random.randrange(2000), 3)),
+                    lambda: tensor("int16", (1,), int_val=[random.choice((1, 300, -1, 2**31 - 1))] * 900),
+                    lambda: tensor("int64", (1,), int64_val=[random.choice((1, -1, 2**63 - 1))] * 900),
+                    lambda: tensor("string", (9,), string_val=[random.randbytes(random.randrange(999))] * 9),
+                )
+            )()
+            for name in random.sample(("a", "b", "c"), random.randint(1, 3))
+        }
+        message = predict(**sent).SerializeToString(deterministic=True)
+        if random.random() < 0.3:
+            message = random.choice((spoilt, with_numbers))(random, message)
+        scanner = PushScanner(len(message), random.choice((8, 64, 2048)))
+        flow: CutThrough | None = None
+        at = 0
+        while at < len(message):
+            sizes = [random.choice((1, 9, 100, 3000, 70_000)) for _ in range(random.randint(1, 3))]
+            pieces: list[bytes | memoryview] = []
+            for size in sizes:
+                piece = message[at : at + size]
+                at += len(piece)
+                if piece:
+                    pieces.append(memoryview(piece) if random.random() < 0.5 else piece)
+            size = sum(map(len, pieces))
+            if flow is None:
+                if scanner.feed(*pieces):
+                    told.append(view(scanner))
+                    flow = CutThrough(scanner, at, Admit())
+            else:
+                passing = flow.take(pieces, size)
+                told.append((b"".join(passing), flow.passed(sum(map(len, passing)))))
+                if random.random() < 0.05:
+                    flow.again()
+                elif random.random() < 0.05:
+                    told.append(b"".join(flow.let_go()))
+        told.append((scanner.seen, scanner.tail, scanner.gave_up))
+        if not scanner.gave_up and scanner.seen == scanner.size:
+            told.append(view(scanner))
+        if flow is not None:
+            told.append((flow.rest, flow.credit, flow.sent, b"".join(flow.let_go())))
     return told
 
 
@@ -294,6 +407,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--interpreted", action="store_true")
     parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0)
     options = parser.parse_args()
     if options.interpreted:
         interpret_sources()
@@ -302,11 +416,12 @@ def main() -> None:
     import proxy.core.rules
 
     print("interpreted" if proxy.core.rules.__file__.endswith(".py") else "compiled")
-    for seed in range(options.seeds):
+    for seed in range(options.first, options.first + options.seeds):
         for kind, told in (
             ("server", connection_of(seed, server=True)),
             ("client", connection_of(seed, server=False)),
             ("gate", decisions(seed)),
+            ("arrivals", arrivals(seed)),
         ):
             print(kind, seed, len(told), sha256(repr(told).encode()).hexdigest())
 

@@ -24,6 +24,18 @@ def installed(tmp_path_factory) -> Path:
     return folder / "site"
 
 
+def test_without_the_hook_the_wheel_is_for_every_python_and_system(installed):
+    (told,) = installed.glob("*.dist-info/WHEEL")
+    assert "Root-Is-Purelib: true" in told.read_text()
+    assert "Tag: py3-none-any" in told.read_text()
+    assert {path.suffix for path in (installed / "proxy").rglob("*.*")} == {".py", ".md", ".typed"}
+    assert {path.name for path in installed.iterdir()} == {"proxy", told.parent.name}
+
+
+def test_type_checkers_are_told_that_it_has_types(installed):
+    assert (installed / "proxy" / "py.typed").exists()
+
+
 @pytest.mark.parametrize("topic", ["RANK_MISMATCH", "F34", None])
 def test_explain_finds_its_pages_in_the_wheel(installed, tmp_path, topic):
     script = "import proxy, sys; print(proxy.__file__, file=sys.stderr); from proxy.cli import main; main()"

@@ -1,6 +1,8 @@
 """The gate against a server's live metadata: what it admits, what it refuses, and when it lets the server answer."""
 
 import asyncio
+import gc
+import sys
 from collections.abc import AsyncIterator
 
 import grpc
@@ -27,6 +29,7 @@ from proxy.upstream.control import ChannelControl
 from proxy.upstream.signatures import SignatureCache
 from proxy.wire.protos import classification_pb2, inference_pb2, regression_pb2
 from proxy.wire.request import parse_predict
+from proxy.wire.wire_format import UnusualError
 from tests.fake_serving import DT_FLOAT, FakeServing, signature_def
 from tests.judging import FixedSignatures, predict, servable, signature, tensor
 
@@ -560,3 +563,20 @@ async def test_only_methods_that_carry_a_model_spec_and_inputs_are_judged():
     names = {method.rpartition("/")[2] for method in JUDGED_METHODS}
     assert names == {"Predict", "Classify", "Regress", "MultiInference"}
     assert all(method.startswith(f"{SERVICE}/") for method in JUDGED_METHODS)
+
+
+async def test_while_long_messages_are_read_no_error_is_being_handled_and_none_stays(gate):
+    message = Message(PREDICT, GOOD + b"\xf8\x7f\x00" * 30_000)
+    with pytest.raises(UnusualError):
+        message.parts_at_once()
+    gc.collect()
+    before = sum(type(each) is UnusualError for each in gc.get_objects())
+    for _ in range(5):
+        judging = [asyncio.create_task(gate.judge(message, 5, (number,))) for number in range(4)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+            assert sys.exc_info() == (None, None, None)
+        judging[1].cancel()
+        await asyncio.gather(*judging, return_exceptions=True)
+    gc.collect()
+    assert sum(type(each) is UnusualError for each in gc.get_objects()) <= before

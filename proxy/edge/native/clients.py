@@ -137,5 +137,5 @@ class Clients:
             self.plane.flush()
             for shell in list(self.shells):
                 shell.close("the proxy is stopping")
-            # A client that does not take its last octets is cut off (see `Shell.close`).
-            await self._empty.wait()
+        # A client that does not take its last octets is cut off (see `Shell.close`).
+        await self._empty.wait()

@@ -109,7 +109,9 @@ class FieldDecoder:
                 frames.ENHANCE_YOUR_CALM, "header section far beyond the announced size"
             ) from None
         except (HPACKError, IndexError, ValueError) as error:
-            raise PeerFault(frames.COMPRESSION_ERROR, f"header block: {error}") from None
+            # What it could not read the library shows as Python does: by its place in memory, which is nobody's business.
+            text = str(error).partition("<memory")[0].removesuffix("from ").rstrip(": ")
+            raise PeerFault(frames.COMPRESSION_ERROR, f"header block: {text}") from None
         section = examine(fields, kind)
         section.oversized = (
             len(fields) > self._fields

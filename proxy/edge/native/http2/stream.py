@@ -17,7 +17,8 @@ _COALESCED: Final = 16_384
 # Of memory that is read into again there is only so much (`slabs`); what was copied from it counts by what is seen.
 _PINNED_RATIO: Final = 64
 _COPY_RATIO: Final = 1.25
-UNPROMISED: Final = 1 << 62
+# More than any content-length that is read, and as much as compiled code counts without big integers.
+UNPROMISED: Final = 1 << 61
 
 
 class StreamSink(Protocol):

@@ -116,3 +116,11 @@ def test_decoding_agrees_with_the_library_however_blocks_repeat(sections, again)
             octets = encoder.encode(section)
             block = decoder.known[TRAILERS].get(octets) or decoder.decode(octets, TRAILERS)
             assert block.fields == tuple(plain.decode(octets, raw=True))
+
+
+@pytest.mark.parametrize("block", [b"\x7f" + b"\xff" * 12, b"\x7f\xff", b"\x82\x3f" + b"\xff" * 12])
+def test_what_is_said_of_a_number_that_cannot_be_read_shows_no_place_in_memory(decoder, block):
+    with pytest.raises(PeerFault, match=r"header block: [A-Z]") as told:
+        decoder.decode(block, REQUEST)
+    assert "0x" not in str(told.value)
+    assert "<" not in str(told.value)
