@@ -57,6 +57,14 @@ _KEPT: Final = 1 / 8
 """…while this part of the limit is left for other addresses."""
 
 
+_FEW: Final = 2
+
+
+def are_few(calls: int) -> bool:
+    """Whether so few calls are under way that what makes one of them faster counts for more than what it costs."""
+    return calls <= _FEW
+
+
 class Load:
     """How much the proxy holds at the moment, against its limits, and whose it is.
 

@@ -8,14 +8,20 @@ is the client's choice. Does no I/O; what is decided is `judgement`'s.
 
 from typing import Final, final
 
+from proxy.edge.load import are_few
 from proxy.edge.native.http2.stream import Buffer, keep
 from proxy.gate import Admit, Glimpse
 from proxy.wire.push import PushScanner
 
 LEAST: Final = 512 << 10
-"""Octets of a message below which waiting for all of it costs less.
+"""Octets of a message below which waiting for all of it costs less processor time: by a third at 270 KB."""
+LEAST_OF_FEW: Final = 64 << 10
+"""…and where there is time to spare, because few calls are under way: what flows is there sooner."""
 
-Measured on loopback: of 270 KB a fifth more per second when buffered, of 1.08 MB no difference."""
+
+def least(calls: int) -> int:
+    """Octets of a message from which on it flows, with so many calls under way."""
+    return LEAST_OF_FEW if are_few(calls) else LEAST
 
 
 @final

@@ -29,6 +29,11 @@ class Ledger:
         self._load = load
 
     @property
+    def calls(self) -> int:
+        """How many calls are under way, this one among them."""
+        return self._load.calls
+
+    @property
     def client(self) -> Client:
         """Whose turn it is when this call's is."""
         return () if self.account is None else self.account.client

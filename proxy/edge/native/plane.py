@@ -44,7 +44,7 @@ class Plane:
         self.gate = gate
         self.observer = observer
         self.limits = limits
-        self.load = Load(limits, bound_hit)
+        self.load = exchange.load = Load(limits, bound_hit)
         self.answers = answers
         self.version_suffixes = VersionSuffixes()
         self.version_seen = version_seen

@@ -8,7 +8,7 @@ something worth judging, and what it is made of. Judges nothing.
 from typing import Final, final
 
 from proxy.core.verdict import Verdict
-from proxy.edge.native.cut_through import LEAST, divide
+from proxy.edge.native.cut_through import divide, least
 from proxy.edge.native.http2.stream import Buffer, keep_all, pins_much
 from proxy.edge.native.ledger import Ledger
 from proxy.edge.native.plain_text import Compressed
@@ -74,7 +74,7 @@ class RequestMessage:
                 if full is not None:
                     return full
                 ledger.release()
-                if need >= LEAST and self._head.method == PREDICT and not start[0]:
+                if need >= least(ledger.calls) and self._head.method == PREDICT and not start[0]:
                     self.scanner = PushScanner(need - PREFIX)
                     _, pieces = divide(kept, PREFIX)
         full = ledger.hold(min(arrived, need) - PREFIX - ledger.held)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Final, cast, final
 
+from proxy.edge.load import Load, are_few
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.http2.errors import PeerFault
@@ -49,12 +50,14 @@ class Exchange:
     Made while the loop runs.
     """
 
-    __slots__ = ("_afterwards", "_loop", "_slow", "_soon", "ready", "slabs")
+    __slots__ = ("_afterwards", "_loop", "_slow", "_soon", "load", "ready", "slabs")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.slabs = Slabs()
         self.ready: list[Writer] = []
+        self.load: Load | None = None
+        """What the calls on these connections hold, set by whose they are."""
         self._slow: Rows[Shell] = Rows()
         # Whether a write is due at the end of this turn of the loop, and what is to be done behind it.
         self._soon = False
@@ -77,6 +80,11 @@ class Exchange:
         for shell in ready:
             shell.write()
         ready.clear()
+
+    @property
+    def waits(self) -> bool:
+        """Whether a write may wait for the end of the turn: there are so many calls that others share it."""
+        return self.load is not None and not are_few(self.load.calls)
 
     def flush_soon(self) -> None:
         """Write it once everything has been read that there is to read in this turn of the loop."""
@@ -137,10 +145,12 @@ class Shell:
         """Take what was read."""
         self.heard = now = time.monotonic()
         self.connection.receive(data, now)
-        if count > _LITTLE:
-            self.exchange.flush()
-        elif self.exchange.ready:
-            self.exchange.flush_soon()
+        exchange = self.exchange
+        if exchange.ready:
+            if count <= _LITTLE and exchange.waits:
+                exchange.flush_soon()
+            else:
+                exchange.flush()
         took = time.monotonic() - now
         if took > SLICE:
             self._room = max(_LEAST_ROOM, int(count * SLICE / took))
