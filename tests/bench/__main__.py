@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from tests.bench import cgroup, payloads, report
+from tests.bench import cgroup, payloads, report, startup
 from tests.bench.contestants import CONTESTANTS, Contestant
 from tests.bench.entrants import Stage
 from tests.bench.installation import CACHE, install
@@ -122,6 +122,10 @@ def main(
         bench = Bench(stage, seconds, warm_up, click.echo)
         results, opens = bench.interleaved(contestants, scenarios, rounds, open_loop=open_loop)
         slow = bench.slow_server(contestants, SLOW, SLOW_MS) if slow_server else []
+        started = ""
+        if whole and any(each.name == "compiled" for each in contestants):
+            click.echo("start and memory of the installed wheel")
+            started = f"{startup.measure().row()}.\n"
         run = report.Run(
             results,
             opens,
@@ -135,6 +139,7 @@ def main(
             rounds,
             began,
             busy,
+            started,
         )
         output.parent.mkdir(exist_ok=True)
         output.write_text(report.document(run))
