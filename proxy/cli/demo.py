@@ -48,7 +48,11 @@ _WATCH_SECONDS: Final = 0.5
     metavar="DIR",
     help="Where the demonstration's models are kept once built.  [default: the user's cache directory]",
 )
-@click.option("--serve", is_flag=True, help="Keep server and proxy running afterwards, until Ctrl-C.")
+@click.option(
+    "--serve",
+    is_flag=True,
+    help="Keep server and proxy running afterwards, until Ctrl-C; on ports 8500, 8600 and 8601 where they are free.",
+)
 def demo(models_dir: Path | None, serve: bool) -> None:
     """Show what the proxy answers to good and bad requests, and what the server alone does.
 
@@ -114,7 +118,7 @@ def _step(console: Console, text: str) -> Iterator[Callable[[str], None]]:
 
 def _run(console: Console, models_dir: Path, *, serve: bool) -> bool:
     from proxy.demo.comparison import compare, counters, moved
-    from proxy.demo.processes import ModelServer, ProxyServer
+    from proxy.demo.processes import ModelServer, ProxyServer, usual
     from proxy.demo.requests import SAMPLES
     from proxy.devserver.demo_models import MODELS, complete
 
@@ -124,11 +128,13 @@ def _run(console: Console, models_dir: Path, *, serve: bool) -> bool:
         if not complete(models_dir):
             with _step(console, f"Building the models in {models_dir}, once"):
                 _build(models_dir)
-        server = ModelServer(models_dir, MODELS, logs / "server.log")
+        # What stays is where the documentation says that it is, if it can be.
+        ports = tuple(usual(port) if serve else usual(0) for port in (8500, 8600, 8601))
+        server = ModelServer(models_dir, MODELS, logs / "server.log", ports[0])
         running.callback(server.stop)
         with _step(console, "Starting the model server: TensorFlow takes a few seconds to load"):
             server.start()
-        proxy = ProxyServer(server.target, MODELS, logs / "proxy.log")
+        proxy = ProxyServer(server.target, MODELS, logs / "proxy.log", *ports[1:])
         running.callback(proxy.stop)
         with _step(console, "Starting the proxy"):
             proxy.start()

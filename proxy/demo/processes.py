@@ -7,6 +7,7 @@ is ready when it says so itself. What they print goes into a log file of its own
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,7 +23,8 @@ START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 10.0
 _DEATH_SECONDS: Final = 5.0
 _READY_INTERVAL: Final = 0.05
-_ANY_PORT: Final = "127.0.0.1:0"
+_LOOPBACK: Final = "127.0.0.1"
+_ANY_PORT: Final = f"{_LOOPBACK}:0"
 _ENVIRONMENT: Final = {
     # The demonstration is the same whatever the user's own proxy is set to.
     name: value
@@ -33,6 +35,18 @@ _ENVIRONMENT: Final = {
 
 class DemoError(Exception):
     """A process did not do what the demonstration needs; the text says which and shows the end of its log."""
+
+
+def usual(port: int) -> str:
+    """The loopback address with this port if it is free, else with any that is."""
+    with socket.socket() as sock:
+        # As a server does it: what is left of earlier connections is not in the way.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((_LOOPBACK, port))
+        except OSError:
+            return _ANY_PORT
+    return f"{_LOOPBACK}:{port}"
 
 
 class _Process:
@@ -99,11 +113,11 @@ class _Process:
 class ModelServer:
     """The dev server with every model under `models`; started anew where it died, at the same address."""
 
-    def __init__(self, models: Path, names: Iterable[str], log: Path) -> None:
+    def __init__(self, models: Path, names: Iterable[str], log: Path, address: str = _ANY_PORT) -> None:
         self._flags = [f"--model={name}={models / name}" for name in names]
         self._log = log
         self._process: _Process | None = None
-        self.target = _ANY_PORT
+        self.target = address
 
     def start(self) -> None:
         """Start, and wait until it answers. Raises DemoError."""
@@ -133,9 +147,11 @@ class ModelServer:
 class ProxyServer:
     """`tfs-proxy serve` in front of `upstream`. Its addresses are known once it is started."""
 
-    def __init__(self, upstream: str, models: Iterable[str], log: Path) -> None:
+    def __init__(
+        self, upstream: str, models: Iterable[str], log: Path, listen: str = _ANY_PORT, admin: str = _ANY_PORT
+    ) -> None:
         self._flags = [
-            *("--upstream", upstream, "--listen", _ANY_PORT, "--admin-listen", _ANY_PORT),
+            *("--upstream", upstream, "--listen", listen, "--admin-listen", admin),
             *("--log-format", "json", "--drain-seconds", "0", "--poll-seconds", "0.5"),
             *(f"--model={name}" for name in models),
         ]

@@ -2,7 +2,8 @@
 
 Law: a folder is its process's as long as that holds a lock on it, which the kernel takes back however a process ends.
 Nothing rests on process ids, which containers with one folder between them count each for themselves. (Systemd's
-cleaning of temporary files keeps off what is locked, too.) Folders of other users are not touched.
+cleaning of temporary files keeps off what is locked, too.) Only folders that were made here are touched, which a mark
+in them says, and none of other users.
 """
 
 import fcntl
@@ -14,7 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-_PREFIX: Final = "tfs-proxy-"
+_PREFIX: Final = "tfs-proxy-private-"
+_MARK: Final = ".made-by-tfs-proxy"
 _LONGEST: Final = 107 - len("/local.sock")
 """So that a path in it fits the address of a Unix socket (unix(7))."""
 
@@ -51,11 +53,12 @@ class PrivateFolder:
 def _locked_folder() -> tuple[Path, int]:
     while True:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        # Who starts at the same time may find it before it is locked, and take it for abandoned.
+        # Whoever is faster may have removed it: it is nobody's before it is locked.
         with suppress(FileNotFoundError):
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(lock, fcntl.LOCK_EX)
             if path.exists():
+                (path / _MARK).touch()
                 return path, lock
             os.close(lock)
 
@@ -75,6 +78,7 @@ def _remove_if_abandoned(path: Path) -> None:
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) != stat.S_IRWXU:
             return
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(os.open(_MARK, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=lock))
         shutil.rmtree(path)
     finally:
         os.close(lock)

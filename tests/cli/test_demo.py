@@ -13,6 +13,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from proxy.demo.processes import usual
 from proxy.demo.requests import SAMPLES
 from proxy.wire.protos import predict_pb2
 
@@ -153,6 +154,15 @@ def test_models_are_built_only_once_and_what_it_needs_is_gone_afterwards(shown, 
         with socket.socket() as client:
             assert client.connect_ex((host, int(port))) != 0
     assert not list(tmp_path.iterdir())
+
+
+def test_what_stays_is_on_the_usual_port_unless_someone_else_is_there():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert usual(port) == "127.0.0.1:0"
+    assert usual(port) == f"127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

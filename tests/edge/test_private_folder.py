@@ -63,6 +63,13 @@ def temporary(tmp_path, monkeypatch):
     return tmp_path
 
 
+def marked(path):
+    """A folder as one that was made here."""
+    path.mkdir(mode=0o700)
+    (path / ".made-by-tfs-proxy").touch()
+    return path
+
+
 def test_only_its_owner_may_enter_it(temporary):
     with PrivateFolder() as folder:
         assert folder.path.stat().st_mode & 0o777 == 0o700
@@ -73,9 +80,9 @@ def test_only_its_owner_may_enter_it(temporary):
 def test_a_folder_that_others_may_enter_or_a_link_is_none_of_ours(temporary):
     elsewhere = temporary / "elsewhere"
     elsewhere.mkdir(mode=0o700)
-    (temporary / "tfs-proxy-link").symlink_to(elsewhere)
-    (temporary / "tfs-proxy-open").mkdir(mode=0o755)
-    (temporary / "tfs-proxy-file").touch(mode=0o600)
+    (temporary / "tfs-proxy-private-link").symlink_to(elsewhere)
+    (temporary / "tfs-proxy-private-file").touch(mode=0o600)
+    marked(temporary / "tfs-proxy-private-open").chmod(0o755)
     with PrivateFolder():
         pass
     assert len(list(temporary.iterdir())) == 4
@@ -83,8 +90,7 @@ def test_a_folder_that_others_may_enter_or_a_link_is_none_of_ours(temporary):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make folders of others")
 def test_a_folder_of_another_user_is_not_touched(temporary):
-    other = temporary / "tfs-proxy-other"
-    other.mkdir(mode=0o700)
+    other = marked(temporary / "tfs-proxy-private-other")
     shutil.chown(other, 12345)
     with PrivateFolder():
         pass
@@ -92,6 +98,16 @@ def test_a_folder_of_another_user_is_not_touched(temporary):
 
 
 def test_what_is_locked_stays_and_what_is_not_goes(temporary):
-    (temporary / "tfs-proxy-abandoned").mkdir(mode=0o700)
+    marked(temporary / "tfs-proxy-private-abandoned")
     with PrivateFolder() as one, PrivateFolder() as other:
         assert set(temporary.iterdir()) == {one.path, other.path}
+
+
+@pytest.mark.parametrize("name", ["tfs-proxy-demo-x", "tfs-proxy-private-notes", "tfs-proxy-configs"])
+def test_a_folder_that_someone_made_for_something_else_is_not_touched(temporary, name):
+    theirs = temporary / name
+    theirs.mkdir(mode=0o700)
+    (theirs / "local.sock").touch()
+    with PrivateFolder():
+        pass
+    assert (theirs / "local.sock").exists()
