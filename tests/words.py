@@ -5,6 +5,7 @@ Read the difference before it is committed: these texts are what clients, operat
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import indent
 
 from proxy.client_code import go, grpcurl, java, node
 from proxy.config import DECLARED, about
@@ -16,6 +17,8 @@ from tests.golden.write import DOCS, FAMILIES, STATUSES, reasons_md, statuses_ya
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
+PROMETHEUS_RULE = ROOT / "deploy" / "kubernetes" / "monitoring" / "prometheusrule.yaml"
 EXAMPLES = {go: "go", java: "java", node: "js", grpcurl: "sh"}
 
 
@@ -54,6 +57,22 @@ def _reasons() -> str:
     return " · ".join(families[: list(FAMILIES).index("upstream")]) + "\n"
 
 
+def prometheus_rule() -> str:
+    """The alert rules as an object of the Prometheus Operator."""
+    _, groups, rules = RULES.read_text(encoding="utf-8").partition("groups:\n")
+    return _PROMETHEUS_RULE + indent(groups + rules, "  ")
+
+
+_PROMETHEUS_RULE = """\
+# Written by `make words` from deploy/prometheus/rules.yml, where the rules are changed and tested.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: tfs-proxy
+spec:
+"""
+
+
 def _example(language, *, tls: bool) -> Callable[[], str]:
     key = ModelKey("detector", None, "canary") if tls else DETECTOR
     return lambda: language.render(example(tls=tls, key=key))
@@ -63,6 +82,7 @@ WORDS: Mapping[Path, Callable[[], str]] = {
     STATUSES: statuses_yaml,
     DOCS: reasons_md,
     README: readme,
+    PROMETHEUS_RULE: prometheus_rule,
     **{
         ROOT / "tests" / "client_code" / "golden" / f"example{'-tls' if tls else ''}.{suffix}": _example(language, tls=tls)
         for language, suffix in EXAMPLES.items()
