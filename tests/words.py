@@ -28,12 +28,14 @@ PROMETHEUS_RULE = ROOT / "deploy" / "kubernetes" / "monitoring" / "prometheusrul
 EXAMPLES = {go: "go", java: "java", node: "js", grpcurl: "sh"}
 
 
-def between_marks(path: Path, name: str, part: str) -> str:
-    """A file with the part between its marks as it must be."""
+def _filled(path: Path, **parts: str) -> str:
+    """A file with the parts between its marks as they must be."""
     text = path.read_text(encoding="utf-8")
-    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
-    before, _, rest = text.partition(begin)
-    return f"{before}{begin}{part}{end}{rest.partition(end)[2]}"
+    for name, part in parts.items():
+        begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}{part}{end}{rest.partition(end)[2]}"
+    return text
 
 
 def settings_tables() -> str:
@@ -80,8 +82,8 @@ def _example(language, *, tls: bool) -> Callable[[], str]:
 WORDS: Mapping[Path, Callable[[], str]] = {
     STATUSES: statuses_yaml,
     DOCS: reasons_md,
-    SETTINGS: lambda: between_marks(SETTINGS, "settings", settings_tables()),
-    SIZING: lambda: between_marks(SIZING, "figures", figures(PERFORMANCE.read_text(encoding="utf-8"))),
+    SETTINGS: lambda: _filled(SETTINGS, settings=settings_tables()),
+    SIZING: lambda: _filled(SIZING, figures=figures(PERFORMANCE.read_text(encoding="utf-8"))),
     PROMETHEUS_RULE: prometheus_rule,
     **{
         ROOT / "tests" / "client_code" / "golden" / f"example{'-tls' if tls else ''}.{suffix}": _example(language, tls=tls)
