@@ -16,6 +16,7 @@ from proxy.build_info import build
 from proxy.config import Settings
 from proxy.observe.admin.server import AdminServer
 from proxy.observe.admin.views import Sources
+from proxy.systemd import READY, STOPPING, notify
 
 SERVING: Final = "serving"
 CAPTURING: Final = "capturing"
@@ -94,7 +95,7 @@ def collect_from_here() -> None:
 
 
 def tell_serving(settings: Settings, addresses: Addresses, *, captures: bool, **more: Any) -> None:
-    """The line that says where and what for; `more` are fields of it."""
+    """The line that says where and what for; `more` are fields of it. Systemd is told too."""
     _log.info(
         SERVING,
         listen=addresses.listen,
@@ -107,10 +108,12 @@ def tell_serving(settings: Settings, addresses: Addresses, *, captures: bool, **
     )
     if captures:
         _log.warning(CAPTURING, share=settings.capture_sample, models=settings.capture_model or "all")
+    notify(READY)
 
 
 def tell_draining(settings: Settings) -> None:
     _log.info(DRAINING, drain_seconds=settings.drain_seconds, grace_seconds=settings.grace_seconds)
+    notify(STOPPING)
 
 
 def tell_stopped() -> None:

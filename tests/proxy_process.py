@@ -22,7 +22,8 @@ EDGES: dict[str, tuple[str, ...]] = {"grpcio": ("--edge", "grpcio"), "native": (
 class ProxyProcess:
     """A running `tfs-proxy serve`. `target` is where clients call, `admin` where HTTP is.
 
-    `before` is a command that starts it, such as `prlimit`; `module` is what is run.
+    `before` is a command that starts it, such as `prlimit`; `module` is what is run; `pass_fds` are descriptors that
+    it gets.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class ProxyProcess:
         env: dict[str, str] | None = None,
         before: tuple[str, ...] = (),
         module: str = "proxy",
+        pass_fds: tuple[int, ...] = (),
     ) -> None:
         self.started = time.monotonic()
         self.process = subprocess.Popen(
@@ -41,6 +43,7 @@ class ProxyProcess:
             ],
             cwd=ROOT,
             env=os.environ | {"PYTHONFAULTHANDLER": "1"} | (env or {}),
+            pass_fds=pass_fds,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

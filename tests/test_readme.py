@@ -1,4 +1,4 @@
-"""What the README claims and a machine can check; its generated parts are checked in test_words.py."""
+"""What the README and the pages behind it claim and a machine can check; generated parts are checked in test_words.py."""
 
 import re
 import subprocess
@@ -13,11 +13,37 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 
 
-@pytest.mark.parametrize("page", [README, *(ROOT / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md"))])
-def test_every_file_linked_exists(page):
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
-    assert links
-    assert [link for link in links if not (page.parent / link).exists()] == []
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")])
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def anchors(page: Path) -> set[str]:
+    """What can be linked to in a page, as its headings are written in an address."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_page
+def test_every_file_and_heading_linked_exists(page):
+    for link, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        target = page.parent / link if link else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), f"{link}#{anchor}"
+
+
+def test_the_index_leads_to_every_page():
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / link).resolve() for link, _ in LINK.findall(index.read_text(encoding="utf-8"))}
+    assert set(PAGES) - linked == {index}
+
+
+def test_the_readme_can_be_read_in_three_minutes():
+    text = re.sub(r"^```.*?^```", "", README.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    # 250 words a minute; blocks of commands and of output are looked at.
+    assert len(re.findall(r"\w[\w'-]*", text)) < 3 * 250 + 100
 
 
 def test_the_bounds_of_a_request_are_stated_as_figures():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.words import README, ROOT, WORDS
+from tests.words import ROOT, SETTINGS, SIZING, WORDS
 
 
 @pytest.mark.parametrize("path", WORDS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -13,7 +13,8 @@ def test_a_generated_text_is_up_to_date(path):
     )
 
 
-def test_the_marks_of_generated_parts_stand_in_the_readme_once():
-    text = README.read_text(encoding="utf-8")
-    for mark in ("settings: begin", "settings: end", "reasons: begin", "reasons: end"):
+@pytest.mark.parametrize(("path", "name"), [(SETTINGS, "settings"), (SIZING, "figures")])
+def test_the_marks_of_a_generated_part_stand_in_its_page_once(path, name):
+    text = path.read_text(encoding="utf-8")
+    for mark in (f"{name}: begin", f"{name}: end"):
         assert text.count(f"<!-- {mark} -->\n") == 1

@@ -4,54 +4,74 @@ Read the difference before it is committed: these texts are what clients, operat
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import Field
+from itertools import groupby
 from pathlib import Path
+from textwrap import indent
+from typing import Any
 
 from proxy.client_code import go, grpcurl, java, node
 from proxy.config import DECLARED, about
-from proxy.core.reasons import Reason, Severity
+from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey
 from tests.client_code.test_other_languages import DETECTOR, example
 from tests.golden.cases import cases
-from tests.golden.write import DOCS, FAMILIES, STATUSES, reasons_md, statuses_yaml
+from tests.golden.write import DOCS, STATUSES, reasons_md, statuses_yaml
+from tests.sizing import figures
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
+SETTINGS = ROOT / "docs" / "settings.md"
+SIZING = ROOT / "docs" / "sizing.md"
+PERFORMANCE = ROOT / "docs" / "performance.md"
+RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
+PROMETHEUS_RULE = ROOT / "deploy" / "kubernetes" / "monitoring" / "prometheusrule.yaml"
 EXAMPLES = {go: "go", java: "java", node: "js", grpcurl: "sh"}
 
 
-def readme() -> str:
-    """README with the parts between its marks as they must be."""
-    text = README.read_text(encoding="utf-8")
-    for name, part in (("settings", _settings()), ("reasons", _reasons())):
+def _filled(path: Path, **parts: str) -> str:
+    """A file with the parts between its marks as they must be."""
+    text = path.read_text(encoding="utf-8")
+    for name, part in parts.items():
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
         before, _, rest = text.partition(begin)
         text = f"{before}{begin}{part}{end}{rest.partition(end)[2]}"
     return text
 
 
-def _settings() -> str:
-    rows = ["| flag | default | |", "|---|---|---|"]
-    for setting in DECLARED:
-        declared = about(setting)
-        default = setting.default
-        if isinstance(default, bool):
-            shown = "on" if default else "off"
-        else:
-            shown = declared.shown or (f"{default:g}" if isinstance(default, float) else default or "")
-        told = f"`{shown}`" if shown and not declared.multiple else ""
-        rows.append(f"| `--{declared.flag}` | {told} | {declared.help.replace('|', '/')} |")
-    return "\n".join(rows) + "\n"
+def settings_tables() -> str:
+    """Every setting, a table for each group."""
+    parts = []
+    for group, settings in groupby(DECLARED, key=lambda setting: about(setting).group):
+        rows = "".join(map(_row, settings))
+        parts.append(f"## {group}\n| flag | default | |\n|---|---|---|\n{rows}")
+    return "\n".join(parts)
 
 
-def _reasons() -> str:
-    """The reasons of refusals by family."""
-    families = []
-    for family in FAMILIES:
-        reasons = [reason for reason in Reason if reason.about.family == family]
-        names = " ".join(f"`{reason}`" for reason in reasons)
-        off = all(reason.about.severity is Severity.OFF for reason in reasons)
-        families.append(f"{names} (off unless a policy asks)" if off else names)
-    return " · ".join(families[: list(FAMILIES).index("upstream")]) + "\n"
+def _row(setting: "Field[Any]") -> str:
+    declared = about(setting)
+    default = setting.default
+    if isinstance(default, bool):
+        shown = "on" if default else "off"
+    else:
+        shown = declared.shown or (f"{default:g}" if isinstance(default, float) else default or "")
+    told = f"`{shown}`" if shown and not declared.multiple else ""
+    return f"| `--{declared.flag}` | {told} | {declared.help.replace('|', '/')} |\n"
+
+
+def prometheus_rule() -> str:
+    """The alert rules as an object of the Prometheus Operator."""
+    _, groups, rules = RULES.read_text(encoding="utf-8").partition("groups:\n")
+    return _PROMETHEUS_RULE + indent(groups + rules, "  ")
+
+
+_PROMETHEUS_RULE = """\
+# Written by `make words` from deploy/prometheus/rules.yml, where the rules are changed and tested.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: tfs-proxy
+spec:
+"""
 
 
 def _example(language, *, tls: bool) -> Callable[[], str]:
@@ -62,7 +82,9 @@ def _example(language, *, tls: bool) -> Callable[[], str]:
 WORDS: Mapping[Path, Callable[[], str]] = {
     STATUSES: statuses_yaml,
     DOCS: reasons_md,
-    README: readme,
+    SETTINGS: lambda: _filled(SETTINGS, settings=settings_tables()),
+    SIZING: lambda: _filled(SIZING, figures=figures(PERFORMANCE.read_text(encoding="utf-8"))),
+    PROMETHEUS_RULE: prometheus_rule,
     **{
         ROOT / "tests" / "client_code" / "golden" / f"example{'-tls' if tls else ''}.{suffix}": _example(language, tls=tls)
         for language, suffix in EXAMPLES.items()

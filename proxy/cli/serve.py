@@ -4,11 +4,16 @@ Law: parses, starts, says where; what runs is app.py's business, which is import
 """
 
 import gc
+import socket
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 
 import click
 
 from proxy.cli.settings import CONTEXT, SettingsCommand, effective_of_a_server, takes
+from proxy.config import Settings, SettingsError
+from proxy.systemd import address_of, handed_over
 
 _EPILOG = """\
 \b
@@ -27,6 +32,7 @@ that over the default; `tfs-proxy config` shows the result.
 \b
 Signals: SIGTERM and SIGINT drain and stop with exit code 0; a second one cuts calls short (exit code 1).
 Exit code 2: wrong usage, or an address that cannot be had. 3: no worker of --workers can be started any more.
+Systemd: a socket that it hands over (LISTEN_FDS) takes the place of --listen; it is told when calls are answered, and when no more.
 """
 
 
@@ -44,6 +50,14 @@ def serve(**_: object) -> None:
     settings, origins = effective_of_a_server()
     from proxy.life import Addresses, StartError
 
+    try:
+        sock = handed_over()
+        if sock is not None:
+            settings, origins = _activated(settings, origins, sock)
+    except (OSError, SettingsError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(StartError.code)
+
     def announce(addresses: Addresses) -> None:
         if sys.stdout.isatty():
             click.echo(
@@ -56,15 +70,25 @@ def serve(**_: object) -> None:
     count = count_of(settings)
     try:
         if count == 1:
-            from proxy.app import run  # loads grpc
+            from proxy.app import Station, run  # loads grpc
+            from proxy.edge.listening import Place
 
-            undisturbed = run(settings, origins, announce)
+            undisturbed = run(settings, origins, announce, station=Station(place=Place(sock=sock)))
         else:
             from proxy.workers.supervisor import supervise
 
-            undisturbed = supervise(settings, origins, count, announce)
+            undisturbed = supervise(settings, origins, count, announce, sock)
     except StartError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.code)
     if not undisturbed:
         sys.exit(1)
+
+
+def _activated(
+    settings: Settings, origins: Mapping[str, str], sock: socket.socket
+) -> tuple[Settings, Mapping[str, str]]:
+    """The settings with the address of a socket that listens already. Raises SettingsError."""
+    if settings.edge != "native":
+        raise SettingsError("a socket from systemd is taken by --edge native alone")
+    return replace(settings, listen=address_of(sock)), {**origins, "listen": "systemd"}

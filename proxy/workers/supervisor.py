@@ -5,6 +5,7 @@ so that one that is taken is told once, and stays ours while no worker stands.
 """
 
 import asyncio
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -51,23 +52,28 @@ def supervise(
     origins: Mapping[str, str],
     count: int,
     announce: Callable[[Addresses], None] = lambda _: None,
+    sock: socket.socket | None = None,
 ) -> bool:
     """Serve with so many workers until SIGTERM or SIGINT; False when a second one cut the calls under way short.
 
-    Takes what `proxy.app.run` takes. Raises StartError.
+    Takes what `proxy.app.run` takes. `sock` listens already, at the address in the settings. Raises StartError.
     """
     # Workers have the limit from here.
     raise_limit()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_live(settings, origins, count, announce))
+        return runner.run(_live(settings, origins, count, announce, sock))
 
 
 async def _live(
-    settings: Settings, origins: Mapping[str, str], count: int, announce: Callable[[Addresses], None]
+    settings: Settings,
+    origins: Mapping[str, str],
+    count: int,
+    announce: Callable[[Addresses], None],
+    sock: socket.socket | None,
 ) -> bool:
     ends = Signals()
     try:
-        listening = _Listening(settings.listen, shared=settings.reuse_port)
+        listening = _Listening(settings.listen, sock, shared=settings.reuse_port)
         # The workers' sockets stand there.
         private = PrivateFolder()
     except OSError as error:
@@ -83,10 +89,14 @@ async def _live(
 class _Listening:
     """The address that all workers share, held until it is closed."""
 
-    def __init__(self, address: str, *, shared: bool) -> None:
-        self._socket, self.address = reserve(address, shared=shared)
-        self._path = path_of(address)
-        self.descriptor = None if self._path is None else self._socket.fileno()
+    def __init__(self, address: str, sock: socket.socket | None, *, shared: bool) -> None:
+        if sock is None:
+            self._socket, self.address = reserve(address, shared=shared)
+            self._path = path_of(address)
+        else:
+            self._socket, self.address, self._path = sock, address, None
+        inherited = sock is not None or self._path is not None
+        self.descriptor = self._socket.fileno() if inherited else None
 
     def close(self) -> None:
         if self._path is not None:

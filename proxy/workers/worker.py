@@ -15,7 +15,7 @@ from pathlib import Path
 
 from proxy.capture.files import Turn
 from proxy.config import Settings, SettingsError, read_file
-from proxy.edge.listening import Place, path_of
+from proxy.edge.listening import Place
 from proxy.life import Addresses, Ends, StartError
 from proxy.observe.log import configure
 from proxy.workers.channel import Orders, Report
@@ -53,7 +53,7 @@ def _serve(orders: Orders) -> bool:
 
     station = Station(
         ends=partial(_ends, orders),
-        place=_place(task.listen, task.descriptor),
+        place=_place(task.descriptor),
         turn=turn,
         admin=partial(Telling, Path(task.admin)),
         speaks=False,
@@ -61,10 +61,8 @@ def _serve(orders: Orders) -> bool:
     return run(part_of(settings, turn), {}, announce, station=station)
 
 
-def _place(listen: str, descriptor: int | None) -> Place:
-    if path_of(listen) is None or descriptor is None:
-        return Place(shared=True)
-    return Place(sock=socket.socket(fileno=descriptor))
+def _place(descriptor: int | None) -> Place:
+    return Place(shared=True) if descriptor is None else Place(sock=socket.socket(fileno=descriptor))
 
 
 def _ends(orders: Orders) -> Ends:

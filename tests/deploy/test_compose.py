@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,14 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 
 each_service = pytest.mark.parametrize("name", SERVICES)
+
+
+def test_the_file_is_what_the_schema_of_compose_says():
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run(
+        [*command, ROOT / "docker-compose.yml"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout
 
 
 @each_service
@@ -64,6 +74,11 @@ def test_the_files_in_a_command_are_mounted(name):
 def test_the_proxy_is_configured_by_variables_that_exist():
     known = {f"TFS_PROXY_{setting.name.upper()}" for setting in DECLARED}
     assert set(SERVICES["proxy"]["environment"]) <= known
+
+
+def test_the_proxy_has_the_folder_for_temporary_files_that_it_needs_on_a_read_only_root():
+    assert SERVICES["proxy"]["read_only"]
+    assert SERVICES["proxy"]["tmpfs"] == ["/tmp"]
 
 
 def test_prometheus_scrapes_the_admin_port_of_the_proxy():

@@ -1,11 +1,13 @@
 """The image is put together here as its Dockerfile does it, without Docker: same lock, same extraction."""
 
 import importlib.metadata
+import json
 import os
 import re
 import subprocess
 import sys
 import threading
+import tomllib
 from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -96,6 +98,39 @@ def test_without_the_extracted_modules_nothing_would(site, tmp_path):
             (bare / entry.name).symlink_to(entry)
     done = python(bare, "import proxy.wire.protos")
     assert "the protobuf modules of TensorFlow are missing" in done.stderr
+
+
+def test_the_bill_of_materials_names_what_the_lock_file_does_and_what_was_extracted(site, tmp_path):
+    bare = tmp_path / "site-packages"
+    bare.mkdir()
+    (bare / "tensorflow").symlink_to(site / "tensorflow")
+    for name in (*PINNED, "tfs-proxy"):
+        info = importlib.metadata.distribution(name)._path
+        (bare / info.name).symlink_to(info)
+    done = subprocess.run(
+        [sys.executable, ROOT / "deploy" / "docker" / "sbom.py", bare],
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    bill = json.loads(done.stdout)
+    told = {each["name"]: each["version"] for each in bill["components"]}
+    assert told.pop("tensorflow-protobuf-modules") == importlib.metadata.version("tensorflow")
+    assert told == PINNED
+    assert bill["metadata"]["component"]["name"] == "tfs-proxy"
+    references = [each["bom-ref"] for each in (bill["metadata"]["component"], *bill["components"])]
+    assert len(set(references)) == len(references)
+
+
+def test_the_labels_are_those_that_registries_and_scanners_look_for():
+    final = DOCKERFILE.rpartition("FROM ")[2]
+    labels = dict(re.findall(r'org\.opencontainers\.image\.([a-z.]+)="([^"]*)"', final))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert labels["title"] == project["name"]
+    assert labels["licenses"] == project["license"]
+    for name in ("version", "revision", "created", "source", "base.name"):
+        assert re.fullmatch(r"\$\{([A-Z]+)\}", labels[name])
+        assert re.search(rf"^ARG {labels[name][2:-1]}\b", final, re.MULTILINE), f"nothing sets {name}"
 
 
 def test_the_image_lock_holds_no_tensorflow_and_hashes_everything():
