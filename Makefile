@@ -48,7 +48,7 @@ check: $(READY) ## format, lint, types, import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-words: $(READY) ## write every generated text anew: golden statuses and clients, docs/reasons.md, parts of README
+words: $(READY) ## write every generated text anew: golden statuses and clients, docs/reasons.md, parts of README and of the runbook
 	$(BIN)/python -m tests.words
 
 # Where there is a C compiler, the compiled build takes part, and is made anew when the sources have changed.

@@ -12,6 +12,7 @@ from proxy.core.reasons import Reason, Severity
 from proxy.core.types import ModelKey
 from tests.client_code.test_other_languages import DETECTOR, example
 from tests.golden.cases import cases
+from tests.golden.runbook import RUNBOOK, reasons
 from tests.golden.write import DOCS, FAMILIES, STATUSES, reasons_md, statuses_yaml
 
 ROOT = Path(__file__).parent.parent
@@ -21,8 +22,17 @@ EXAMPLES = {go: "go", java: "java", node: "js", grpcurl: "sh"}
 
 def readme() -> str:
     """README with the parts between its marks as they must be."""
-    text = README.read_text(encoding="utf-8")
-    for name, part in (("settings", _settings()), ("reasons", _reasons())):
+    return _filled(README, settings=_settings(), reasons=_reasons())
+
+
+def runbook() -> str:
+    """docs/runbook.md with its reasons as they must be; the alerts are written by hand."""
+    return _filled(RUNBOOK, reasons=reasons())
+
+
+def _filled(path: Path, **parts: str) -> str:
+    text = path.read_text(encoding="utf-8")
+    for name, part in parts.items():
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
         before, _, rest = text.partition(begin)
         text = f"{before}{begin}{part}{end}{rest.partition(end)[2]}"
@@ -63,6 +73,7 @@ WORDS: Mapping[Path, Callable[[], str]] = {
     STATUSES: statuses_yaml,
     DOCS: reasons_md,
     README: readme,
+    RUNBOOK: runbook,
     **{
         ROOT / "tests" / "client_code" / "golden" / f"example{'-tls' if tls else ''}.{suffix}": _example(language, tls=tls)
         for language, suffix in EXAMPLES.items()
