@@ -9,11 +9,10 @@ import pytest
 from proxy.wire.protos import predict_pb2
 from tests.alerts.conftest import BAD, GOOD, PAUSE
 from tests.alerts.monitoring import until
-from tests.deploy.test_grafana import TARGETS, filled
+from tests.deploy.dashboard import TARGETS, filled
 from tests.edge.conftest import PREDICT, ask, predict
 from tests.fake_serving import DT_FLOAT, signature_def
-from tests.observe.test_certificates import certificate
-from tests.odd_servers import Tunnel
+from tests.odd_servers import Tunnel, self_signed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -45,7 +44,7 @@ def answer() -> bytes:
 async def test_every_query_of_the_dashboard_has_an_answer_after_mixed_traffic(scene, tmp_path: Path):
     settings = tmp_path / "proxy.yaml"
     settings.write_text(POLICY)
-    cert = certificate(tmp_path, "listen", "-days", "90")
+    cert = self_signed(tmp_path, "listen", 90)
     serving = await scene.serving("m", "watched")
     async with Tunnel(serving.target) as tunnel:
         proxy = await scene.start(

@@ -10,7 +10,7 @@ import pytest
 from tests.alerts.conftest import GOOD
 from tests.alerts.monitoring import monitoring, until
 from tests.edge.conftest import PREDICT
-from tests.observe.test_certificates import certificate
+from tests.odd_servers import self_signed
 from tests.workers.conftest import kill
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,14 +41,14 @@ async def test_certificates_and_a_capture_that_cannot_be_written_are_told_of_unt
     serving = await scene.serving()
     folder = tmp_path / "captured"
 
-    def flags(days: str) -> list[str]:
-        path = certificate(tmp_path, "listen", "-days", days)
+    def flags(days: int) -> list[str]:
+        path = self_signed(tmp_path, "listen", days)
         return [
             *("--listen-cert", str(path), "--listen-key", str(path.with_suffix(".key"))),
             *("--upstream", serving.target, "--capture", str(folder), "--capture-sample", "1"),
         ]
 
-    proxy = await scene.start(*flags("1"))
+    proxy = await scene.start(*flags(1))
     scene.watching.watch(scene.namespace, proxy.admin)
     await scene.fires("TfsProxyCertificateExpiry")
     assert {severity for _, severity in await scene.watching.firing(scene.namespace)} == {
@@ -57,7 +57,7 @@ async def test_certificates_and_a_capture_that_cannot_be_written_are_told_of_unt
     }
     await asyncio.to_thread(proxy.stop)
 
-    plain = await scene.start("--upstream", serving.target, *flags("90")[4:])
+    plain = await scene.start("--upstream", serving.target, *flags(90)[4:])
     scene.watching.watch(scene.namespace, plain.admin)
     await scene.sees("tfs_proxy_capture_paused")
     await asyncio.to_thread(folder.rmdir)
@@ -67,7 +67,7 @@ async def test_certificates_and_a_capture_that_cannot_be_written_are_told_of_unt
     await asyncio.to_thread(plain.stop)
     await asyncio.to_thread(folder.unlink)
 
-    mended = await scene.start(*flags("90"), "--admin-listen", plain.admin)
+    mended = await scene.start(*flags(90), "--admin-listen", plain.admin)
     scene.watching.watch(scene.namespace, mended.admin)
     await scene.resolves()
     await scene.only("TfsProxyCertificateExpiry", "TfsProxyCapturePaused", "TfsProxyDown")

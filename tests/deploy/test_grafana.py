@@ -1,10 +1,8 @@
 """A linter for the dashboard: what Grafana itself would not complain of."""
 
-import json
 import re
 import shutil
 import subprocess
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,12 +10,8 @@ import yaml
 
 from proxy.observe.catalogue import METRICS
 from tests.deploy.alert_rules import ALERTS, NAMES, link, written_out
+from tests.deploy.dashboard import DASHBOARD, GRAFANA, PANELS, ROOT, TARGETS, filled
 
-ROOT = Path(__file__).parents[2]
-GRAFANA = ROOT / "deploy" / "grafana"
-DASHBOARD = json.loads((GRAFANA / "dashboards" / "tfs-proxy.json").read_text())
-PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
-TARGETS = [(panel, target) for panel in PANELS for target in panel["targets"]]
 OURS = re.compile(r"\b(?:(?:tfs_proxy|grpc_server|process)_[a-z0-9_]+|up\b)(?!:)")
 
 each_panel = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
@@ -129,13 +123,6 @@ def test_promtool_reads_every_query(tmp_path):
         ["promtool", "check", "rules", tmp_path / "rules.yml"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def filled(expression: str, interval: str = "1m") -> str:
-    """A query as Grafana asks it with everything chosen."""
-    for name in ("namespace", "job", "model", "signature"):
-        expression = expression.replace(f'"${name}"', '".*"')
-    return expression.replace("$__rate_interval", interval)
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")

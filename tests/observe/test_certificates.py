@@ -7,31 +7,9 @@ import time
 import pytest
 
 from proxy.observe.certificates import expiries, not_after
-from tests.odd_servers import make_pki
+from tests.odd_servers import make_pki, self_signed
 
 DAY = 86400
-
-
-def certificate(folder, name: str, *flags: str):
-    path = folder / f"{name}.pem"
-    subprocess.run(
-        [
-            *(
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-            ),
-            *("-subj", f"/CN={name}", "-keyout", folder / f"{name}.key", "-out", path, *flags),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return path
 
 
 def told_by_openssl(path) -> float:
@@ -49,14 +27,14 @@ def test_a_file_expires_when_openssl_says_so(tmp_path):
 
 @pytest.mark.parametrize("days", [1, 30, 36500], ids=["a day", "a month", "a century: another kind of time"])
 def test_years_of_two_and_of_four_digits_are_read(tmp_path, days):
-    path = certificate(tmp_path, "one", "-days", str(days))
+    path = self_signed(tmp_path, "one", days)
     found = expiries({"listen_cert": path})["listen_cert"]
     assert found == told_by_openssl(path)
     assert found == pytest.approx(time.time() + days * DAY, abs=DAY)
 
 
 def test_of_a_chain_the_first_to_expire_counts_whatever_stands_between(tmp_path):
-    long, short = (certificate(tmp_path, name, "-days", days) for name, days in (("a", "90"), ("b", "9")))
+    long, short = (self_signed(tmp_path, name, days) for name, days in (("a", 90), ("b", 9)))
     chain = tmp_path / "chain.pem"
     chain.write_text(f"subject=a\n{long.read_text()}\n# naïve\n{short.read_text()}", encoding="utf-8")
     assert expiries({"upstream_ca": chain}) == {"upstream_ca": told_by_openssl(short)}
@@ -75,7 +53,7 @@ def test_files_that_are_not_set_missing_or_no_certificates_are_left_out(tmp_path
 
 
 def test_whatever_is_cut_off_of_a_certificate_is_no_other_error(tmp_path):
-    der = ssl.PEM_cert_to_DER_cert(certificate(tmp_path, "one").read_text())
+    der = ssl.PEM_cert_to_DER_cert(self_signed(tmp_path, "one", 30).read_text())
     for length in range(len(der)):
         try:
             not_after(der[:length])
