@@ -45,6 +45,7 @@ from proxy.life import (
     tell_serving,
     tell_stopped,
 )
+from proxy.observe import certificates
 from proxy.observe.admin.views import ModelListing, Setting, Sources, shown_settings
 from proxy.observe.fanout import Fanout
 from proxy.observe.log import CallLog
@@ -87,6 +88,9 @@ class Station:
 
 _SWITCH_SECONDS: Final = 0.0005
 """How long a thread that reads a long message keeps the interpreter from the event loop, each time that it wants it."""
+
+_CERTIFICATE_FILES: Final = ("listen_cert", "listen_client_ca", "upstream_ca", "upstream_cert")
+"""The settings that name files with certificates, which expire."""
 
 _COLLECT_EVERY: Final = 10_000
 """New objects after which the garbage collector looks through them. A call leaves nothing to it; at Python's own 700
@@ -163,17 +167,22 @@ class Proxy:
         self._call_log = CallLog(access_log=settings.access_log)
         self._outputs = OutputWatch(self._call_log.output_found) if settings.output_sample else None
         self._suspects = Suspects()
+        self._refusals = RecentRefusals(settings.refusals)
         self._metrics = Metrics(
             build(),
             signature_age=self._signature_age,
             upstream_deaths=lambda: self._suspects.deaths,
             captured=lambda: self._recorder.counts if self._recorder is not None else {},
+            capture_paused=lambda: self._recorder.paused if self._recorder is not None else None,
+            recent_refusals=self._refusals.recent,
+            certificate_expiries=certificates.expiries(
+                {use: getattr(settings, use) for use in _CERTIFICATE_FILES}
+            ),
             outputs_checked=lambda: self._outputs.counts if self._outputs is not None else {},
             output_findings=lambda: self._outputs.findings if self._outputs is not None else {},
             bounds=BOUNDS,
             usage=self._usage,
         )
-        self._refusals = RecentRefusals(settings.refusals)
         self._health = Health()
         self._readiness = Readiness(self._health, settings.upstream, settings.model)
         self._observer = Fanout(

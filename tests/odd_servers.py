@@ -107,6 +107,14 @@ def make_pki(folder: Path) -> Path:
     return folder
 
 
+def self_signed(folder: Path, name: str, days: int) -> Path:
+    """`NAME.pem`, a certificate of its own making, and its key, `NAME.key`."""
+    path = folder / f"{name}.pem"
+    how = ("-days", str(days), "-subj", f"/CN={name}", "-keyout", path.with_suffix(".key"), "-out", path)
+    subprocess.run(["openssl", *_NEW_KEY, *how], check=True, capture_output=True)
+    return path
+
+
 def server_credentials(pki: Path, *, demand: bool = False) -> grpc.ServerCredentials:
     """For a gRPC server; `demand`: clients must show a certificate."""
     pair = (pki / "server.key").read_bytes(), (pki / "server.pem").read_bytes()

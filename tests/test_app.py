@@ -139,6 +139,19 @@ async def test_the_admin_port_shows_metrics_models_refusals_and_settings(serving
         assert json.loads(settings)["upstream"] == {"value": serving.target, "origin": "flag"}
 
 
+async def test_metrics_tell_of_certificates_and_captures_where_there_are_any(serving, tmp_path):
+    with running_proxy("--upstream", serving.target) as plain:
+        _, told = await asyncio.to_thread(get, plain, "/metrics")
+    assert "tfs_proxy_certificate_expiry_timestamp_seconds{" not in told
+    assert "\ntfs_proxy_capture_paused" not in told
+    cert = odd_servers.self_signed(tmp_path, "listen", 90)
+    tls = ("--listen-cert", str(cert), "--listen-key", str(cert.with_suffix(".key")))
+    with running_proxy("--upstream", serving.target, *tls, "--capture", str(tmp_path / "captured")) as proxy:
+        _, told = await asyncio.to_thread(get, proxy, "/metrics")
+    assert 'tfs_proxy_certificate_expiry_timestamp_seconds{use="listen_cert"} ' in told
+    assert "\ntfs_proxy_capture_paused 0.0\n" in told
+
+
 async def test_the_native_edge_asks_about_models_on_the_connection_that_carries_the_calls(serving):
     async with odd_servers.Tunnel(serving.target) as tunnel:
         flags = ("--upstream", tunnel.target, "--model", "m", "--poll-seconds", "0.05")

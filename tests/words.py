@@ -16,6 +16,7 @@ from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey
 from tests.client_code.test_other_languages import DETECTOR, example
 from tests.golden.cases import cases
+from tests.golden.runbook import RUNBOOK, reasons
 from tests.golden.write import DOCS, STATUSES, reasons_md, statuses_yaml
 from tests.sizing import figures
 
@@ -85,6 +86,7 @@ WORDS: Mapping[Path, Callable[[], str]] = {
     SETTINGS: lambda: _filled(SETTINGS, settings=settings_tables()),
     SIZING: lambda: _filled(SIZING, figures=figures(PERFORMANCE.read_text(encoding="utf-8"))),
     PROMETHEUS_RULE: prometheus_rule,
+    RUNBOOK: lambda: _filled(RUNBOOK, reasons=reasons()),
     **{
         ROOT / "tests" / "client_code" / "golden" / f"example{'-tls' if tls else ''}.{suffix}": _example(language, tls=tls)
         for language, suffix in EXAMPLES.items()

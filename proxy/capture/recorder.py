@@ -53,6 +53,11 @@ class Recorder:
         """How many requests and refusals were written, and how many of either were dropped."""
         return self._counts
 
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is recorded because the files cannot be written."""
+        return self._dead
+
     def call_ended(self, outcome: Outcome) -> None:
         """Hand over a chosen request that the server answered with OK, or a refusal."""
         if not self._wanted(outcome):

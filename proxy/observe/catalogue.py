@@ -133,6 +133,17 @@ METRICS: dict[str, Declared] = {
             _FINDING,
         ),
         Declared(
+            _PREFIX + "recent_refusals",
+            "gauge",
+            "Refusals of the last five minutes, as far as /api/refusals remembers them.",
+        ),
+        Declared(
+            _PREFIX + "recent_refusals_largest_client",
+            "gauge",
+            "Those of them that came from the address with the most; /api/refusals tells which it is.",
+            together="max",
+        ),
+        Declared(
             _PREFIX + "warnings_total",
             "counter",
             "Warnings on calls that were forwarded; a call counts under each of its reasons.",
@@ -160,6 +171,12 @@ METRICS: dict[str, Declared] = {
             "counter",
             "What --capture has recorded: request, refusal; dropped: either, because the disk was slow or failed.",
             ("result",),
+        ),
+        Declared(
+            _PREFIX + "capture_paused",
+            "gauge",
+            "1 while --capture records nothing because its files cannot be written, else 0; none without --capture.",
+            together="max",
         ),
         Declared(
             _PREFIX + "outputs_checked_total",
@@ -269,6 +286,14 @@ METRICS: dict[str, Declared] = {
             _PREFIX + "observer_failures_total",
             "counter",
             "Faults in metrics, logs or the refusal ring; traffic is not affected.",
+        ),
+        Declared(
+            _PREFIX + "certificate_expiry_timestamp_seconds",
+            "gauge",
+            "Unix time at which the first certificate of a TLS file expires, by the setting that names the file: "
+            "listen_cert, listen_client_ca, upstream_ca, upstream_cert.",
+            ("use",),
+            together="min",
         ),
         Declared(
             _PREFIX + "build_info",

@@ -60,7 +60,7 @@ _NAME_LENGTH = 200
 _PLAIN_COLUMNS = 120
 _DIFFERENCES = 20
 _BOUND_SECONDS = 60.0
-_BOUNDS_RUNBOOK = "docs/alerts.md#tfsproxyboundhits"
+_BOUNDS_RUNBOOK = "docs/runbook.md#tfsproxyboundhits"
 
 
 def configure(

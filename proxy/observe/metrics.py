@@ -99,8 +99,10 @@ class Metrics(Collector):
     `signature_age` tells the age in seconds of the oldest signature in use, None where there is none, and
     `upstream_deaths` how often the connection to the upstream was lost with calls in flight.
     `bounds` are what clients can run into, by name; `usage` tells how near some of them are.
-    `captured` tells how many calls were recorded, by result; `outputs_checked` the same of answers that were looked
-    at, and `output_findings` what was found, by model, signature and kind.
+    `captured` tells how many calls were recorded, by result, and `capture_paused` whether none can be (None: none is
+    to be); `outputs_checked` is the same of answers that were looked at, and `output_findings` what was found, by
+    model, signature and kind. `recent_refusals` tells how many there are and how many of one client, and
+    `certificate_expiries` when the files in use expire, by their use.
     """
 
     def __init__(
@@ -110,6 +112,9 @@ class Metrics(Collector):
         signature_age: Callable[[], float | None] = lambda: None,
         upstream_deaths: Callable[[], int] = lambda: 0,
         captured: Callable[[], Mapping[str, int]] = dict,
+        capture_paused: Callable[[], bool | None] = lambda: None,
+        recent_refusals: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        certificate_expiries: Mapping[str, float] | None = None,
         outputs_checked: Callable[[], Mapping[str, int]] = dict,
         output_findings: Callable[[], Mapping[tuple[str, str, str], int]] = dict,
         bounds: Iterable[str] = (),
@@ -121,6 +126,9 @@ class Metrics(Collector):
         self._signature_age = signature_age
         self._upstream_deaths = upstream_deaths
         self._captured = captured
+        self._capture_paused = capture_paused
+        self._recent_refusals = recent_refusals
+        self._certificate_expiries = certificate_expiries or {}
         self._outputs_checked = outputs_checked
         self._output_findings = output_findings
         self._usage = usage
@@ -320,15 +328,20 @@ class Metrics(Collector):
     def _samples(self) -> dict[str, Samples]:
         methods = (*self._methods.values(), self._other)
         age = self._signature_age()
+        paused = self._capture_paused()
+        recent, of_one_client = self._recent_refusals()
         return {
             "tfs_proxy_requests_total": ((labels, row.count) for labels, row in self._rows.items()),
             "tfs_proxy_refusals_total": self._refusals.items(),
             "tfs_proxy_violations_total": self._violations.items(),
+            "tfs_proxy_recent_refusals": [((), recent)],
+            "tfs_proxy_recent_refusals_largest_client": [((), of_one_client)],
             "tfs_proxy_warnings_total": self._warnings.items(),
             "tfs_proxy_would_refuse_total": self._would_refuse.items(),
             "tfs_proxy_upstream_errors_total": self._upstream_errors.items(),
             "tfs_proxy_upstream_deaths_total": [((), self._upstream_deaths())],
             "tfs_proxy_captured_total": [((result,), count) for result, count in self._captured().items()],
+            "tfs_proxy_capture_paused": [] if paused is None else [((), paused)],
             "tfs_proxy_outputs_checked_total": [
                 ((result,), n) for result, n in self._outputs_checked().items()
             ],
@@ -360,6 +373,9 @@ class Metrics(Collector):
             ),
             "tfs_proxy_judge_failures_total": [((), self._judge_failures)],
             "tfs_proxy_observer_failures_total": [((), self._observer_failures)],
+            "tfs_proxy_certificate_expiry_timestamp_seconds": (
+                ((use,), when) for use, when in self._certificate_expiries.items()
+            ),
             "tfs_proxy_build_info": [(self._build, 1)],
             # What a supervisor tells of several.
             "tfs_proxy_workers": [],

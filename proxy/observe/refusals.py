@@ -3,10 +3,10 @@
 Law: bounded in entries and in bytes per entry, whatever a client sends; nothing of the request is kept alive.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from proxy.core.types import RequestView, TensorView, dtype_name, shape_text
@@ -18,6 +18,7 @@ _NAMES = 16
 _NAME_LENGTH = 100
 _DIMS = 16
 _TEXT_LENGTH = 1500
+_RECENT = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,15 @@ class RecentRefusals:
     def __iter__(self) -> Iterator[Refusal]:
         """Newest first."""
         return reversed(self._ring)
+
+    def recent(self) -> tuple[int, int]:
+        """How many of the last five minutes are remembered, and how many of those one address has sent.
+
+        Counted when it is asked for, of what is remembered anyway: no call pays for it, whoever sends how much.
+        """
+        since = (self._clock() - _RECENT).isoformat(timespec="milliseconds")
+        senders = Counter(each.peer.rpartition(":")[0] for each in self._ring if each.time >= since)
+        return senders.total(), max(senders.values(), default=0)
 
     def call_ended(self, outcome: Outcome) -> None:
         """Remember a refusal."""

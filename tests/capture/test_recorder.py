@@ -140,8 +140,10 @@ def test_a_full_disk_ends_the_recording_and_nothing_else():
     told = []
     heard = threading.Event()
     recorder = Recorder(Full(), lambda error: (told.append(str(error)), heard.set()))
+    assert not recorder.paused
     recorder.call_ended(ok(b"0"))
     assert heard.wait(10)
+    assert recorder.paused
     recorder.call_ended(ok(b"1"))
     recorder.close()
     assert told == ["[Errno 28] No space left on device"]

@@ -92,6 +92,32 @@ def test_prometheus_scrapes_the_admin_port_of_the_proxy():
     assert Hosts().judge("/metrics", [target]) is not Asked.KNOWN
 
 
+def test_prometheus_tells_the_alertmanager_that_runs_and_people_find_it_on_the_same_port():
+    config = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    (target,) = config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    host, _, port = target.partition(":")
+    assert f"127.0.0.1:{port}:{port}" in SERVICES[host]["ports"]
+    flags = dict(flag.removeprefix("--").split("=") for flag in SERVICES[host]["command"])
+    mounts = {volume.split(":")[1]: volume.split(":")[0] for volume in SERVICES[host]["volumes"]}
+    file = Path(flags["config.file"])
+    assert (ROOT / mounts[str(file.parent)] / file.name).is_file()
+    assert flags["storage.path"] in mounts
+
+
+def test_the_rules_that_prometheus_loads_are_mounted_where_it_looks():
+    mounts = {volume.split(":")[1]: volume.split(":")[0] for volume in SERVICES["prometheus"]["volumes"]}
+    folder = ROOT / mounts["/etc/prometheus"]
+    for name in yaml.safe_load((folder / "prometheus.yml").read_text())["rule_files"]:
+        assert (folder / name).is_file()
+
+
+def test_alerts_lead_to_the_grafana_that_runs():
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules.yml").read_text())["groups"]
+    grafana = rules[0]["rules"][0]["labels"]["grafana"]
+    port = grafana.rpartition(":")[2]
+    assert f"127.0.0.1:{port}:3000" in SERVICES["grafana"]["ports"]
+
+
 def test_the_proxy_may_take_as_long_to_stop_as_it_was_told_to():
     defaults = {setting.name: setting.default for setting in DECLARED}
     grace = int(SERVICES["proxy"]["stop_grace_period"].removesuffix("s"))

@@ -4,86 +4,159 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
 
-from proxy.edge.admission import BOUNDS
+from tests.deploy.alert_rules import (
+    ALERTMANAGER,
+    ALERTS,
+    FILES,
+    FOLDER,
+    NAMES,
+    RECORDED,
+    link,
+    rules,
+    written_out,
+)
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "deploy" / "prometheus"
-RULES = [
-    rule for group in yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"] for rule in group["rules"]
-]
+TESTS = sorted((FOLDER / "tests").glob("*_test.yml"))
 
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not installed (Debian: apt-get install prometheus)"
 )
+needs_amtool = pytest.mark.skipif(
+    shutil.which("amtool") is None,
+    reason="amtool is not installed (Debian: apt-get install prometheus-alertmanager)",
+)
+each_alert = pytest.mark.parametrize(
+    "rule", ALERTS, ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}"
+)
 
 
-def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False, timeout=60)
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+
+
+def cases() -> list[dict]:
+    """What the unit tests expect of alerts."""
+    tests = [test for file in TESTS for test in yaml.safe_load(file.read_text())["tests"]]
+    return [case for test in tests for case in test["alert_rule_test"]]
 
 
 @needs_promtool
 @pytest.mark.parametrize(
-    ("kind", "file"), [("config", "prometheus.yml"), ("rules", "rules.yml")], ids=lambda value: value
+    ("kind", "file"), [("config", "prometheus.yml"), *(("rules", file) for file in FILES)], ids=str
 )
 def test_promtool_accepts_the_files(kind, file):
-    done = promtool("check", kind, FOLDER / file)
+    done = run("promtool", "check", kind, FOLDER / file)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_amtool
+def test_amtool_accepts_the_example_for_alertmanager():
+    done = run("amtool", "check-config", ALERTMANAGER)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @needs_promtool
-def test_every_alert_fires_when_it_should_and_only_then():
-    done = promtool("test", "rules", FOLDER / "rules_test.yml")
+@pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
+def test_every_alert_fires_when_it_should_and_only_then(file):
+    done = run("promtool", "test", "rules", file)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @needs_promtool
 def test_the_rule_tests_notice_a_changed_rule(tmp_path):
+    shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True)
     rules = (FOLDER / "rules.yml").read_text()
     (tmp_path / "rules.yml").write_text(rules.replace("upstream_up == 0", "upstream_up == 1"))
-    shutil.copy(FOLDER / "rules_test.yml", tmp_path)
-    assert promtool("test", "rules", tmp_path / "rules_test.yml").returncode == 1
+    assert run("promtool", "test", "rules", tmp_path / "tests" / "upstream_test.yml").returncode == 1
 
 
-def test_every_alert_has_a_unit_test_that_sees_it_fire():
-    tests = yaml.safe_load((FOLDER / "rules_test.yml").read_text())["tests"]
-    fired = {
-        each["alertname"] for test in tests for each in test["alert_rule_test"] if each.get("exp_alerts")
-    }
-    assert fired == {rule["alert"] for rule in RULES}
+@each_alert
+def test_a_unit_test_sees_an_alert_fire_and_then_resolved(rule):
+    seen = [
+        any(
+            each["exp_labels"]["severity"] == rule["labels"]["severity"]
+            for each in case.get("exp_alerts", ())
+        )
+        for case in cases()
+        if case["alertname"] == rule["alert"]
+    ]
+    assert True in seen
+    assert False in seen[seen.index(True) :]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
-def test_an_alert_says_what_it_is_and_where_its_runbook_stands(rule):
-    file, _, anchor = rule["annotations"]["runbook_url"].partition("#")
-    headings = re.findall(r"^## (\w+)$", (ROOT / file).read_text(), re.MULTILINE)
-    assert rule["alert"] in headings
-    assert anchor == rule["alert"].lower()
-    assert rule["labels"]["severity"] in {"warning", "critical"}
+@each_alert
+def test_an_alert_says_what_it_is_and_how_bad(rule):
+    assert rule["labels"]["severity"] in {"info", "warning", "critical"}
     assert rule["annotations"]["summary"]
 
 
-def test_the_runbook_has_no_heading_without_an_alert():
-    headings = re.findall(r"^## (\w+)$", (ROOT / "docs" / "alerts.md").read_text(), re.MULTILINE)
-    assert headings == [rule["alert"] for rule in RULES]
+@each_alert
+def test_an_alert_links_to_its_runbook_and_to_a_panel_wherever_those_are(rule):
+    links = RECORDED["tfs_proxy:links:info"]["labels"]
+    assert link(rule["annotations"]["runbook_url"]) == f"{links['runbook']}#{rule['alert'].lower()}"
+    dashboard = link(rule["annotations"]["dashboard_url"])
+    assert dashboard.startswith(f"{links['grafana']}/d/tfs-proxy/")
+    assert parse_qs(urlsplit(dashboard).query)["viewPanel"]
 
 
-def test_the_runbook_says_what_to_do_about_every_bound():
-    section = (ROOT / "docs" / "alerts.md").read_text().partition("## TfsProxyBoundHits")[2]
-    assert [bound for bound in BOUNDS if f"`{bound}`" not in section] == []
+def test_the_addresses_stand_in_one_place_and_are_absolute():
+    links = RECORDED["tfs_proxy:links:info"]["labels"]
+    everything = "".join((FOLDER / file).read_text() for file in FILES)
+    for address in links.values():
+        assert urlsplit(address).scheme in {"http", "https"}
+        assert everything.count(address) == 1
 
 
-def test_a_runbook_says_what_it_means_where_to_look_and_what_to_do():
-    _, *sections = re.split(r"^## ", (ROOT / "docs" / "alerts.md").read_text(), flags=re.MULTILINE)
-    for section in sections:
-        assert [word for word in ("**Means:**", "**Look:**", "**Do:**") if word not in section] == [], section
+@each_alert
+def test_an_alert_lasts_no_longer_than_what_it_is_about(rule):
+    """Ranges are short, but where it is told how often something happened, or how fast a budget burns."""
+    ranges = set(re.findall(r"\[(\w+)\]", written_out(rule["expr"])))
+    longer = {
+        "TfsProxyBreakingDrift": {"1h"},  # and clients are refused now
+        "TfsProxyOutputsSuspect": {"5m"},
+        "TfsProxyUpstreamDied": {"10m"},
+        "TfsProxyRestarting": {"10m"},
+        "TfsProxyWorkersEnding": {"10m"},
+        "TfsProxyDown": {"1d"},  # and it is down now
+        "TfsProxyErrorBudgetBurn": {"5m", "30m", "1h", "6h", "3d"},
+    }.get(rule["alert"], set())
+    assert ranges <= {"2m", "3m"} | longer
 
 
-def test_what_promql_ships_with_the_rules_is_scraped_by_the_job_they_name():
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.get("alert") or rule["record"])
+def test_namespace_and_job_are_kept_and_none_is_asked_for_by_name(rule):
+    expression = str(rule["expr"])
+    for labels in re.findall(r"\b(?:by|on) \(([^)]*)\)", expression):
+        assert {"namespace", "job"} <= set(labels.split(", "))
+    assert not re.search(r"\b(?:job|namespace|instance)\s*=", expression)
+
+
+@each_alert
+def test_a_share_is_no_alert_where_hardly_anybody_calls(rule):
+    expression = written_out(rule["expr"])
+    if re.search(r"_requests_total[^/]*/|/[^/]*_requests_total", expression):
+        assert re.search(r"(?:_requests|_refusals)_total.*?\]\)\)\)? > [\d.]+", expression, re.DOTALL)
+
+
+def test_what_an_inhibition_names_exists():
+    config = yaml.safe_load(ALERTMANAGER.read_text())
+    labels = {"namespace", "job", "instance", "model", "use", "alertname"}
+    for rule in config["inhibit_rules"]:
+        assert set(rule["equal"]) <= labels
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+            name, _, value = re.fullmatch(r'(\w+)(=~|!~|=)"([^"]*)"', matcher).groups()
+            if name == "alertname":
+                for each in value.split("|"):
+                    assert [alert for alert in NAMES if re.fullmatch(each, alert)], each
+
+
+def test_prometheus_loads_the_rules_and_tells_the_alertmanager():
     config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
-    assert config["rule_files"] == ["rules.yml"]
-    (job,) = config["scrape_configs"]
-    assert f'up{{job="{job["job_name"]}"}} == 0' in [rule["expr"] for rule in RULES]
+    assert config["rule_files"] == list(FILES)
+    (told,) = config["alerting"]["alertmanagers"]
+    assert told["static_configs"] == [{"targets": ["alertmanager:9093"]}]

@@ -11,11 +11,14 @@ PUBLISHED = {
     "tfs_proxy_requests_total": {"method", "model", "signature", "version", "code"},
     "tfs_proxy_refusals_total": {"model", "signature", "reason"},
     "tfs_proxy_violations_total": {"model", "signature", "reason"},
+    "tfs_proxy_recent_refusals": set(),
+    "tfs_proxy_recent_refusals_largest_client": set(),
     "tfs_proxy_warnings_total": {"model", "signature", "reason"},
     "tfs_proxy_would_refuse_total": {"model", "signature", "reason"},
     "tfs_proxy_upstream_errors_total": {"model", "reason"},
     "tfs_proxy_upstream_deaths_total": set(),
     "tfs_proxy_captured_total": {"result"},
+    "tfs_proxy_capture_paused": set(),
     "tfs_proxy_outputs_checked_total": {"result"},
     "tfs_proxy_output_findings_total": {"model", "signature", "kind"},
     "tfs_proxy_value_check_seconds": {"model"},
@@ -38,6 +41,7 @@ PUBLISHED = {
     "tfs_proxy_signature_drift_total": {"model", "kind"},
     "tfs_proxy_judge_failures_total": set(),
     "tfs_proxy_observer_failures_total": set(),
+    "tfs_proxy_certificate_expiry_timestamp_seconds": {"use"},
     "tfs_proxy_build_info": {"version", "python", "hot_path"},
     "tfs_proxy_workers": {"state"},
     "tfs_proxy_worker_restarts_total": {"worker"},
@@ -66,6 +70,10 @@ def test_a_declaration_follows_the_conventions(declared):
 
 
 TOGETHER = {
+    "tfs_proxy_recent_refusals": "sum",
+    "tfs_proxy_recent_refusals_largest_client": "max",
+    "tfs_proxy_capture_paused": "max",
+    "tfs_proxy_certificate_expiry_timestamp_seconds": "min",
     "tfs_proxy_in_flight": "sum",
     "tfs_proxy_connections": "sum",
     "tfs_proxy_connections_limit": "sum",

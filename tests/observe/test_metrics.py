@@ -441,3 +441,20 @@ def test_bounds_are_there_before_they_are_hit_and_what_has_none_is_not_shown():
     assert sample("tfs_proxy_connections") == 3
     assert sample("tfs_proxy_connections_limit") is None
     assert (sample("tfs_proxy_inflight_bytes"), sample("tfs_proxy_inflight_bytes_limit")) == (5, 7)
+
+
+def test_what_the_recorder_the_refusals_and_the_certificates_tell_is_shown_as_it_stands():
+    paused, recent = None, (0, 0)
+    metrics = Metrics(
+        ("0", "3.11", "interpreted"),
+        capture_paused=lambda: paused,
+        recent_refusals=lambda: recent,
+        certificate_expiries={"listen_cert": 1.8e9},
+    )
+    assert value(metrics, "tfs_proxy_capture_paused") is None
+    for paused in (False, True):
+        assert value(metrics, "tfs_proxy_capture_paused") == paused
+    recent = (7, 4)
+    assert value(metrics, "tfs_proxy_recent_refusals") == 7
+    assert value(metrics, "tfs_proxy_recent_refusals_largest_client") == 4
+    assert value(metrics, "tfs_proxy_certificate_expiry_timestamp_seconds", use="listen_cert") == 1.8e9

@@ -1,5 +1,5 @@
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey, RequestView, TensorView
@@ -95,3 +95,26 @@ def test_an_entry_is_bounded_whatever_the_client_sends():
         ended(long, code=3, peer=long, signature=long, text=long, request=view, refusal=Verdict(violations))
     )
     assert len(json.dumps(next(iter(ring)).as_json())) < 32_000
+
+
+def test_the_refusals_of_the_last_minutes_are_counted_and_those_of_the_client_with_the_most():
+    now = NOON
+    ring = RecentRefusals(clock=lambda: now)
+    ring.call_ended(refused(peer="ipv4:192.0.2.9:1"))
+    now += timedelta(minutes=6)
+    assert ring.recent() == (0, 0)
+    for peer in ("ipv4:192.0.2.1:1", "ipv4:192.0.2.1:2", "ipv6:[::1]:7", "unix:", "ipv4:192.0.2.1:3"):
+        ring.call_ended(refused(peer=peer))
+    assert ring.recent() == (5, 3)
+    now += timedelta(minutes=4)
+    ring.call_ended(refused(peer="unix:"))
+    assert ring.recent() == (6, 3)
+    now += timedelta(minutes=2)
+    assert ring.recent() == (1, 1)
+
+
+def test_no_more_refusals_are_counted_than_are_remembered():
+    ring = RecentRefusals(entries=3, clock=lambda: NOON)
+    for number in range(100):
+        ring.call_ended(refused(peer=f"ipv4:192.0.2.{number}:1"))
+    assert ring.recent() == (3, 1)
