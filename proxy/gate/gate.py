@@ -47,7 +47,9 @@ _EXHAUSTED: Final = (MemoryError, RecursionError)
 """What a request can exhaust is no fault of ours that would let it through."""
 
 _MOST_REFUSED: Final = 512
-"""Kinds of refused request that are remembered, with the words of each."""
+"""Kinds of refused request that are remembered, with the words of each…"""
+_MOST_REFUSED_OCTETS: Final = 8 << 20
+"""…and the octets of memory that they take: these may have any names, and any number of them."""
 
 _GO_ON_AT_ONCE: Final = 16
 """Requests that are judged in one turn of the loop, of those that have to wait: many have waited for the same."""
@@ -102,8 +104,10 @@ class Gate:
         self._signatures = signatures
         self._policies = policies
         self._repetition = Repetition()
-        self._refused = Repetition(_MOST_REFUSED)
+        self._refused = Repetition(_MOST_REFUSED, _MOST_REFUSED_OCTETS)
         self._independence = Independence()
+        # How often something was learnt: what was decided before that may not hold any more.
+        self._learnt = 0
         self._fitting = 0
         self._reading = Reading()
         self._going_on = Slices(_GO_ON_AT_ONCE)
@@ -216,12 +220,13 @@ class Gate:
         if verdict is None:
             return without_metadata(part, key, CONTRADICTORY, policy)
         if verdict.violations:
+            learnt = self._learnt
             fresh = await signatures.recheck(key, seen, asker.left(), asker.arrived, asker.client)
             await self._going_on.turn(asker.client)
             if isinstance(fresh, Unanswered):
                 last = seen if isinstance(seen, Servable) else None
                 return without_confirmation(view, verdict, last, fresh, policy)
-            if fresh is not seen:
+            if fresh is not seen or self._learnt != learnt:
                 verdict = self._verdict(part, fresh, policy)
                 seen = fresh
                 if verdict is None:
@@ -247,11 +252,12 @@ class Gate:
 
     async def _confirmed(self, like: Precedent, asker: _Asker) -> bool:
         """Whether what it was refused by is, once more, what the server has."""
+        learnt = self._learnt
         fresh = await self._signatures.recheck(
             like.key, like.servable, asker.left(), asker.arrived, asker.client
         )
         await self._going_on.turn(asker.client)
-        return fresh is like.servable
+        return fresh is like.servable and self._learnt == learnt
 
     def _verdict(self, part: Part, seen: Lookup, policy: Policy) -> Verdict | None:
         verdict: Verdict | None
@@ -275,6 +281,7 @@ class Gate:
         servable, view = decision.servable, decision.view
         if servable is not None and view is not None and self._independence.learn(view, servable):
             # What is remembered would go on warning, or refusing.
+            self._learnt += 1
             self._repetition.forget()
             self._refused.forget()
 

@@ -13,8 +13,13 @@ from proxy.wire.skeleton import Key, Skeleton, key_of, skeleton_of
 
 MOST: Final = 4096
 """Kinds of request that are remembered…"""
-MOST_OCTETS: Final = 8 << 20
-"""…and the octets of them all that are. Whoever came first goes first."""
+MOST_OCTETS: Final = 32 << 20
+"""…and the octets of memory that they all take. Whoever came first goes first."""
+
+_A_KIND: Final = 1024
+_A_FIELD: Final = 512
+"""Octets of memory that a kind of request takes, and each input and output of it, as measured: what is remembered and
+what was read and decided."""
 
 
 class Precedent(NamedTuple):
@@ -30,8 +35,9 @@ class Precedent(NamedTuple):
 class Repetition:
     """PredictRequests that came twice, of `most` kinds: of a third, only the payload is new."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST, most_octets: int = MOST_OCTETS) -> None:
         self._most = most
+        self._most_octets = most_octets
         self._once: dict[Key, None] = {}
         # None: it has no skeleton.
         self._twice: dict[Key, Precedent | None] = {}
@@ -67,17 +73,23 @@ class Repetition:
         self._drop(seen)
         skeleton = skeleton_of(message)
         self._twice[seen] = None if skeleton is None else Precedent(skeleton, key, servable, decision)
-        self._octets += len(seen[0]) + (0 if skeleton is None else skeleton.octets)
-        while len(self._twice) > self._most or self._octets > MOST_OCTETS:
+        self._octets += _octets(seen, skeleton)
+        while len(self._twice) > self._most or self._octets > self._most_octets:
             self._drop(next(iter(self._twice)))
 
     def _drop(self, seen: Key) -> None:
         if seen in self._twice:
             known = self._twice.pop(seen)
-            self._octets -= len(seen[0]) + (0 if known is None else known.skeleton.octets)
+            self._octets -= _octets(seen, None if known is None else known.skeleton)
 
     def forget(self) -> None:
         """Forget everything: what it was decided by has changed."""
         self._once.clear()
         self._twice.clear()
         self._octets = 0
+
+
+def _octets(seen: Key, skeleton: Skeleton | None) -> int:
+    """How much memory is taken by what is remembered of a kind of request."""
+    octets = _A_KIND + len(seen[0])
+    return octets if skeleton is None else octets + skeleton.octets + _A_FIELD * skeleton.fields

@@ -78,9 +78,9 @@ class _Entry:
 class Skeleton:
     """The bytes of one message outside its opaque payloads: before its inputs, of each input, and behind them."""
 
-    __slots__ = ("_entries", "_head", "_longest", "_round", "_size", "_tail", "octets")
+    __slots__ = ("_entries", "_head", "_longest", "_round", "_size", "_tail", "fields", "octets")
 
-    def __init__(self, head: bytes, entries: dict[bytes, _Entry], tail: bytes) -> None:
+    def __init__(self, head: bytes, entries: dict[bytes, _Entry], tail: bytes, fields: int) -> None:
         self._head = head
         self._entries = entries
         self._tail = tail
@@ -89,6 +89,8 @@ class Skeleton:
         self._round = 0
         self.octets = len(head) + sum(entry.octets for entry in entries.values()) + len(tail)
         """How many of them it holds."""
+        self.fields = fields
+        """Inputs and outputs that are named in it: each is an object here, and another where it was read."""
 
     def fits(self, data: bytes | Pieces) -> bool:
         """Whether `data` is the same message but for payload bytes and the order of its inputs."""
@@ -150,7 +152,7 @@ def skeleton_of(data: bytes) -> Skeleton | None:
             begin = stop
     except (_NoSkeletonError, UnusualError, IndexError):
         return None
-    skeleton = Skeleton(data[:first], entries, b"" if last is None else data[last:])
+    skeleton = Skeleton(data[:first], entries, b"" if last is None else data[last:], len(fields))
     return skeleton if skeleton.octets <= _MAX_BONES else None
 
 

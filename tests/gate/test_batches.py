@@ -87,3 +87,23 @@ def test_of_very_many_signatures_the_oldest_are_forgotten():
         gate.learn(decide(gate, request(model=f"m{at}")))
     assert warnings(gate, request(model="m0")) == [Reason.BATCH_MISMATCH]
     assert warnings(gate, request(model="m1")) == []
+
+
+async def test_what_is_learnt_while_a_refusal_is_confirmed_counts_for_it_and_for_those_like_it():
+    class LearntMeanwhile(FixedSignatures):
+        async def recheck(self, *args, **kwargs):
+            for decision in answered:
+                gate.learn(decision)
+            return await super().recheck(*args, **kwargs)
+
+    gate = Gate(LearntMeanwhile(PAIR), Policies())
+    wrong = predict("m", query=tensor("float32", (1, 4)), items=tensor("int32", (3, 4))).SerializeToString()
+    answered = []
+    for _ in range(3):
+        refused = await gate.judge(Message(PREDICT, wrong))
+        assert [each.reason for each in refused.verdict.warnings] == [Reason.BATCH_MISMATCH]
+    answered.append(decide(gate, request()))
+    for _ in range(3):
+        refused = await gate.judge(Message(PREDICT, wrong))
+        assert [each.reason for each in refused.verdict.violations] == [Reason.DTYPE_MISMATCH]
+        assert refused.verdict.warnings == ()

@@ -1,6 +1,8 @@
 """What the gate remembers of requests that repeat never changes what it decides."""
 
 import asyncio
+import gc
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -108,12 +110,34 @@ def test_what_clients_invent_does_not_grow_it_and_what_came_first_goes_first():
 
 def test_what_is_remembered_of_long_requests_is_bounded_in_octets():
     repetition = Repetition()
-    for number in range(1800):
+    for number in range(700):
         octets = of_many_inputs(f"m{number}", count=150)
         for _ in range(2):
             repetition.remember(octets, ModelKey("m"), SERVABLE, Admit())
     assert repetition.of(octets) is not None
-    assert 500 < len(repetition) < MOST_OCTETS // 4000
+    assert 300 < len(repetition) < MOST_OCTETS // 60_000
+
+
+async def test_refusals_of_requests_with_hundreds_of_invented_inputs_take_a_few_megabytes_at_most(gate):
+    names = [f"{number:x}" for number in range(600)]
+
+    def invented(length: int) -> bytes:
+        request = predict("m", x=tensor("float32", (2, 3)))
+        for name in names:
+            request.inputs[name].dtype = 1
+        request.inputs["x"].tensor_content = bytes(length)
+        return request.SerializeToString()
+
+    tracemalloc.start()
+    try:
+        for length in range(100):
+            for _ in range(2):
+                assert isinstance(await decide(gate, invented(length)), Refuse)
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 10 << 20
 
 
 def test_inputs_in_another_order_make_the_same_request_and_one_that_came_twice_does_not(live):
