@@ -47,6 +47,13 @@ def serve(**_: object) -> None:
     """
     # What is imported stays, and to look through it again and again was a tenth of the start (measured).
     gc.disable()
+    try:
+        _serve()
+    finally:
+        gc.enable()
+
+
+def _serve() -> None:
     settings, origins = effective_of_a_server()
     from proxy.life import Addresses, StartError
 
