@@ -280,7 +280,8 @@ class Proxy:
         """Be unready for everyone who watches, and go on serving until they have noticed."""
         await self._readiness.drain()
         with suppress(TimeoutError):
-            await asyncio.wait_for(hurry.wait(), self._settings.drain_seconds)
+            async with asyncio.timeout(self._settings.drain_seconds):
+                await hurry.wait()
 
     async def stop(self, hurry: asyncio.Event) -> None:
         """Accept nothing new, let the calls under way end within the grace, then let go of everything."""

@@ -102,7 +102,8 @@ class ModelWatch:
             # Replicas started together must not ask together.
             pause = self._interval * backoff * random.uniform(0.9, 1.1)  # noqa: S311
             try:
-                await asyncio.wait_for(self._wake.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
                 backoff = 1
             except TimeoutError:
                 pass

@@ -70,7 +70,8 @@ async def resolve(endpoint: Endpoint, seconds: float = RESOLVE_SECONDS) -> Resol
     # A thread of its own: the loop's executor would be waited for when the program ends.
     threading.Thread(target=ask, name="name resolution", daemon=True).start()
     try:
-        return await asyncio.wait_for(answer, seconds)
+        async with asyncio.timeout(seconds):
+            return await answer
     except TimeoutError:
         return Resolved(error=f"the name servers gave no answer in {seconds:g} s")
 
@@ -79,7 +80,8 @@ async def connect(endpoint: Endpoint, seconds: float = STEP_SECONDS) -> Attempt:
     """Open a connection and close it again."""
     began = time.monotonic()
     try:
-        _, writer = await asyncio.wait_for(_open(endpoint), seconds)
+        async with asyncio.timeout(seconds):
+            _, writer = await _open(endpoint)
     except TimeoutError:
         return Attempt(str(endpoint), Connect.TIMED_OUT, seconds, f"gave no answer in {seconds:g} s")
     except OSError as error:
@@ -105,9 +107,9 @@ async def recognise(
         return await _in_plaintext(endpoint, seconds)
     context = _context(tls)
     try:
-        reader, writer = await asyncio.wait_for(
-            _open(endpoint, context, tls.server_name or host or endpoint.host or "localhost"), seconds
-        )
+        async with asyncio.timeout(seconds):
+            server_name = tls.server_name or host or endpoint.host or "localhost"
+            reader, writer = await _open(endpoint, context, server_name)
     except TimeoutError:
         return Spoken(where, Speaks.SILENT)
     except ssl.SSLCertVerificationError as error:
@@ -201,7 +203,8 @@ async def _say(
     try:
         writer.write(hello)
         await writer.drain()
-        return await asyncio.wait_for(reader.read(_READ), seconds)
+        async with asyncio.timeout(seconds):
+            return await reader.read(_READ)
     except TimeoutError:
         return None
     except ssl.SSLError:
@@ -214,7 +217,8 @@ async def _say(
 
 async def _exchange(endpoint: Endpoint, hello: bytes, seconds: float) -> bytes | None:
     try:
-        reader, writer = await asyncio.wait_for(_open(endpoint), seconds)
+        async with asyncio.timeout(seconds):
+            reader, writer = await _open(endpoint)
     except (TimeoutError, OSError):
         return None
     return await _say(reader, writer, hello, seconds)
@@ -250,7 +254,8 @@ async def _wants_tls(endpoint: Endpoint, seconds: float) -> bool:
     context.verify_mode = ssl.CERT_NONE  # nothing is sent: the question is only whether it is TLS
     context.set_alpn_protocols(["h2"])
     try:
-        _, writer = await asyncio.wait_for(_open(endpoint, context, "probe"), seconds)
+        async with asyncio.timeout(seconds):
+            _, writer = await _open(endpoint, context, "probe")
     except ssl.SSLError as error:
         # An alert in TLS is an answer in TLS.
         return "ALERT" in (error.reason or "")

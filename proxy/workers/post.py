@@ -188,7 +188,8 @@ class Post:
         if not served:
             self._failed()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._closing.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
         if self._closing.is_set():
             self._state = ENDED
             return False

@@ -117,7 +117,8 @@ class WorkerProcess:
             # RuntimeError: it has ended meanwhile, and the session with it. Whoever waits for its end should hear of
             # it before it is said that it does not answer.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), _END_SECONDS)
+                async with asyncio.timeout(_END_SECONDS):
+                    await self._process.wait()
             return None
 
 

@@ -234,3 +234,17 @@ async def test_a_watch_stops_in_the_middle_of_a_question(serving, channel, cache
 
 async def test_a_watch_that_was_never_started_can_be_stopped(channel, cache):
     await ModelWatch(ChannelControl(channel), cache).stop()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_it_stops_whenever_that_comes_after_the_server_came_back(serving, channel, cache, heard, turns):
+    serving.load("m", 1)
+    async with watching(channel, cache, heard, interval=60) as watch:
+        await until(heard, lambda: watch.model("m").available)
+        while not watch._wake._waiters:  # noqa: ASYNC110  it is pausing once it waits for this
+            await asyncio.sleep(0)
+        watch.wake()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await watch.stop()
