@@ -162,7 +162,9 @@ class Proxy:
         self._place = station.place._replace(shared=station.place.shared or settings.reuse_port)
 
         self._recorder = (
-            Recorder(sink, self._recording_failed, settings.capture_model) if sink is not None else None
+            Recorder(sink, self._recording_failed, self._recording_paused, settings.capture_model)
+            if sink is not None
+            else None
         )
         self._call_log = CallLog(access_log=settings.access_log)
         self._outputs = OutputWatch(self._call_log.output_found) if settings.output_sample else None
@@ -395,6 +397,12 @@ class Proxy:
 
     def _recording_failed(self, error: Exception) -> None:
         _log.error("capture_ended", error=str(error))
+
+    def _recording_paused(self, error: OSError | None) -> None:
+        if error is not None:
+            _log.error("capture_paused", error=str(error))
+        else:
+            _log.info("capture_resumed")
 
     def _observer_failed(self, observer: object, error: Exception) -> None:
         self._metrics.observer_failed()

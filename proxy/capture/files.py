@@ -178,7 +178,10 @@ def _append(file: _File, pieces: Sequence[bytes]) -> None:
                 while view:
                     view = view[out.write(view) :]
         except OSError:
-            out.truncate(file.size)
+            if file.size:
+                out.truncate(file.size)
+            else:
+                file.path.unlink(missing_ok=True)
             raise
     file.size += sum(map(len, pieces))
     file.entries += 1

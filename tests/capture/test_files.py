@@ -147,3 +147,26 @@ def test_the_numbers_of_a_turn_are_its_own_and_the_nearest():
             after = {Turn(which, of).after(number) for which in range(of)}
             assert after == set(range(number + 1, number + 1 + of))
             assert all(Turn(which, of).takes(Turn(which, of).after(number)) for which in range(of))
+
+
+def test_a_full_disk_leaves_no_empty_file_and_the_next_record_is_written(tmp_path):
+    folder = RotatingFolder(tmp_path, 1 << 20)
+    (tmp_path / "m.000001.tfrecord").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        folder.record("m", pieces(b"lost"))
+    assert not list(tmp_path.iterdir())
+    assert folder.record("m", pieces(b"kept"))
+    (file,) = tmp_path.iterdir()
+    assert payloads(file) == [b"kept"]
+
+
+def test_a_folder_that_was_away_is_written_to_once_it_is_back(tmp_path):
+    place = tmp_path / "captures"
+    folder = RotatingFolder(place, 1 << 20)
+    place.rmdir()
+    with pytest.raises(FileNotFoundError):
+        folder.record("m", pieces(b"lost"))
+    place.mkdir()
+    assert folder.record("m", pieces(b"kept"))
+    (file,) = place.iterdir()
+    assert payloads(file) == [b"kept"]

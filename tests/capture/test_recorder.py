@@ -1,7 +1,9 @@
 """What is recorded, and that recording never holds traffic up."""
 
 import json
+import queue
 import threading
+import time
 
 from proxy.capture.recorder import MOST_WAITING, MOST_WAITING_BYTES, Recorder
 from proxy.core.reasons import Reason
@@ -60,7 +62,7 @@ def logs(kept, tmp_path):
 
 def test_a_chosen_request_is_recorded_as_its_method_is_logged(tmp_path):
     kept = Kept()
-    recorder = Recorder(kept, never)
+    recorder = Recorder(kept, never, never)
     spec = b"\x0a\x03\x0a\x01m"
     requests = [b"\x0a\x05" + spec if "Multi" in method else spec for method in KINDS]
     for method, request in zip(KINDS, requests, strict=True):
@@ -73,7 +75,7 @@ def test_a_chosen_request_is_recorded_as_its_method_is_logged(tmp_path):
 
 def test_a_large_request_is_whole(tmp_path):
     kept = Kept()
-    recorder = Recorder(kept, never)
+    recorder = Recorder(kept, never, never)
     alias = b"a" * 100_001
     recorder.call_ended(ok(b"\x1a" + b"\xa1\x8d\x06" + alias))
     recorder.close()
@@ -82,7 +84,7 @@ def test_a_large_request_is_whole(tmp_path):
 
 def test_only_what_was_chosen_and_answered_well_is_recorded():
     kept = Kept()
-    recorder = Recorder(kept, never)
+    recorder = Recorder(kept, never, never)
     recorder.call_ended(ok(None))
     recorder.call_ended(ok(b"", code=13))
     recorder.call_ended(ok(b"", code=4))
@@ -94,7 +96,7 @@ def test_only_what_was_chosen_and_answered_well_is_recorded():
 
 def test_a_refusal_is_told_without_a_value():
     kept = Kept()
-    recorder = Recorder(kept, never, models=["m"])
+    recorder = Recorder(kept, never, never, models=["m"])
     recorder.call_ended(refusal())
     recorder.call_ended(refusal("other"))
     recorder.close()
@@ -108,7 +110,7 @@ def test_a_refusal_is_told_without_a_value():
 def test_what_the_disk_cannot_keep_up_with_is_dropped_and_counted():
     kept = Kept()
     kept.gate.clear()
-    recorder = Recorder(kept, never)
+    recorder = Recorder(kept, never, never)
     recorder.call_ended(ok(b"0"))
     assert kept.began.wait(10)  # the writer holds this one
     for _ in range(MOST_WAITING + 50):
@@ -122,7 +124,7 @@ def test_what_the_disk_cannot_keep_up_with_is_dropped_and_counted():
 def test_what_waits_is_bounded_in_bytes_too():
     kept = Kept()
     kept.gate.clear()
-    recorder = Recorder(kept, never)
+    recorder = Recorder(kept, never, never)
     recorder.call_ended(ok(b"0"))
     assert kept.began.wait(10)
     half = bytes(MOST_WAITING_BYTES // 2)
@@ -132,20 +134,76 @@ def test_what_waits_is_bounded_in_bytes_too():
     kept.gate.set()
 
 
-def test_a_full_disk_ends_the_recording_and_nothing_else():
-    class Full(Kept):
-        def record(self, model, pieces):
-            raise OSError(28, "No space left on device")
+class Full(Kept):
+    """A disk with room or without."""
 
-    told = []
-    heard = threading.Event()
-    recorder = Recorder(Full(), lambda error: (told.append(str(error)), heard.set()))
+    full = True
+
+    def record(self, model, pieces):
+        if self.full:
+            raise OSError(28, "No space left on device")
+        return super().record(model, pieces)
+
+
+class Told:
+    """What the recorder says of itself, in its order."""
+
+    def __init__(self):
+        self.news = queue.Queue()
+
+    def __call__(self, error):
+        self.news.put(None if error is None else str(error))
+
+    def next(self):
+        return self.news.get(timeout=10)
+
+
+def recorded(recorder, outcome, condition):
+    """Hand over a call again and again until something is so."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        recorder.call_ended(outcome)
+        time.sleep(0.001)
+
+
+def test_while_the_disk_is_full_the_recording_pauses_and_says_so_once():
+    told, disk = Told(), Full()
+    recorder = Recorder(disk, never, told, retry_seconds=0.01)
     assert not recorder.paused
     recorder.call_ended(ok(b"0"))
-    assert heard.wait(10)
+    assert told.next() == "[Errno 28] No space left on device"
+    assert recorder.paused
+    recorded(recorder, ok(b"1"), lambda: recorder.counts["dropped"] > 20)
+    assert recorder.paused
+    assert recorder.counts["request"] == 0
+    disk.full = False
+    recorded(recorder, ok(b"2"), lambda: not recorder.paused)
+    assert told.next() is None
+    recorder.close()
+    assert recorder.counts["request"] >= 1
+    assert told.news.empty()
+
+
+def test_a_recording_that_pauses_is_closed_at_once():
+    told = Told()
+    recorder = Recorder(Full(), never, told, retry_seconds=3600)
+    recorder.call_ended(ok(b"0"))
+    told.next()
+    recorder.close()
+    assert not recorder._thread.is_alive()
+
+
+def test_a_fault_that_is_none_of_the_disk_ends_the_recording():
+    class Broken(Kept):
+        def record(self, model, pieces):
+            raise ValueError("no record")
+
+    failures = Told()
+    recorder = Recorder(Broken(), failures, never)
+    recorder.call_ended(ok(b"0"))
+    assert failures.next() == "no record"
     assert recorder.paused
     recorder.call_ended(ok(b"1"))
     recorder.close()
-    assert told == ["[Errno 28] No space left on device"]
-    assert recorder.counts["request"] == 0
-    assert recorder.counts["dropped"] >= 1
+    assert recorder.counts == {"request": 0, "refusal": 0, "dropped": 1}
