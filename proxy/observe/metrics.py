@@ -38,7 +38,8 @@ _DRIFT_KINDS = (DriftKind.COMPATIBLE.value, DriftKind.BREAKING.value)
 _STATE_VERSIONS = 8
 _RETAIN_SECONDS = 600.0
 _REMEMBERED = 8192
-"""Names as calls tell them whose row is found at once: beyond the labels there are, and no more than clients invent."""
+"""Names as calls tell them whose row is found at once. More than there are labels; a client that invents more of them
+has all looked up anew, which costs a fold and changes no number."""
 
 Labels = tuple[str, ...]
 

@@ -57,7 +57,8 @@ async def test_a_message_of_a_hundred_kilobytes_flows_when_its_call_is_alone_and
     alone = client.request(PREDICT_HEAD, None)
     await half(client, alone)
     await until(lambda: list(received.octets.values()) == [HALF])
-    waiting = [client.request(PREDICT_HEAD, None) for _ in range(4)]
+    for _ in range(4):
+        client.request(PREDICT_HEAD, None)
     await until(lambda: edge._plane.load.calls == 5)
     before = edge._plane.load.bytes
     other = await start_client(edge)
@@ -70,7 +71,6 @@ async def test_a_message_of_a_hundred_kilobytes_flows_when_its_call_is_alone_and
     await rest(client, alone)
     await client.next(h2.events.StreamEnded, stream_id=alone)
     assert sorted(received.octets.values()) == [len(OCTETS)] * 2
-    assert waiting
 
 
 class Recorded:
