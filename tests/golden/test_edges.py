@@ -70,6 +70,7 @@ RELOAD = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
 PROFILE = "/tensorflow.ProfilerService/Profile"
 NOT_JUDGED = "/tensorflow.serving.ModelService/GetModelStatus"
 ANSWER = "x-answer-bin"
+IDLE = "x-idle"
 DETAILS = "grpc-status-details-bin"
 
 CASES = {
@@ -80,15 +81,19 @@ ANSWERED = [name for name, case in CASES.items() if isinstance(case, Answered)]
 
 
 class Serving(FakeServing):
-    """Has EVERYTHING; a call that carries the metadata ANSWER (code, space, text) is ended by that."""
+    """Has EVERYTHING; a call that carries the metadata ANSWER (code, space, text) is ended by that, one with IDLE not."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.idling = asyncio.Semaphore(0)
         for each in EVERYTHING:
             self.load(each.model, each.version, signatures_of(each))
 
     def service(self, details: Any) -> Any:
-        answer = dict(details.invocation_metadata).get(ANSWER)
+        metadata = dict(details.invocation_metadata)
+        if IDLE in metadata:
+            return grpc.unary_unary_rpc_method_handler(self._idle)
+        answer = metadata.get(ANSWER)
         if answer is None:
             return super().service(details)
         number, _, text = answer.decode().partition(" ")
@@ -98,6 +103,11 @@ class Serving(FakeServing):
             await context.abort(code, text)
 
         return grpc.unary_unary_rpc_method_handler(end)
+
+    async def _idle(self, _: bytes, __: grpc.aio.ServicerContext) -> bytes:
+        self.idling.release()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
 
 
 def signatures_of(servable: Servable) -> dict[str, Any]:
@@ -123,16 +133,28 @@ class Edges:
             edge: await ask(self._channels[proxy, edge], method, message, **how) for edge in sorted(EDGES)
         }
 
-    async def ask_beside(self, held: str, count: int, method: str, message: bytes) -> dict[str, Heard]:
-        """The same while `count` calls like it are with the server, which holds those of the method `held`."""
+    async def ask_beside(
+        self, held: str, count: int, method: str, message: bytes, idle: int = 0
+    ) -> dict[str, Heard]:
+        """The same while `count` calls like it are with the server, which holds those of the method `held`.
+
+        `idle` calls without octets are there before: of few calls, a long message would flow on and not be held.
+        """
         heard = {}
         for edge in sorted(EDGES):
             channel = self._channels["no policies", edge]
+            idling = [
+                channel.unary_unary(NOT_JUDGED)(b"", timeout=10, metadata=((IDLE, "1"),)) for _ in range(idle)
+            ]
+            for _ in idling:
+                await self.serving.idling.acquire()
             with self.serving.hold(held) as hold:
                 under_way = [asyncio.create_task(ask(channel, method, message)) for _ in range(count)]
                 await hold.arrived(count)
                 heard[edge] = await ask(channel, method, message)
             assert {(await each).code for each in under_way} == {grpc.StatusCode.OK}
+            for each in idling:
+                each.cancel()
         return heard
 
 
@@ -256,7 +278,7 @@ async def test_a_message_beyond_the_limit_is_refused_alike(edges: Edges):
 @pytest.mark.asyncio(loop_scope="module")
 async def test_bytes_beyond_the_limit_are_refused_alike(edges: Edges):
     # Eleven are three quarters of the limit; what is left is not for a client that holds as much.
-    heard = await edges.ask_beside("Predict", 11, PREDICT, PHOTO)
+    heard = await edges.ask_beside("Predict", 11, PREDICT, PHOTO, idle=3)
     check(heard, CASES["OVERLOADED: too large a share"])
 
 
