@@ -24,6 +24,12 @@ class Outcome:
     # Defaults live in the class: most calls never set most of them. Not a dataclass: its constructor is not compiled.
     code: int = 0
     peer: str = ""
+    identity: str = ""
+    """Who the client has proved to be (a name of its certificate, or of its token); empty: nobody in particular."""
+    user_agent: str = ""
+    """What the client says that it is; set where the call is worth telling of."""
+    request_id: str = ""
+    """By which client and proxy can be joined; set where the call is worth telling of."""
     seconds: float = 0.0
     upstream_seconds: float | None = None
     request_bytes: int = 0
