@@ -42,12 +42,13 @@ from proxy.life import (
     admin_port,
     collect_from_here,
     loop_factory,
+    serving_as,
     tell_draining,
     tell_serving,
     tell_stopped,
 )
 from proxy.observe import certificates
-from proxy.observe.admin.status import Serving, Upstream
+from proxy.observe.admin.status import DOWN, UNKNOWN, UP, Upstream
 from proxy.observe.admin.views import ModelListing, Setting, Sources, shown_settings
 from proxy.observe.drifts import Drifts
 from proxy.observe.fanout import Fanout
@@ -274,14 +275,7 @@ class Proxy:
             lambda: self._refusals,
             self._shown_settings,
             lambda: self._suspects,
-            serving=Serving(
-                settings.edge,
-                self._edge.address,
-                settings.upstream,
-                build().hot_path,
-                build().version,
-                log_level=lambda: settings.log_level,
-            ),
+            serving=serving_as(settings, self._edge.address),
             upstreams=self._upstreams,
             families=self._metrics.families,
             problems=self._problems,
@@ -451,7 +445,7 @@ class Proxy:
             yield ModelListing(name, versions or (), tuple(servables.get(name, {}).values()), mode)
 
     def _upstreams(self) -> Iterable[Upstream]:
-        state = {True: "up", False: "down", None: "not connected yet"}[self._way.up]
+        state = {True: UP, False: DOWN, None: UNKNOWN}[self._way.up]
         checks = self._readiness.checks()
         why = next((check.text for check in checks if check.name == "upstream" and not check.ok), "")
         return [Upstream(self._settings.upstream, state, self._up_since, why)]

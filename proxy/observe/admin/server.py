@@ -13,6 +13,7 @@ GET (and HEAD) only; nothing here changes anything:
 - `/api/suspects`  what was in flight when the server died: names, dtypes, shapes
 - `/api/workers`   of several workers: state, process, connections, calls under way, restarts
 - `/api/config`    the effective settings and where each comes from
+- `/api/events`    status, curves and problems as they change, as an event stream
 - `/api/openapi.json` describes all of /api
 - `/`              a page with the same for a person
 
@@ -38,6 +39,7 @@ from prometheus_client.registry import Collector
 
 from proxy.observe.admin.api import Api, json_answer
 from proxy.observe.admin.connections import Bounds, Connection, Connections, affordable
+from proxy.observe.admin.events import STREAMS, Events
 from proxy.observe.admin.hosts import Asked, Hosts
 from proxy.observe.admin.views import STYLE_HASH, Sources, page, readiness_text
 
@@ -99,10 +101,12 @@ class AdminServer:
         self._sources = sources
         self._version = version
         self._api = Api(sources)
+        bounds = bounds or affordable()
+        self._events = Events(sources, self._api, min(STREAMS, bounds.connections // 2))
         self._host = host
         self._port = port
         self._hosts = Hosts((host, *names))
-        self._connections = Connections(_HEADERS, self._full, bounds or affordable())
+        self._connections = Connections(_HEADERS, self._full, bounds)
         self._server: asyncio.Server | None = None
         self._scraping = asyncio.Lock()
         self._runner = web.AppRunner(self._app(), handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS)
@@ -127,6 +131,7 @@ class AdminServer:
         """Close the port, giving answers under way a second. Harmless when nothing was started."""
         if self._server is not None:
             self._server.close()
+        await self._events.stop()
         await self._runner.cleanup()
 
     def _connection(self) -> Connection:
@@ -156,6 +161,7 @@ class AdminServer:
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
         self._api.add_to(app.router)
+        self._events.add_to(app.router)
         app.router.add_get("/api/refusals", self._refusals)
         app.router.add_get("/api/suspects", self._suspects)
         if self._sources.workers is not None:

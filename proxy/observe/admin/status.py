@@ -18,6 +18,11 @@ from proxy.observe.problems import stamp
 if TYPE_CHECKING:
     from proxy.observe.admin.views import Sources
 
+UP: Final = "up"
+DOWN: Final = "down"
+UNKNOWN: Final = "not connected yet"
+"""States of an upstream."""
+
 _LIMIT: Final = "_limit"
 _PREFIX: Final = "tfs_proxy_"
 _BOUNDS: Final = {name: f"{name}{_LIMIT}" for name in METRICS if f"{name}{_LIMIT}" in METRICS}
