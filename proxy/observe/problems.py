@@ -1,6 +1,6 @@
 """What goes wrong, the same mistake once: refusals, would-refuse, warnings and explained errors of the server, grouped.
 
-A problem is a kind, a model, a reason and a field. It keeps how often and when it came, who sends it and its newest
+A problem is a kind, a model, a reason and a field, which is one of a signature where it is one at all. It keeps how often and when it came, who sends it and its newest
 examples: names, dtypes and shapes; never values.
 
 Law: bounded whatever clients send, in groups, in senders and examples of each, in the length of every text. Each group
@@ -171,7 +171,8 @@ class _Sends:
         self.first = self.last = now
 
 
-_Key = tuple[str, str, str, str]
+_Key = tuple[str, str, str, str, str]
+"""Kind, model, signature, reason, field."""
 _Who = tuple[str, str, str]
 
 
@@ -223,7 +224,7 @@ class _Group:
         self._forgotten += 1
 
     def problem(self, now: datetime) -> Problem:
-        kind, model, reason, field = self.key
+        kind, model, _, reason, field = self.key
         self._reach(_minute(now))
         minutes = tuple(self._minutes)
         most = sorted(self._senders.items(), key=lambda each: each[1].count, reverse=True)
@@ -318,7 +319,10 @@ class Problems:
         for told, all_found in _found(outcome):
             example = _example(outcome, view, stamp(now), told)
             for found in all_found:
-                group = self._group((found.kind, model, found.reason.value, found.field), _client(who), now)
+                # The same name is another thing in another signature.
+                signature = example.signature if found.field else ""
+                key = (found.kind, model, signature, found.reason.value, found.field)
+                group = self._group(key, _client(who), now)
                 group.add(found, who, now)
                 self.revision += 1
                 group.changed = self.revision
@@ -337,7 +341,8 @@ class Problems:
         held.drop(key)
         if group.holder != client:
             mine = self._held.get(client)
-            if (0 if mine is None else len(mine)) < len(held):
+            # Without this one, whose place is in question.
+            if (0 if mine is None else len(mine)) <= len(held):
                 self._forget_if_empty(group.holder)
                 group.holder = client
                 held = self._held.setdefault(client, _Held())
@@ -357,7 +362,7 @@ class Problems:
 
 
 def id_of(key: tuple[str, ...]) -> str:
-    """A short name for a kind, a model, a reason and a field: the same in every process, always."""
+    """A short name for what makes a problem: the same in every process, always."""
     return sha256("\0".join(key).encode(errors="backslashreplace")).hexdigest()[:12]
 
 
