@@ -3,13 +3,11 @@
 import asyncio
 import json
 import re
-import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from datetime import datetime
-from types import SimpleNamespace
 
 import grpc
 import jsonschema
@@ -22,9 +20,8 @@ from proxy.observe.admin.server import AdminServer
 from proxy.observe.admin.views import Setting, Sources
 from proxy.observe.metrics import Metrics
 from tests.edge.conftest import PREDICT, ask, predict
-from tests.fake_serving import DT_FLOAT, FakeServing, signature_def
-from tests.proxy_process import ProxyProcess
-from tests.test_app import until_ready
+from tests.fake_serving import DT_FLOAT, signature_def
+from tests.live_proxy import Live, live_proxy
 
 DOCUMENT = openapi()
 
@@ -43,45 +40,13 @@ def check(value: object, schema: dict) -> None:
     ).validate(value)
 
 
-async def traffic(serving: FakeServing, target: str) -> None:
-    """Calls that are fine, refused in three ways, and failed by the server; and a version that changes the shape."""
-    async with grpc.aio.insecure_channel(target) as channel:
-        for _ in range(3):
-            assert (await ask(channel, PREDICT, predict())).code is grpc.StatusCode.OK
-        for message in (predict(shape=(3,)), predict(shape=(3,)), predict("nobody"), b"\xff"):
-            assert (await ask(channel, PREDICT, message)).code is not grpc.StatusCode.OK
-
-
 @pytest.fixture(scope="module")
-def live() -> Iterator[SimpleNamespace]:
-    """A proxy that has seen traffic, and its server, which runs on a loop of its own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-
-    def do(coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(60)
-
-    async def serve() -> FakeServing:
-        serving = FakeServing()
-        await serving.__aenter__()
-        serving.load("m")
-        return serving
-
-    serving = do(serve())
-    try:
-        with ProxyProcess("--upstream", serving.target, "--model", "m", "--poll-seconds", "0.2") as proxy:
-            do(until_ready(proxy))
-            do(traffic(serving, proxy.target))
-            yield SimpleNamespace(admin=proxy.admin, proxy=proxy, do=do, serving=serving)
-    finally:
-        do(serving.__aexit__(None, None, None))
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+def live() -> Iterator[Live]:
+    with live_proxy() as live:
+        yield live
 
 
-def get(live: SimpleNamespace, path: str) -> tuple[int, dict]:
+def get(live: Live, path: str) -> tuple[int, dict]:
     try:
         with urllib.request.urlopen(f"http://{live.admin}{path}", timeout=20) as response:
             return response.status, json.load(response)
@@ -90,7 +55,7 @@ def get(live: SimpleNamespace, path: str) -> tuple[int, dict]:
             return error.code, json.load(error)
 
 
-def answer(live: SimpleNamespace, path: str) -> dict:
+def answer(live: Live, path: str) -> dict:
     status, found = get(live, path)
     assert status == 200, found
     return found
