@@ -4,6 +4,7 @@ Law: asks the admin port and shows what it answers; a thread asks, so that keys 
 A proxy that does not answer is asked again and again.
 """
 
+import http.client
 import json
 import ssl
 import sys
@@ -150,6 +151,14 @@ class _Asking:
     def ask(self) -> Answers:
         """Everything at once. Raises _NoAnswerError."""
         status, history, problems, models = (self._get(part) for part in _PARTS)
+        try:
+            return self._answers(status, history, problems, models["models"])
+        except (KeyError, TypeError) as error:
+            raise _NoAnswerError(
+                self._told("what it answers is not what this version of tfs-proxy knows")
+            ) from error
+
+    def _answers(self, status: Any, history: Any, problems: Any, models: Any) -> Answers:
         now, before = monotonic(), self._before
         self._before = now, status
         rates = {}
@@ -173,7 +182,7 @@ class _Asking:
         except urllib.error.HTTPError as error:
             with error:
                 raise _NoAnswerError(self._told(_meaning(error.code))) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise _NoAnswerError(self._told(str(getattr(reason, "strerror", None) or reason))) from error
 
@@ -218,8 +227,6 @@ class _Newest:
                 self.trouble = ""
             except _NoAnswerError as error:
                 self.trouble = f"{error}; trying again every {self._interval:g} s"
-            except (KeyError, TypeError) as error:
-                self.trouble = f"the answers of {self._asking.url} are of another version: {error!r}"
             with self._telling:
                 if not self._ended.is_set():
                     self._tell()

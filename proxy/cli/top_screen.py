@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any, Final
 
 from rich.cells import cell_len, set_cell_size
@@ -46,7 +47,7 @@ class Answers:
     status: Mapping[str, Any]
     history: Mapping[str, Any]
     problems: Mapping[str, Any]
-    models: Mapping[str, Any]
+    models: Sequence[Mapping[str, Any]]
     rates: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -134,7 +135,7 @@ def overview(
     answers: Answers, cursor: Cursor, now: datetime, width: int, height: int | None = None
 ) -> list[Text]:
     """Everything at a glance; without a height every problem."""
-    models = _models(answers.models["models"], width)
+    models = _models(answers.models, width)
     head = [*_standing(answers.status, now), *_curves(answers, width), _bounds(answers.status), Text()]
     room = None if height is None else height - len(head) - len(models) - 1
     return [*head, *_problems(answers, cursor, now, width, room), Text(), *models]
@@ -334,7 +335,8 @@ def sparkline(values: Sequence[float], width: int) -> str:
     most = max(bars)
     if most <= 0:
         return BARS[0] * len(bars)
-    return "".join(BARS[min(len(BARS) - 1, -(-bar * (len(BARS) - 1) // most).__int__())] for bar in bars)
+    highest = len(BARS) - 1
+    return "".join(BARS[min(highest, ceil(bar / most * highest))] for bar in bars)
 
 
 def duration(seconds: float) -> str:

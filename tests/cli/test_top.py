@@ -75,12 +75,19 @@ def test_json_is_what_the_admin_port_has_answered(live):
     found = json.loads(done.stdout)
     assert set(found) == {"status", "history", "problems", "models"}
     assert found["problems"]["total"] == 3
+    assert [each["name"] for each in found["models"]] == ["m"]
 
 
 def test_a_proxy_that_does_not_answer_is_told_with_its_address():
     done = top("--admin", "127.0.0.1:1", "--once")
     assert done.returncode == 2
     assert done.stderr == "Error: no answer from http://127.0.0.1:1: Connection refused\n"
+
+
+def test_a_port_that_is_no_admin_port_is_told_as_one(live):
+    done = top("--admin", live.proxy.target, "--once")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert done.stderr.startswith(f"Error: no answer from http://{live.proxy.target}: ")
 
 
 @pytest.mark.parametrize("admin", ["ftp://x", "http://", "127.0.0.1:port", "127.0.0.1:99999", "http://[::1"])

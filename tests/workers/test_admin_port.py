@@ -121,12 +121,12 @@ async def test_problems_status_and_curves_are_those_of_all(start):
         assert (status["state"], status["counts"]["requests"]) == ("ready", made)
         for path in ("/api/models", "/api/history", "/api/workers"):
             check(json.loads((await proxy.get(path))[1]), schema_of(path))
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://{proxy.admin}/api/events") as stream:
-                changed = await until(stream, "problems")
-                assert changed["changed"][0]["count"] == 4
-                await asyncio.to_thread(proxy.stop)
-                await until(stream, "end")
+        url = f"http://{proxy.admin}/api/events"
+        async with aiohttp.ClientSession() as session, session.get(url) as stream:
+            changed = await until(stream, "problems")
+            assert changed["changed"][0]["count"] == 4
+            await asyncio.to_thread(proxy.stop)
+            await until(stream, "end")
 
 
 async def test_it_is_ready_when_all_workers_are_and_says_which_is_not(start):
