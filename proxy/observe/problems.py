@@ -184,7 +184,6 @@ class _Group:
         self.holder = holder
         self.id = id_of(key)
         self.count = 0
-        self.changed = 0
         self.first = self.last = now
         self.signature = ""
         self.version: int | None = None
@@ -312,6 +311,7 @@ class Problems:
             and not outcome.warnings
         ):
             return
+        self.revision += 1
         now = self._clock()
         view = outcome.request or RequestView(None)
         model = cut(outcome.model or (view.key.model if view.key is not None else ""))
@@ -324,8 +324,6 @@ class Problems:
                 key = (found.kind, model, signature, found.reason.value, found.field)
                 group = self._group(key, _client(who), now)
                 group.add(found, who, now)
-                self.revision += 1
-                group.changed = self.revision
                 group.signature, group.version = example.signature, example.version
                 group.examples.append(example)
 

@@ -62,6 +62,7 @@ class Pages(Collector):
         self._asking: asyncio.Task[None] | None = None
         self._asked_next: asyncio.Task[None] | None = None
         self.draining = False
+        self.revision = 0
         self.history = History(self.families)
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
@@ -98,6 +99,7 @@ class Pages(Collector):
             await self.ask_metrics()
         else:
             self._told[part] = await self._answers(part)
+            self.revision += 1
 
     async def ask_metrics(self) -> None:
         """Ask every worker for its numbers, and remember them.

@@ -68,6 +68,7 @@ class Events:
         self._status: dict[str, Any] = {}
         self._until = 0.0
         self._problems: dict[str, tuple[int, str]] = {}
+        self._revision = -1
         self._ended = False
 
     def add_to(self, router: web.UrlDispatcher) -> None:
@@ -149,6 +150,9 @@ class Events:
         if latest is not None and history.until != self._until:
             self._until = history.until
             yield _event("history", latest)
+        revision, self._revision = self._revision, self._sources.problems.revision
+        if revision == self._revision:
+            return
         problems = self._sources.problems.select(ALL)
         known, self._problems = self._problems, {each.id: (each.count, each.last_seen) for each in problems}
         if known != self._problems:

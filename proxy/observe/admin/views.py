@@ -70,6 +70,10 @@ def shown_settings(values: Mapping[str, Any], origins: Mapping[str, str]) -> Ite
 class KnownProblems(Protocol):
     """The problems of one proxy, or of several workers together."""
 
+    @property
+    def revision(self) -> int:
+        """Another one when something may have changed."""
+
     def select(self, asked: Filter = ALL) -> list[Problem]:
         """The problems that are asked for, those seen last first."""
 
