@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -41,15 +42,20 @@ from proxy.life import (
     admin_port,
     collect_from_here,
     loop_factory,
+    serving_as,
     tell_draining,
     tell_serving,
     tell_stopped,
 )
 from proxy.observe import certificates
+from proxy.observe.admin.status import DOWN, UNKNOWN, UP, Upstream
 from proxy.observe.admin.views import ModelListing, Setting, Sources, shown_settings
+from proxy.observe.drifts import Drifts
 from proxy.observe.fanout import Fanout
+from proxy.observe.history import History
 from proxy.observe.log import CallLog
 from proxy.observe.metrics import Metrics
+from proxy.observe.problems import Problems, stamp
 from proxy.observe.refusals import RecentRefusals
 from proxy.observe.suspects import Suspects
 from proxy.upstream.channel import ChannelWay, Tls, open_channel
@@ -170,6 +176,8 @@ class Proxy:
         self._outputs = OutputWatch(self._call_log.output_found) if settings.output_sample else None
         self._suspects = Suspects()
         self._refusals = RecentRefusals(settings.refusals)
+        self._problems = Problems()
+        self._drifts = Drifts()
         self._metrics = Metrics(
             build(),
             signature_age=self._signature_age,
@@ -185,20 +193,23 @@ class Proxy:
             bounds=BOUNDS,
             usage=self._usage,
         )
+        self._history = History(self._metrics.families)
+        self._following: asyncio.Task[None] | None = None
         self._health = Health()
         self._readiness = Readiness(self._health, settings.upstream, settings.model)
         self._observer = Fanout(
             observers=(self._metrics,),
             ends=(
-                *(self._call_log, self._refusals, self._suspects),
+                *(self._call_log, self._refusals, self._problems, self._suspects),
                 *((self._recorder,) if self._recorder is not None else ()),
                 *((self._outputs,) if self._outputs is not None else ()),
             ),
-            listeners=(self._metrics, self._call_log, self._readiness),
+            listeners=(self._metrics, self._call_log, self._drifts, self._readiness),
             failed=self._observer_failed,
         )
 
         self._up: bool | None = None
+        self._up_since: str | None = None
         self._way, self._bind_edge = self._open_way()
         self._signatures = SignatureCache(
             self._way,
@@ -264,6 +275,12 @@ class Proxy:
             lambda: self._refusals,
             self._shown_settings,
             lambda: self._suspects,
+            serving=serving_as(settings, self._edge.address),
+            upstreams=self._upstreams,
+            families=self._metrics.families,
+            problems=self._problems,
+            history=self._history,
+            drifts=lambda: self._drifts,
         )
         make_admin = self._station.admin or partial(admin_port, settings)
         self._admin = make_admin(self._metrics.registry, sources)
@@ -272,6 +289,9 @@ class Proxy:
 
     async def ready(self) -> None:
         """Accept calls and begin to follow the server."""
+        if self._station.admin is None:
+            # Of several, their supervisor keeps it.
+            self._following = asyncio.create_task(self._history.follow(), name="history")
         await self._readiness.start(self._way, self._models)
         await self._way.start()
         self._reach.start()
@@ -299,6 +319,9 @@ class Proxy:
         await self._reach.stop()
         await self._signatures.stop()
         await self._way.stop()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
         await self._admin.stop()
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
@@ -377,7 +400,7 @@ class Proxy:
             self._signatures.invalidate()
             self._models.wake()
         if up is not self._up:
-            self._up = up
+            self._up, self._up_since = up, stamp(datetime.now(UTC))
             self._reach.changed(up)
             self._observer.upstream_changed(up)
 
@@ -420,6 +443,12 @@ class Proxy:
             versions = states[name].versions if name in states else None
             mode = self._settings.policies.of(name).mode.value
             yield ModelListing(name, versions or (), tuple(servables.get(name, {}).values()), mode)
+
+    def _upstreams(self) -> Iterable[Upstream]:
+        state = {True: UP, False: DOWN, None: UNKNOWN}[self._way.up]
+        checks = self._readiness.checks()
+        why = next((check.text for check in checks if check.name == "upstream" and not check.ok), "")
+        return [Upstream(self._settings.upstream, state, self._up_since, why)]
 
     def _shown_settings(self) -> Iterable[Setting]:
         return shown_settings(plain(self._settings), self._origins)

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from proxy.build_info import build
 from proxy.config import Settings
 from proxy.observe.admin.server import AdminServer
+from proxy.observe.admin.status import Serving
 from proxy.observe.admin.views import Sources
 from proxy.systemd import READY, STOPPING, notify
 
@@ -75,6 +76,18 @@ def admin_port(settings: Settings, registry: CollectorRegistry, sources: Sources
         host=host.strip("[]"),
         port=int(port),
         names=settings.admin_host,
+    )
+
+
+def serving_as(settings: Settings, listen: str) -> Serving:
+    """What the admin port says that was started; `listen` is the address as bound."""
+    return Serving(
+        settings.edge,
+        listen,
+        settings.upstream,
+        build().hot_path,
+        build().version,
+        log_level=lambda: settings.log_level,
     )
 
 

@@ -28,6 +28,7 @@ class Lazy(NamedTuple):
 
 COMMANDS: Mapping[str, Lazy] = {
     "serve": Lazy("proxy.cli.serve:serve", "Run the proxy in front of a tensorflow_model_server."),
+    "top": Lazy("proxy.cli.top:top", "Show how a running proxy stands and what goes wrong, as it changes."),
     "demo": Lazy(
         "proxy.cli.demo:demo", "Show on real models what the proxy answers, and what the server alone does."
     ),

@@ -7,6 +7,7 @@ table whose words do not fit beside each other is shown as one record below the 
 
 import os
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 
 from rich import box
@@ -40,6 +41,16 @@ def open_console(*, stderr: bool = False) -> Console:
     bounded = console.is_terminal or "COLUMNS" in os.environ
     console.width = max(_NARROWEST, min(console.width, _WIDEST)) if bounded else _UNBOUNDED
     return console
+
+
+def open_screen() -> Console:
+    """The terminal as it is, whatever its size becomes."""
+    return _Console(markup=False, highlight=False, emoji=False)
+
+
+def plain_columns() -> int:
+    """How wide a screen is that is printed once: as the terminal, or as COLUMNS says, or 120."""
+    return max(_NARROWEST, shutil.get_terminal_size((120, 0)).columns)
 
 
 def say(console: Console, text: str | Text, style: str = "") -> None:

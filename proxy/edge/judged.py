@@ -25,5 +25,7 @@ def note(outcome: Outcome, decision: Decision) -> None:
         outcome.warnings = verdict.warnings
     outcome.batch_size = decision.batch_size
     outcome.would_refuse = decision.would_refuse
+    if decision.view is not None and (outcome.warnings or outcome.would_refuse):
+        outcome.request = decision.view
     outcome.sample, outcome.watched = decision.sample, decision.watched
     outcome.judge_failed = decision.failed

@@ -323,8 +323,12 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every family as it is now, complete before the next call can change it."""
+        return iter(self.families(METRICS))
+
+    def families(self, names: Iterable[str]) -> list[Metric]:
+        """The families of these names as they are now; names that are none are passed over."""
         samples = self._samples()
-        return iter([declared.family(samples[name]) for name, declared in METRICS.items()])
+        return [METRICS[name].family(samples[name]) for name in names if name in METRICS]
 
     def _samples(self) -> dict[str, Samples]:
         methods = (*self._methods.values(), self._other)

@@ -6,15 +6,18 @@ of a worker that does not answer are its last known ones, everything else of it 
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from proxy.observe.admin.status import Serving
 from proxy.observe.admin.views import Check, ModelListing, Setting, Sources, WorkerListing
 from proxy.observe.catalogue import METRICS
+from proxy.observe.history import History
+from proxy.observe.problems import ALL, Filter, Problem
 from proxy.observe.refusals import Refusal
 from proxy.observe.suspects import Death
 from proxy.workers import joining
@@ -24,21 +27,31 @@ from proxy.workers.state import Family, family_of, metric_of
 
 _PARTS: Final = {
     "/": ("checks", "models", "refusals", "metrics"),
+    "/api/events": ("checks", "metrics", "upstreams", "problems"),
+    "/api/problems": ("problems",),
+    "/api/status": ("checks", "metrics", "upstreams"),
     "/readyz": ("checks",),
     "/metrics": ("metrics",),
-    "/api/models": ("models",),
+    "/api/models": ("models", "metrics", "drifts", "problems"),
     "/api/refusals": ("refusals",),
     "/api/suspects": ("suspects",),
     "/api/workers": ("metrics",),
 }
-"""What a page needs."""
+"""What a page needs; one below another needs the same."""
 
 
 class Pages(Collector):
     """The sources and the registry of the admin port. `draining` is said of all as soon as it is set."""
 
-    def __init__(self, posts: Sequence[Post], settings: Iterable[Setting], most_refusals: int) -> None:
+    def __init__(
+        self,
+        posts: Sequence[Post],
+        settings: Iterable[Setting],
+        most_refusals: int,
+        serving: Serving | None = None,
+    ) -> None:
         self._posts = posts
+        self._serving = serving or Serving()
         self._settings = tuple(settings)
         self._most_refusals = most_refusals
         self._told: dict[str, dict[int, Any]] = {}
@@ -49,6 +62,8 @@ class Pages(Collector):
         self._asking: asyncio.Task[None] | None = None
         self._asked_next: asyncio.Task[None] | None = None
         self.draining = False
+        self.revision = 0
+        self.history = History(self.families)
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
 
@@ -62,17 +77,29 @@ class Pages(Collector):
             self._deaths,
             self._workers,
             self.ask,
+            serving=self._serving,
+            upstreams=lambda: joining.upstreams(self._of("upstreams")),
+            families=self.families,
+            problems=self,
+            history=self.history,
+            drifts=lambda: joining.drifts(self._of("drifts")),
         )
+
+    async def follow(self) -> None:
+        """Keep the curves up to date until it is cancelled."""
+        await self.history.follow(self.ask_metrics)
 
     async def ask(self, path: str) -> None:
         """Ask every worker for what this page needs."""
-        await asyncio.gather(*(self._ask(part) for part in _PARTS.get(path, ())))
+        parts = _PARTS.get(path) or _PARTS.get(path.rpartition("/")[0], ())
+        await asyncio.gather(*(self._ask(part) for part in parts))
 
     async def _ask(self, part: str) -> None:
         if part == "metrics":
             await self.ask_metrics()
         else:
             self._told[part] = await self._answers(part)
+            self.revision += 1
 
     async def ask_metrics(self) -> None:
         """Ask every worker for its numbers, and remember them.
@@ -117,6 +144,14 @@ class Pages(Collector):
     def _refusals(self) -> list[Refusal]:
         return joining.refusals(self._of("refusals"), self._most_refusals)
 
+    def select(self, asked: Filter = ALL) -> list[Problem]:
+        """The problems of all that are asked for, those seen last first."""
+        return joining.JoinedProblems(self._of("problems")).select(asked)
+
+    def get(self, problem: str) -> Problem | None:
+        """The problem of this id."""
+        return joining.JoinedProblems(self._of("problems")).get(problem)
+
     def _deaths(self) -> list[Death]:
         return joining.deaths(self._of("suspects"))
 
@@ -149,6 +184,11 @@ class Pages(Collector):
         """Every family without samples, so that `/metrics?name[]=...` finds them."""
         yield from (declared.family() for declared in METRICS.values())
         yield from (Metric(each.name, each.documentation, each.type) for each in self._own.collect())
+
+    def families(self, names: Collection[str]) -> list[Metric]:
+        """The families of these names of all workers together."""
+        declared = {METRICS[name].family().name for name in names if name in METRICS}
+        return [metric for metric in self.collect() if metric.name in declared]
 
     def collect(self) -> Iterator[Metric]:
         """Every family of all workers together."""

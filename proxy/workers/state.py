@@ -1,4 +1,4 @@
-"""What a worker tells of itself, as JSON and back: conditions, metrics, models, refusals, suspects.
+"""What a worker tells of itself, as JSON and back: conditions, metrics, models, problems, and so on.
 
 Law: both ends of one private socket, of one version; `decode(encode(x)) == x`. It knows no socket, and the numbers
 only as samples.
@@ -12,7 +12,10 @@ from prometheus_client.metrics_core import Metric
 
 from proxy.core.availability import VersionStatus
 from proxy.core.types import Servable, Signature, TensorSpec
+from proxy.observe.admin.status import Upstream
 from proxy.observe.admin.views import Check, ModelListing
+from proxy.observe.drifts import SignatureDrift
+from proxy.observe.problems import Example, Problem, Sender
 from proxy.observe.refusals import Found, Refusal
 from proxy.observe.suspects import Death, Suspect
 
@@ -73,6 +76,27 @@ def _refusals(found: Iterable[Any]) -> list[Refusal]:
 
 def _deaths(found: Iterable[Any]) -> list[Death]:
     return [Death(**each | {"suspects": [Suspect(**call) for call in each["suspects"]]}) for each in found]
+
+
+def _problems(found: Iterable[Any]) -> list[Problem]:
+    return [
+        Problem(
+            **each
+            | {
+                "sparkline": tuple(each["sparkline"]),
+                "senders": tuple(Sender(**sender) for sender in each["senders"]),
+                "examples": tuple(
+                    Example(**example | {"outputs": tuple(example["outputs"])})
+                    for example in each["examples"]
+                ),
+            }
+        )
+        for each in found
+    ]
+
+
+def _drifts(found: Iterable[Any]) -> list[SignatureDrift]:
+    return [SignatureDrift(**each | {"changes": tuple(each["changes"])}) for each in found]
 
 
 def _listing_json(listing: ModelListing) -> dict[str, Any]:
@@ -155,9 +179,15 @@ class Part(NamedTuple):
 
 PARTS: Final[Mapping[str, Part]] = {
     "checks": Part(lambda checks: [asdict(each) for each in checks], _checks),
+    "drifts": Part(lambda drifts: [asdict(each) for each in drifts], _drifts),
     "metrics": Part(list, _families),
     "models": Part(lambda listings: [_listing_json(each) for each in listings], _listings),
+    "problems": Part(lambda problems: [each.as_json() for each in problems], _problems),
     "refusals": Part(lambda refusals: [each.as_json() for each in refusals], _refusals),
     "suspects": Part(lambda deaths: [each.as_json() for each in deaths], _deaths),
+    "upstreams": Part(
+        lambda upstreams: [asdict(each) for each in upstreams],
+        lambda found: [Upstream(**each) for each in found],
+    ),
 }
 """By name, which is also the path that a worker is asked for it."""

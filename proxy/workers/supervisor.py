@@ -24,6 +24,7 @@ from proxy.life import (
     admin_port,
     collect_from_here,
     loop_factory,
+    serving_as,
     tell_draining,
     tell_serving,
     tell_stopped,
@@ -120,7 +121,12 @@ class _Supervisor:
         self._folder = folder
         self._hopeless = asyncio.Event()
         self._posts: list[Post] = []
-        self._pages = Pages(self._posts, shown_settings(plain(settings), origins), settings.refusals)
+        self._pages = Pages(
+            self._posts,
+            shown_settings(plain(settings), origins),
+            settings.refusals,
+            serving_as(settings, listening.address),
+        )
         self._posts.extend(self._post(number, count) for number in range(count))
         self._admin = admin_port(settings, self._pages.registry, self._pages.sources())
         written = yaml.safe_dump(plain(settings), sort_keys=False)
@@ -133,6 +139,7 @@ class _Supervisor:
             raise StartError(str(error)) from error
         relaying = asyncio.create_task(self._relay(ends))
         polling = asyncio.create_task(self._poll())
+        following = asyncio.create_task(self._pages.follow())
         try:
             await self._open()
             host, _, _ = self._settings.admin_listen.rpartition(":")
@@ -145,7 +152,8 @@ class _Supervisor:
         finally:
             relaying.cancel()
             polling.cancel()
-            await asyncio.gather(relaying, polling, return_exceptions=True)
+            following.cancel()
+            await asyncio.gather(relaying, polling, following, return_exceptions=True)
             await asyncio.gather(*(post.close() for post in self._posts))
             await self._admin.stop()
         tell_stopped()

@@ -27,10 +27,13 @@ class Telling:
         self._registry = registry
         self._ask: dict[str, Callable[[], Any]] = {
             "checks": sources.readiness,
+            "drifts": sources.drifts,
             "metrics": lambda: list(registry.collect()),
             "models": sources.models,
+            "problems": sources.problems.select,
             "refusals": sources.refusals,
             "suspects": sources.suspects,
+            "upstreams": sources.upstreams,
         }
         app = web.Application()
         app.router.add_get("/{part}", self._answer)

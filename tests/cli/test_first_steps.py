@@ -63,7 +63,7 @@ def sound(result, code):
 
 
 @pytest.mark.parametrize(
-    "command", sorted({*COMMANDS} - {"serve", "demo", "doctor", "explain", "config", "models"})
+    "command", sorted({*COMMANDS} - {"serve", "demo", "doctor", "explain", "config", "models", "top"})
 )
 def test_a_command_without_its_arguments_says_which(run, command):
     text = sound(run(command), 2)

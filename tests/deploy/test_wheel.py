@@ -28,7 +28,7 @@ def test_without_the_hook_the_wheel_is_for_every_python_and_system(installed):
     (told,) = installed.glob("*.dist-info/WHEEL")
     assert "Root-Is-Purelib: true" in told.read_text()
     assert "Tag: py3-none-any" in told.read_text()
-    assert {path.suffix for path in (installed / "proxy").rglob("*.*")} == {".py", ".md", ".typed"}
+    assert {path.suffix for path in (installed / "proxy").rglob("*.*")} == {".py", ".md", ".typed", ".yaml"}
     assert {path.name for path in installed.iterdir()} == {"proxy", told.parent.name}
 
 

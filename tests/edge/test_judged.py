@@ -38,13 +38,13 @@ def test_what_a_request_was_judged_against_is_known_of_admitted_and_refused_ones
     ("said", "kept"),
     [
         ({"batch_size": 8}, {"batch_size": 8}),
-        ({"would_refuse": (ODD,)}, {"would_refuse": (ODD,)}),
+        ({"would_refuse": (ODD,)}, {"would_refuse": (ODD,), "request": VIEW}),
         ({"unjudged": Unjudged.FAULT}, {"judge_failed": True}),
         ({"unjudged": Unjudged.KEPT_UNKNOWN}, {"judge_failed": True}),
         ({"unjudged": Unjudged.BY_POLICY}, {}),
         ({"sample": b"s", "watched": b"w"}, {"sample": b"s", "watched": b"w"}),
         ({"value_seconds": 0.5}, {"value_seconds": 0.5}),
-        ({"verdict": Verdict(warnings=(ODD,))}, {"warnings": (ODD,)}),
+        ({"verdict": Verdict(warnings=(ODD,))}, {"warnings": (ODD,), "request": VIEW}),
     ],
 )
 def test_what_was_found_of_an_admitted_request_is_kept(said, kept):
@@ -55,5 +55,5 @@ def test_a_second_look_that_fails_takes_no_warning_back():
     outcome = Outcome("/m")
     note(outcome, Admit(VIEW, Verdict(warnings=(ODD,))))
     note(outcome, Admit(unjudged=Unjudged.KEPT_UNKNOWN))
-    assert outcome.warnings == (ODD,)
+    assert (outcome.warnings, outcome.request) == ((ODD,), VIEW)
     assert outcome.judge_failed

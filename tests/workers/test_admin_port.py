@@ -5,9 +5,12 @@ import json
 import signal
 import urllib.request
 
+import aiohttp
 import grpc
 
 from tests.edge.conftest import PREDICT, ask, predict
+from tests.observe.admin.test_api import check, schema_of
+from tests.observe.admin.test_events import until
 from tests.test_app import until_ready
 from tests.workers.conftest import kill, killed, one_channel_each
 
@@ -92,6 +95,38 @@ async def test_models_and_refusals_of_all_are_on_its_pages(start):
         assert (code, page.count("expected rank 2"), "worker/1" in page) == (200, 2, True)
         assert json.loads((await proxy.get("/api/suspects"))[1]) == {"deaths": []}
         assert (await proxy.get("/absent"))[0] == 404
+
+
+async def test_problems_status_and_curves_are_those_of_all(start):
+    with await start("--model", "m") as proxy:
+        await until_ready(proxy)
+        async with one_channel_each(proxy) as channels:
+            for channel in channels.values():
+                for _ in range(2):
+                    await proxy.ask(channel, WRONG)
+        made = proxy.made
+        problems = json.loads((await proxy.get("/api/problems"))[1])
+        check(problems, schema_of("/api/problems"))
+        (problem,) = problems["problems"]
+        assert (problem["count"], sum(problem["sparkline"]), problem["senders"][0]["count"]) == (4, 4, 4)
+        assert len(problem["examples"]) == 4
+        _, one = await proxy.get(f"/api/problems/{problem['id']}")
+        assert json.loads(one)["count"] == 4
+        _, none = await proxy.get("/api/problems?model=n")
+        assert json.loads(none)["total"] == 0
+        status = json.loads((await proxy.get("/api/status"))[1])
+        check(status, schema_of("/api/status"))
+        assert [each["state"] for each in status["workers"]] == ["serving", "serving"]
+        assert [each["state"] for each in status["upstreams"]] == ["up"]
+        assert (status["state"], status["counts"]["requests"]) == ("ready", made)
+        for path in ("/api/models", "/api/history", "/api/workers"):
+            check(json.loads((await proxy.get(path))[1]), schema_of(path))
+        url = f"http://{proxy.admin}/api/events"
+        async with aiohttp.ClientSession() as session, session.get(url) as stream:
+            changed = await until(stream, "problems")
+            assert changed["changed"][0]["count"] == 4
+            await asyncio.to_thread(proxy.stop)
+            await until(stream, "end")
 
 
 async def test_it_is_ready_when_all_workers_are_and_says_which_is_not(start):

@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 
 from proxy.core.availability import VersionStatus
 from proxy.core.types import Servable, Signature, TensorSpec
+from proxy.observe.admin.status import Upstream
 from proxy.observe.admin.views import Check, ModelListing
+from proxy.observe.drifts import SignatureDrift
 from proxy.observe.metrics import Metrics
+from proxy.observe.problems import Example, Problem, Sender
 from proxy.observe.refusals import Found, Refusal
 from proxy.observe.suspects import Death, Suspect
 from proxy.workers.state import PARTS, Family, Sample, family_of, metric_of
@@ -37,6 +40,47 @@ STATE = {
         ),
         max_size=2,
     ),
+    "problems": st.lists(
+        st.builds(
+            Problem,
+            *(TEXT,) * 6,
+            st.none() | st.integers(0, 1 << 62),
+            TEXT,
+            st.integers(1, 1 << 40),
+            *(TEXT,) * 2,
+            st.integers(0, 1 << 40),
+            st.lists(st.integers(0, 9), max_size=3).map(tuple),
+            *(TEXT,) * 5,
+            st.lists(st.builds(Sender, TEXT, TEXT, TEXT, st.integers(1, 9), TEXT, TEXT), max_size=2).map(
+                tuple
+            ),
+            st.integers(0, 9),
+            st.lists(
+                st.builds(
+                    Example,
+                    *(TEXT,) * 6,
+                    st.none() | st.integers(0, 1 << 62),
+                    TEXT,
+                    st.dictionaries(TEXT, TEXT, max_size=2),
+                    st.lists(TEXT, max_size=2).map(tuple),
+                    TEXT,
+                ),
+                max_size=2,
+            ).map(tuple),
+        ),
+        max_size=2,
+    ),
+    "drifts": st.lists(
+        st.builds(
+            SignatureDrift,
+            *(TEXT,) * 3,
+            *(st.integers(0, 1 << 62),) * 2,
+            st.booleans(),
+            st.lists(TEXT, max_size=2).map(tuple),
+        ),
+        max_size=2,
+    ),
+    "upstreams": st.lists(st.builds(Upstream, TEXT, TEXT, st.none() | TEXT, TEXT), max_size=2),
     "refusals": st.lists(
         st.builds(
             Refusal,

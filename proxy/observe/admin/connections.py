@@ -51,7 +51,7 @@ _FIELDS: Final = 64
 class Connection(web.RequestHandler):
     """One connection. It is cut off when a request, the next one, or the taking of an answer takes too long."""
 
-    __slots__ = ("_connections", "_idle", "_octets", "_timer", "answering", "host")
+    __slots__ = ("_connections", "_idle", "_lost", "_octets", "_timer", "answering", "host")
 
     def __init__(self, server: web.Server, connections: "Connections") -> None:
         super().__init__(
@@ -69,10 +69,16 @@ class Connection(web.RequestHandler):
         )
         self._connections = connections
         self._timer: asyncio.TimerHandle | None = None
+        self._lost: Callable[[], None] | None = None
         self._idle = False
         self._octets = 0
         self.answering = False
         self.host = ""
+
+    @property
+    def bounds(self) -> "Bounds":
+        """The times that hold here."""
+        return self._connections.bounds
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the place of another where there are too many."""
@@ -86,6 +92,8 @@ class Connection(web.RequestHandler):
         self._within(None)
         self._connections.release(self)
         super().connection_lost(exc)
+        if self._lost is not None:
+            self._lost()
 
     def data_received(self, data: bytes) -> None:
         """Count what comes before the next answer is made."""
@@ -104,9 +112,15 @@ class Connection(web.RequestHandler):
         self._idle = False
         self._within(self._connections.bounds.answer_seconds)
 
+    def stream(self, lost: Callable[[], None]) -> None:
+        """The answer has no end; whoever writes it sees that it is taken, and is told when nobody is there any more."""
+        self._lost = lost
+        self._within(None)
+
     def done(self) -> None:
         """The answer is taken, but for what a socket holds; the next request may come."""
         self.answering = False
+        self._lost = None
         self._octets = 0
         self._idle = True
         self._within(self._connections.bounds.idle_seconds)

@@ -5,11 +5,16 @@ GET (and HEAD) only; nothing here changes anything:
 - `/livez`         200 while the process serves
 - `/readyz`        200 when every condition holds, else 503; `?verbose` lists them
 - `/metrics`       Prometheus text or OpenMetrics, as the scraper asks
-- `/api/models`    models, states of their versions, signatures
+- `/api/status`    is it up, for whom, since when, how near are its bounds
+- `/api/history`   the last hour in steps of 15 seconds, in all or of one model
+- `/api/problems`  what goes wrong, the same mistake once; `/api/problems/{id}` one of them
+- `/api/models`    models, states of their versions, signatures, what changed and who is affected
 - `/api/refusals`  the last refusals: names, dtypes, shapes, reasons
 - `/api/suspects`  what was in flight when the server died: names, dtypes, shapes
 - `/api/workers`   of several workers: state, process, connections, calls under way, restarts
 - `/api/config`    the effective settings and where each comes from
+- `/api/events`    status, curves and problems as they change, as an event stream
+- `/api/openapi.json` describes all of /api
 - `/`              a page with the same for a person
 
 A name that the port is not known by (hosts.py) is answered 421; `/livez`, and `/readyz` without its texts, are
@@ -20,11 +25,10 @@ Law: the only place that knows HTTP. What it shows is handed in; it belongs on l
 
 import asyncio
 import errno
-import json
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiohttp import HttpVersion11, web
@@ -33,9 +37,11 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from proxy.observe.admin.api import Api, json_answer
 from proxy.observe.admin.connections import Bounds, Connection, Connections, affordable
+from proxy.observe.admin.events import STREAMS, Events
 from proxy.observe.admin.hosts import Asked, Hosts
-from proxy.observe.admin.views import STYLE_HASH, Sources, model_json, page, readiness_text
+from proxy.observe.admin.views import STYLE_HASH, Sources, page, readiness_text
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -94,10 +100,13 @@ class AdminServer:
         self._registry = registry
         self._sources = sources
         self._version = version
+        self._api = Api(sources)
+        bounds = bounds or affordable()
+        self._events = Events(sources, self._api, min(STREAMS, bounds.connections // 2))
         self._host = host
         self._port = port
         self._hosts = Hosts((host, *names))
-        self._connections = Connections(_HEADERS, self._full, bounds or affordable())
+        self._connections = Connections(_HEADERS, self._full, bounds)
         self._server: asyncio.Server | None = None
         self._scraping = asyncio.Lock()
         self._runner = web.AppRunner(self._app(), handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS)
@@ -122,6 +131,7 @@ class AdminServer:
         """Close the port, giving answers under way a second. Harmless when nothing was started."""
         if self._server is not None:
             self._server.close()
+        await self._events.stop()
         await self._runner.cleanup()
 
     def _connection(self) -> Connection:
@@ -150,7 +160,8 @@ class AdminServer:
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/api/models", self._models)
+        self._api.add_to(app.router)
+        self._events.add_to(app.router)
         app.router.add_get("/api/refusals", self._refusals)
         app.router.add_get("/api/suspects", self._suspects)
         if self._sources.workers is not None:
@@ -204,32 +215,25 @@ class AdminServer:
         response.enable_compression()
         return response
 
-    async def _models(self, _: web.Request) -> web.Response:
-        return _json({"models": [model_json(model) for model in self._sources.models()]})
-
     async def _refusals(self, _: web.Request) -> web.Response:
-        return _json({"refusals": [refusal.as_json() for refusal in self._sources.refusals()]})
+        return json_answer({"refusals": [refusal.as_json() for refusal in self._sources.refusals()]})
 
     async def _suspects(self, _: web.Request) -> web.Response:
-        return _json({"deaths": [death.as_json() for death in self._sources.suspects()]})
+        return json_answer({"deaths": [death.as_json() for death in self._sources.suspects()]})
 
     async def _workers(self, _: web.Request) -> web.Response:
         assert self._sources.workers is not None
-        return _json({"workers": [asdict(worker) for worker in self._sources.workers()]})
+        return json_answer({"workers": [asdict(worker) for worker in self._sources.workers()]})
 
     async def _config(self, _: web.Request) -> web.Response:
         assert self._sources.settings is not None
-        return _json(
+        return json_answer(
             {each.name: {"value": each.value, "origin": each.origin} for each in self._sources.settings()}
         )
 
     async def _page(self, _: web.Request) -> web.Response:
         body = page(self._version, self._sources)
         return web.Response(body=body, content_type="text/html", charset="utf-8")
-
-
-def _json(value: Any) -> web.Response:
-    return web.Response(text=json.dumps(value, indent=2) + "\n", content_type="application/json")
 
 
 async def _harden(_: web.Request, response: web.StreamResponse) -> None:

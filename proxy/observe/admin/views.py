@@ -7,13 +7,17 @@ that came from a client or a server is escaped by construction.
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from proxy.core.availability import VersionStatus
 from proxy.core.explain import printable
 from proxy.core.types import Servable, Signature, TensorSpec, dtype_name
+from proxy.observe.admin.status import Serving, Upstream
+from proxy.observe.drifts import SignatureDrift
+from proxy.observe.history import History, Read
+from proxy.observe.problems import ALL, Filter, Problem, Problems
 from proxy.observe.refusals import Refusal
 from proxy.observe.suspects import Death
 
@@ -63,6 +67,20 @@ def shown_settings(values: Mapping[str, Any], origins: Mapping[str, str]) -> Ite
     return [Setting(name, value, origins.get(name, "default")) for name, value in values.items()]
 
 
+class KnownProblems(Protocol):
+    """The problems of one proxy, or of several workers together."""
+
+    @property
+    def revision(self) -> int:
+        """Another one when something may have changed."""
+
+    def select(self, asked: Filter = ALL) -> list[Problem]:
+        """The problems that are asked for, those seen last first."""
+
+    def get(self, problem: str) -> Problem | None:
+        """The problem of this id."""
+
+
 async def _nothing_to_ask(_: str) -> None: ...
 
 
@@ -82,6 +100,13 @@ class Sources:
     workers: Callable[[], Iterable[WorkerListing]] | None = None
     """None: there is one process, and /api/workers does not exist."""
     ask: Callable[[str], Awaitable[None]] = _nothing_to_ask
+    serving: Serving = field(default_factory=Serving)
+    upstreams: Callable[[], Iterable[Upstream]] = tuple
+    families: Read = lambda _: ()
+    """The metrics of these names as they are now."""
+    problems: KnownProblems = field(default_factory=Problems)
+    history: History = field(default_factory=lambda: History(lambda _: ()))
+    drifts: Callable[[], Iterable[SignatureDrift]] = tuple
 
 
 def readiness_text(checks: Iterable[Check]) -> str:

@@ -137,9 +137,13 @@ async def test_concurrent_scrapes_all_get_the_whole_truth(admin):
 
 
 async def test_models_show_versions_states_and_signatures(admin):
+    nothing = {"p50": None, "p99": None, "upstream_p50": None, "upstream_p99": None}
     assert await admin.json("/api/models") == {
         "models": [
             {
+                "drifts": [],
+                "batch_sizes": {"buckets": []},
+                "latency": nothing,
                 "name": "detector",
                 "mode": "enforce",
                 "versions": [
