@@ -1,5 +1,6 @@
 """Clients, data plane and server in one process without sockets: whatever goes wrong, every call ends once, and as it must."""
 
+import ctypes
 import subprocess
 import sys
 
@@ -36,6 +37,8 @@ def test_whatever_goes_wrong_every_call_ends_once_and_nothing_is_held():
 
 
 def test_a_seed_plays_the_same_each_time():
+    if ctypes.CDLL(None).personality(0xFFFFFFFF) < 0:
+        pytest.skip("this machine does not let a process have the same addresses each time")
     once, again = (simulate("--seeds", "7", "--calls", "60").stdout.splitlines()[-1] for _ in range(2))
     assert once == again
     assert "calls 60" in once
