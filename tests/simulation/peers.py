@@ -245,8 +245,6 @@ class Question:
         self.method = method
         self.received = bytearray()
         self.over = False
-        # What came into force before this the proxy knew when it sent the call on.
-        self.known_since = self.world.known_since()
         if ended:
             self._asked()
 
@@ -276,7 +274,7 @@ class Question:
 
     def _asked(self) -> None:
         world, random = self.world, self.world.random
-        self.answer = world.answer_to(self.method, bytes(self.received), self.known_since)
+        self.answer = world.answer_to(self.method, bytes(self.received))
         if world.rough and random.random() < 0.05:
             world.network.later(0.1, self._reset)
         elif random.random() < 0.6:

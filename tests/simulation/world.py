@@ -53,10 +53,11 @@ class World:
         self.generation = 0
         self.servers: list[ServerEnd] = []
         self.clients: list[Client] = []
-        # Which signature was in force from when on, and when the proxy was last told of one.
+        # Which signature was in force from when on; when the proxy asked, and when it learnt one that it had asked for.
         self.in_force: list[tuple[float, int]] = [(CLOCK.now, self.random.randint(1, 6))]
         self.told: list[float] = [CLOCK.now]
-        self.last_known = CLOCK.now
+        self.known: list[tuple[float, float]] = [(CLOCK.now, CLOCK.now)]
+        self.began: dict[int, float] = {}
         self.seen: Counter[int] = Counter()
         self.served: set[int] = set()
         self.started = self.ended = 0
@@ -76,7 +77,7 @@ class World:
         self.in_force.append((CLOCK.now, self.random.randint(1, 6)))
         self.counts["swaps"] += 1
 
-    def answer_to(self, method: str, data: bytes, known_since: float) -> tuple[int, bytes | None]:
+    def answer_to(self, method: str, data: bytes) -> tuple[int, bytes | None]:
         version, width = len(self.in_force), self.in_force[-1][1]
         message = data[PREFIX:]
         if method in {METADATA, STATUS}:
@@ -89,7 +90,7 @@ class World:
             return 13, None
         if method == PREDICT:
             mark, got = read_predict(message)
-            if got not in self.widths_since(known_since):
+            if got not in self.widths_since(self.known_since(self.began[mark.number])):
                 raise Broken(f"{mark} of width {got} was sent on; in force is {width}")
         else:
             mark = Mark.read(message)
@@ -99,14 +100,16 @@ class World:
         self.served.add(mark.number)
         return 0, mark.fill(self.random.choice((4, 400, 100_000, 600_000)))
 
-    def known_since(self) -> float:
+    def known_since(self, when: float) -> float:
         """
-        What was in force before this the proxy must not go by any more.
+        What was in force before this the proxy must not go by, for a call that began then.
 
-        It was told of the state twice since, and knows a signature that it asked for later: where none can be had,
+        It had been told of the state twice since, and knew a signature that it asked for later: where none can be had,
         the last known one holds (see `Gate`).
         """
-        return min(self.told[-2:][0], self.last_known)
+        told = [at for at in self.told if at <= when]
+        known = [asked_at for fetched_at, asked_at in self.known if fetched_at <= when]
+        return min(told[-2:][0], known[-1])
 
     def dialled(self, factory: Any, _host: str, _port: int) -> Any:
         if not self.serving:
@@ -140,7 +143,7 @@ class World:
 
     def signature_fetched(self, key: Any, result: str, seconds: float) -> None:
         if result == "ok":
-            self.last_known = CLOCK.now - seconds
+            self.known.append((CLOCK.now, CLOCK.now - seconds))
 
     def signature_drifted(self, drift: Any) -> None:
         pass
@@ -304,6 +307,7 @@ class World:
                 self.clients.append(client)
                 self.network.connect(client, shell)
                 here.append(client)
+            self.began[number] = CLOCK.now
             random.choice(here).call(number)
             self.counts["calls"] += 1
             if random.random() < trouble:
