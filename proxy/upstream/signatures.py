@@ -22,7 +22,6 @@ from proxy.core.freshness import (
     Entry,
     Event,
     Limits,
-    confirms,
     decide,
     may_outdate,
     moved,
@@ -190,7 +189,7 @@ class SignatureCache:
 
         Asks the server once more, unless a recheck of this key began less than `recheck_interval` ago: then
         only whether the versions have moved since, so that a swap refuses nobody however many bad requests
-        there are. Those who come while a recheck is under way wait for it. `arrived` is when the request came
+        there are. Who comes while one is under way lets it end, and then goes by the versions. `arrived` is when the request came
         in, by this cache's `clock`: an answer asked for since then needs no recheck. Returns `seen` itself where
         nothing has changed; Unanswered: not to be confirmed within `timeout` seconds.
         """
@@ -222,7 +221,7 @@ class SignatureCache:
                 now = self._clock()
                 continue
             fetch = self._fetches.get(key)
-            if fetch is None or self._confirms(fetch, now, arrived):
+            if fetch is None or fetch.began > arrived:
                 found = await self._answer(self._begin(key, is_recheck=True, client=client), left)
                 return seen if found == seen else found
             # Asked before the request arrived: its answer may be from before a swap. Let it end, then ask.
@@ -320,9 +319,6 @@ class SignatureCache:
         fetch = self._fetches.get(key)
         if fetch is not None:
             fetch.doubted = True
-
-    def _confirms(self, fetch: _Fetch, now: float, arrived: float) -> bool:
-        return confirms(fetch.began, fetch.began if fetch.is_recheck else -inf, now, self._limits, arrived)
 
     def _is_known(self, key: ModelKey) -> bool:
         """Whether the key is one that exists, as far as anyone has told: the server, or who started the proxy."""

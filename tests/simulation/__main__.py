@@ -1,0 +1,66 @@
+"""`python -m tests.simulation [--seeds FIRST:LAST] [--seconds S] [--calls N]`: play worlds, tell what they showed.
+
+The exit code is 1 when a seed broke; the seed alone plays it again.
+"""
+
+import argparse
+import ctypes
+import os
+import sys
+import time as real_time
+
+_ADDR_NO_RANDOMIZE = 0x0040000
+if os.environ.get("PYTHONHASHSEED") != "0":
+    # The order of a set goes by hashes and addresses, which would be others each time.
+    ctypes.CDLL(None).personality(_ADDR_NO_RANDOMIZE)
+    os.environ["PYTHONHASHSEED"] = "0"
+    os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
+
+_seconds = real_time.perf_counter
+
+from tests.simulation.loop import CLOCK, StuckError  # noqa: E402  isort: skip
+
+import traceback  # noqa: E402
+from collections import Counter  # noqa: E402
+
+from tests.simulation.peers import Broken  # noqa: E402
+from tests.simulation.plants import PLANTS  # noqa: E402
+from tests.simulation.world import World  # noqa: E402
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", default="0:20", help="FIRST:LAST, or one seed")
+    parser.add_argument("--seconds", type=float, default=0.0, help="stop after so long")
+    parser.add_argument("--calls", type=int, default=150, help="in one world")
+    parser.add_argument("--until-broken", action="store_true", help="stop at the first seed that broke")
+    parser.add_argument("--plant", choices=PLANTS, help="put a fault in, which must be found")
+    told = parser.parse_args()
+    if told.plant:
+        PLANTS[told.plant]()
+    first, _, last = told.seeds.partition(":")
+    total: Counter[str] = Counter()
+    broken = 0
+    began = _seconds()
+    for seed in range(int(first), int(last or int(first) + 1)):
+        CLOCK.now = 1000.0
+        try:
+            total += World(seed).play(told.calls)
+        except (Broken, StuckError, ValueError) as error:
+            broken += 1
+            print(f"seed {seed}: {type(error).__name__}: {error}")
+            if not last:
+                traceback.print_exc()
+        total["seeds"] += 1
+        if broken and told.until_broken:
+            break
+        if told.seconds and _seconds() - began > told.seconds:
+            break
+    took = _seconds() - began
+    print(f"{total['seeds']} seeds, {broken} broken, {total['steps']} steps, {took:.1f} s")
+    print(", ".join(f"{name} {count}" for name, count in sorted(total.items())))
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
