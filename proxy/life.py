@@ -7,6 +7,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -14,9 +15,12 @@ from prometheus_client import CollectorRegistry
 
 from proxy.build_info import build
 from proxy.config import Settings
+from proxy.config.held import readable_by_all, tokens_in
+from proxy.observe.admin.access import Certificate, context
 from proxy.observe.admin.server import AdminServer
 from proxy.observe.admin.status import Serving
 from proxy.observe.admin.views import Sources
+from proxy.observe.log import level
 from proxy.systemd import READY, STOPPING, notify
 
 SERVING: Final = "serving"
@@ -24,6 +28,7 @@ CAPTURING: Final = "capturing"
 """Said at start, because what is recorded holds tensor values."""
 DRAINING: Final = "draining"
 STOPPED: Final = "stopped"
+READABLE_BY_ALL: Final = "secret_readable_by_all"
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tfs-proxy")
 
@@ -42,21 +47,25 @@ class Addresses(NamedTuple):
 
 
 class Ends:
-    """`first` asks for an end, `second` for a quick one."""
+    """`first` asks for an end, `second` for a quick one; `again` that the settings be read anew."""
 
     def __init__(self) -> None:
         self.first = asyncio.Event()
         self.second = asyncio.Event()
+        self.again = asyncio.Event()
 
 
 class Signals(Ends):
-    """The first SIGTERM or SIGINT asks for an end, the second for a quick one, the third gets it."""
+    """The first SIGTERM or SIGINT asks for an end, the second for a quick one, the third gets it. SIGHUP asks for the
+    settings to be read anew.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._received, number)
+        self._loop.add_signal_handler(signal.SIGHUP, self.again.set)
 
     def _received(self, number: int) -> None:
         if not self.first.is_set():
@@ -67,7 +76,10 @@ class Signals(Ends):
 
 
 def admin_port(settings: Settings, registry: CollectorRegistry, sources: Sources) -> AdminServer:
-    """The admin port that the settings ask for."""
+    """The admin port that the settings ask for. Raises ValueError where their files cannot be used."""
+    certificate = None
+    if settings.admin_cert is not None and settings.admin_key is not None:
+        certificate = Certificate(settings.admin_cert, settings.admin_key)
     host, _, port = settings.admin_listen.rpartition(":")
     return AdminServer(
         registry,
@@ -76,6 +88,8 @@ def admin_port(settings: Settings, registry: CollectorRegistry, sources: Sources
         host=host.strip("[]"),
         port=int(port),
         names=settings.admin_host,
+        tokens=tokens_in(settings.admin_tokens),
+        certificate=certificate,
     )
 
 
@@ -87,8 +101,22 @@ def serving_as(settings: Settings, listen: str) -> Serving:
         settings.upstream,
         build().hot_path,
         build().version,
-        log_level=lambda: settings.log_level,
+        log_level=level,
     )
+
+
+def admin_renewal(settings: Settings, admin: AdminServer) -> Callable[[], None]:
+    """What has the admin port do as these settings say, once all else that they need is there too. Raises ValueError."""
+    tokens, made = tokens_in(settings.admin_tokens), None
+    if settings.admin_cert is not None and settings.admin_key is not None:
+        made = context(settings.admin_cert, settings.admin_key)
+    return partial(admin.adopt, settings.admin_host, tokens, made)
+
+
+def tell_readable_by_all(settings: Settings) -> None:
+    """Warn of secrets that are none on this machine."""
+    for path in readable_by_all(settings):
+        _log.warning(READABLE_BY_ALL, path=str(path))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -121,6 +149,7 @@ def tell_serving(settings: Settings, addresses: Addresses, *, captures: bool, **
     )
     if captures:
         _log.warning(CAPTURING, share=settings.capture_sample, models=settings.capture_model or "all")
+    tell_readable_by_all(settings)
     notify(READY)
 
 

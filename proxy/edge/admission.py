@@ -4,6 +4,7 @@ Law: rules and their wording, without grpc, clocks or sockets, so that every edg
 become statuses the same way as those of the gate.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,6 +67,32 @@ def forbidden(method: str, reason: Reason) -> Verdict:
         "a method that does not change the server",
         "one that does",
         "call the server directly, or start the proxy with --allow-admin-methods",
+    )
+
+
+def unauthenticated(got: str) -> Verdict:
+    """The refusal of a call without a token that the proxy knows; `got` says what it has instead, and never the token."""
+    return _refusal(
+        Reason.CLIENT_UNAUTHENTICATED,
+        "metadata authorization",
+        "one Bearer token that the proxy knows",
+        got,
+        "send the metadata `authorization: Bearer TOKEN`, with a token from the operator of the proxy",
+    )
+
+
+_NAMES_SHOWN = 3
+
+
+def client_not_allowed(names: Sequence[str]) -> Verdict:
+    """The refusal of a client whose certificate carries these names, none of which may call."""
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return _refusal(
+        Reason.CLIENT_NOT_ALLOWED,
+        "client certificate",
+        "a name that may call",
+        f"{', '.join(map(quote, names[:_NAMES_SHOWN]))}{more}" if names else "no DNS name and no URI in it",
+        "use a certificate with such a name, or have the operator add this one with --client-san",
     )
 
 

@@ -121,6 +121,16 @@ def configure(
     )
 
 
+def level() -> str:
+    """From which level on it is told now."""
+    return logging.getLevelName(logging.getLogger().level).lower()
+
+
+def set_level(level: str) -> None:
+    """Tell from now on what is at least of this level."""
+    logging.getLogger().setLevel(level.upper())
+
+
 _JUDGED = {
     REQUEST_REFUSED: "refused",
     REQUEST_WARNED: "warned about",
@@ -284,6 +294,10 @@ class CallLog:
         self._clock = clock
         # Bound → when it was last told, and how often it was hit since.
         self._bounds_told: dict[str, tuple[float, int]] = {}
+
+    def adopt(self, *, access_log: bool) -> None:
+        """From now on, tell of every call or not."""
+        self._access_log = access_log
 
     # === calls ===
 
@@ -450,6 +464,7 @@ def _call(outcome: Outcome) -> dict[str, str | int | None]:
             outcome.signature or (outcome.request.signature if outcome.request is not None else "")
         ),
         "peer": outcome.peer,
+        **({"identity": outcome.identity} if outcome.identity else {}),
     }
 
 

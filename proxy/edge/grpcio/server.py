@@ -13,11 +13,22 @@ from typing import Final
 
 import grpc
 
+from proxy.edge.access import Access
 from proxy.edge.admission import UNLIMITED, Limits
 from proxy.edge.explainer import Explainer
 from proxy.edge.grpcio.accounts import Accounts
+from proxy.edge.grpcio.credentials import Configuration, ListenCredentials
 from proxy.edge.grpcio.relay import Relay
-from proxy.edge.grpcio.steps import Admission, Deadline, MethodPolicy, Outcomes, SignatureCheck, VersionSeen
+from proxy.edge.grpcio.steps import (
+    Admission,
+    Asked,
+    Certificates,
+    Deadline,
+    MethodPolicy,
+    Outcomes,
+    SignatureCheck,
+    VersionSeen,
+)
 from proxy.edge.interface import AddressInUseError, Usage
 from proxy.edge.listening import ALONE, Place, bind, path_of
 from proxy.edge.load import Load
@@ -50,16 +61,21 @@ class GrpcioEdge:
         limits: Limits,
         place: Place = ALONE,
         explainer: Explainer | None = None,
-        credentials: grpc.ServerCredentials | None = None,
+        credentials: ListenCredentials | None = None,
         bound_hit: Callable[[str], None] = lambda _: None,
+        access: Access | None = None,
     ) -> None:
+        self._asked = Asked(access)
+        self._deadline = Deadline(limits, local)
+        self._credentials = credentials
         self._load = load = Load(limits, bound_hit)
         accounts = Accounts(load)
         self._server = grpc.aio.server(
             interceptors=(
-                Outcomes(observer, local, load, explainer),
+                Outcomes(observer, local, load, explainer, self._asked),
+                Certificates(self._asked, local),
                 MethodPolicy(gate),
-                Deadline(limits, local),
+                self._deadline,
                 Admission(load, accounts, local),
                 SignatureCheck(gate, way, version_seen, load, explainer),
             ),
@@ -74,7 +90,7 @@ class GrpcioEdge:
             if credentials is None:
                 port = self._server.add_insecure_port(address)
             else:
-                port = self._server.add_secure_port(address, credentials)
+                port = self._server.add_secure_port(address, credentials.ours)
         except RuntimeError as error:
             # The system's reason, which grpc only logs.
             bind(address, shared=place.shared)[0].close()
@@ -87,6 +103,14 @@ class GrpcioEdge:
 
     async def start(self) -> None:
         await self._server.start()
+
+    def adopt(self, limits: Limits, access: Access | None, tls: Configuration | None) -> None:
+        """Take other limits, ask other things of clients, and meet new ones with another certificate, from now on."""
+        self._load.adopt(limits)
+        self._deadline.default = limits.default_deadline
+        self._asked.access = access
+        if self._credentials is not None and tls is not None:
+            self._credentials.renew(tls)
 
     def usage(self) -> Usage:
         load = self._load

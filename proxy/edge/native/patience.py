@@ -77,11 +77,15 @@ class Patience:
 
     def __init__(self, clients: Clients, limits: Limits) -> None:
         self._clients = clients
+        self.adopt(limits)
+        self._timer: asyncio.TimerHandle | None = None
+        self._seen = _Seen()
+
+    def adopt(self, limits: Limits) -> None:
+        """Have other patience from now on."""
         self._stall = limits.stall_seconds
         self._idle = limits.idle_seconds
         self._step = min(_STEP, self._stall / _PART_OF_A_TIME, self._idle / _PART_OF_A_TIME)
-        self._timer: asyncio.TimerHandle | None = None
-        self._seen = _Seen()
 
     def start(self) -> None:
         """Begin to look."""

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, final
 
+from proxy.edge.access import Access
 from proxy.edge.admission import Limits
 from proxy.edge.explainer import Explainer
 from proxy.edge.load import Load
@@ -39,11 +40,14 @@ class Plane:
         explainer: Explainer | None,
         answers: Mapping[str, Answering],
         bound_hit: Callable[[str], None],
+        access: Access | None,
     ) -> None:
         self.exchange = exchange
         self.gate = gate
         self.observer = observer
         self.limits = limits
+        self.access = access
+        """What is asked of clients; None: nothing, in this process for ever."""
         self.load = exchange.load = Load(limits, bound_hit)
         self.answers = answers
         self.version_suffixes = VersionSuffixes()
