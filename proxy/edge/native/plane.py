@@ -40,7 +40,7 @@ class Plane:
         explainer: Explainer | None,
         answers: Mapping[str, Answering],
         bound_hit: Callable[[str], None],
-        access: Access | None,
+        access: Access | None = None,
     ) -> None:
         self.exchange = exchange
         self.gate = gate
