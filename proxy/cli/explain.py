@@ -5,7 +5,7 @@ stand there or in the vocabulary itself.
 """
 
 import re
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import click
 

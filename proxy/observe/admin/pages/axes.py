@@ -52,21 +52,27 @@ def _axis(expected: str | None, got: str | None) -> Axis:
     return Axis(expected, got, "fits" if _fits(expected, got) else "differs")
 
 
-def _pairs(want: list[str], have: list[str]) -> list[tuple[str | None, str | None]]:
+_Pair = tuple[str | None, str | None]
+
+
+def _pairs(want: list[str], have: list[str]) -> list[_Pair]:
     """Of all alignments in order the one in which most sizes fit; a size counts for more than a `?`."""
 
     @cache
-    def best(i: int, j: int) -> tuple[int, tuple[tuple[str | None, str | None], ...]]:
+    def best(i: int, j: int) -> tuple[int, tuple[_Pair, ...]]:
         if i == len(want):
             return 0, tuple((None, each) for each in have[j:])
         if j == len(have):
             return 0, tuple((each, None) for each in want[i:])
-        rest = [(best(i + 1, j + 1), (want[i], have[j]), 3 if want[i] == have[j] else _fits(want[i], have[j]))]
+        score, tail = best(i + 1, j + 1)
+        own = 3 if want[i] == have[j] else int(_fits(want[i], have[j]))
+        ways: list[tuple[int, tuple[_Pair, ...]]] = [(score + own, ((want[i], have[j]), *tail))]
         if len(want) > len(have):
-            rest.append((best(i + 1, j), (want[i], None), 0))
+            score, tail = best(i + 1, j)
+            ways.append((score, ((want[i], None), *tail)))
         elif len(want) < len(have):
-            rest.append((best(i, j + 1), (None, have[j]), 0))
-        (score, tail), pair, own = max(rest, key=lambda each: each[0][0] + each[2])
-        return score + own, (pair, *tail)
+            score, tail = best(i, j + 1)
+            ways.append((score, ((None, have[j]), *tail)))
+        return max(ways, key=lambda way: way[0])
 
     return list(best(0, 0)[1])

@@ -81,7 +81,7 @@ class Span:
         )
 
 
-def span_of(history: Mapping[str, Any], minutes: int = 60) -> Span:
+def span_of(history: Mapping[str, Any], minutes: int) -> Span:
     """The time that a history is of; nothing is shown of what lies before."""
     end = datetime.fromisoformat(history["until"])
     start = end - timedelta(minutes=minutes)
@@ -110,7 +110,9 @@ def curves(key: str, title: str, span: Span, lines: Sequence[Line], scale: "Scal
 
 def bars(key: str, title: str, span: Span, lines: Sequence[Line], scale: "Scale", width: float) -> Chart:
     """A picture of bars, one kind upon another; `width` is the share of the whole that one takes."""
-    sums = [sum(value or 0 for value in stack) for stack in zip(*(line.values for line in lines), strict=True)]
+    sums = [
+        sum(value or 0 for value in stack) for stack in zip(*(line.values for line in lines), strict=True)
+    ]
     top, ticks = _axis([Line("", "", sums)], scale)
     below = [0.0] * len(span.times)
     paths = []
@@ -206,7 +208,9 @@ def _chart(
     paths: Sequence[str],
 ) -> Chart:
     series = tuple(
-        Series(line.name, line.mark, path, "–" if (last := _newest(line.values)) is None else scale.write(last))
+        Series(
+            line.name, line.mark, path, "–" if (last := _newest(line.values)) is None else scale.write(last)
+        )
         for line, path in zip(lines, paths, strict=True)
     )
     told = ", ".join(_told(line, scale) for line in lines)

@@ -50,9 +50,7 @@ def inputs_for(models: Iterable[ModelListing], model: str, signature: str) -> di
     return {"inputs": [_tensor(each) for each in request.inputs], "why_not": ""}
 
 
-def _request(
-    models: Iterable[ModelListing], model: str, signature: str, target: str
-) -> ExampleRequest | str:
+def _request(models: Iterable[ModelListing], model: str, signature: str, target: str) -> ExampleRequest | str:
     servable = _newest(models, model)
     if servable is None:
         return _UNKNOWN
@@ -71,10 +69,11 @@ def _newest(models: Iterable[ModelListing], model: str) -> Servable | None:
 def _tensor(each: Input) -> dict[str, Any]:
     shape = {"dim": [{"size": str(size)} for size in each.dims]} if each.dims else {}
     text = json.dumps(
-        {"dtype": each.proto_dtype, "tensorShape": shape, _field(each.dtype.field): _values(each)}, indent=None
+        {"dtype": each.proto_dtype, "tensorShape": shape, _field(each.dtype.field): _values(each)},
+        indent=None,
     )
     # One part of the tensor a line: that is short and can be read.
-    shown = text.replace('", "tensorShape"', '",\n "tensorShape"').replace("}, \"", '},\n "')
+    shown = text.replace('", "tensorShape"', '",\n "tensorShape"').replace('}, "', '},\n "')
     return {
         "alias": each.alias,
         "declared": each.declared,

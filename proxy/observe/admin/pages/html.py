@@ -19,7 +19,17 @@ _UNITS: Final = ((86_400, "day"), (3600, "h"), (60, "min"), (1, "s"))
 _TONES: Final = {
     "good": frozenset({"ready", "up", "AVAILABLE", "serving"}),
     "warn": frozenset(
-        {"draining", "LOADING", "START", "UNLOADING", "starting", "waiting", "silent", "not connected yet", "half-open"}
+        {
+            "draining",
+            "LOADING",
+            "START",
+            "UNLOADING",
+            "starting",
+            "waiting",
+            "silent",
+            "not connected yet",
+            "half-open",
+        }
     ),
     "quiet": frozenset({"END"}),
 }
@@ -51,6 +61,7 @@ def _templates() -> Environment:
         "long": _long,
         "max_of": lambda counts: max(counts, default=0),
         "number": charts.number,
+        "peer": lambda peer: peer.removeprefix("ipv4:").removeprefix("ipv6:"),
         "sentence": _sentence,
         "shape": _shape,
         "sparkline": charts.sparkline,

@@ -7,6 +7,7 @@ sense is answered as if it had not been asked: a person may follow an old link.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from math import ceil
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -42,6 +43,12 @@ _FEW: Final = 5
 _PAGE: Final = 50
 _ALL: Final = 1000
 _MINUTE: Final = 60
+_LENGTHS: Final = {
+    5: "The last 5 minutes",
+    15: "The last 15 minutes",
+    30: "The last half hour",
+    60: "The last hour",
+}
 _RECENT_SECONDS: Final = 300
 _TABLE_MINUTES: Final = 5
 _COUNTS: Final = ("requests", "refused", "would_refuse", "warnings", "errors")
@@ -99,12 +106,14 @@ def overview(known: Known, asked: Mapping[str, str]) -> bytes:
     history = known.history(asked.get("model") or None)
     found = known.problems({"limit": str(_FEW)} | _given(asked, "model"))
     points = history["points"]
+    minutes = _minutes(history)
     return page(
         "overview.html",
         "/",
         known,
         history=history,
-        charts=_charts(history),
+        charts=_charts(history, minutes),
+        length=_LENGTHS[minutes],
         table=_table(history),
         recent=_recent(points, history["step_seconds"]),
         asked_ever=any(point["requests"] for point in points) or bool(found["total"]),
@@ -162,7 +171,9 @@ def model(known: Known, name: str, asked: Mapping[str, str]) -> bytes:
     found = next((each for each in known.models() if each["name"] == name), None)
     if found is None:
         raise NotThereError(
-            "This model is not known", "No request for it has been seen, and --model does not name it.", "/models"
+            "This model is not known",
+            "No request for it has been seen, and --model does not name it.",
+            "/models",
         )
     names = _signatures(found)
     chosen = _chosen(names, asked.get("signature", ""))
@@ -264,11 +275,20 @@ def _chosen(names: Sequence[str], asked: str) -> str:
     return "serving_default" if "serving_default" in names else next(iter(names), "")
 
 
-def _charts(history: Json) -> list[charts.Chart]:
+def _minutes(history: Json) -> int:
+    """How much of the hour the pictures show: where there is little yet, an empty hour would hide it."""
+    points = history["points"]
+    if not points:
+        return min(_LENGTHS)
+    age = datetime.fromisoformat(history["until"]) - datetime.fromisoformat(points[0]["time"])
+    return next((each for each in _LENGTHS if age.total_seconds() <= each * _MINUTE), max(_LENGTHS))
+
+
+def _charts(history: Json, length: int) -> list[charts.Chart]:
     points, step = history["points"], history["step_seconds"]
-    span = charts.span_of(history)
+    span = charts.span_of(history, length)
     minutes = _by_minutes(history, 1)
-    by_minute = charts.span_of({"until": history["until"], "points": minutes})
+    by_minute = charts.span_of({"until": history["until"], "points": minutes}, length)
 
     def values(name: str) -> list[float | None]:
         return [point[name] for point in points]
@@ -295,7 +315,7 @@ def _charts(history: Json) -> list[charts.Chart]:
                 charts.Line("server errors", "quiet-bar", counts("errors")),
             ],
             charts.PER_MINUTE,
-            1 / _MINUTE,
+            1 / length,
         ),
         charts.curves(
             "latency",
@@ -325,7 +345,10 @@ def _by_minutes(history: Json, minutes: int) -> list[dict[str, Any]]:
     return [
         {"time": group[0]["time"]}
         | {name: sum(point[name] for point in group) for name in _COUNTS}
-        | {name: max((point[name] for point in group if point[name] is not None), default=None) for name in _TIMES}
+        | {
+            name: max((point[name] for point in group if point[name] is not None), default=None)
+            for name in _TIMES
+        }
         for group in groups
     ]
 
