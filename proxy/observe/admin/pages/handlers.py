@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from aiohttp import BodyPartReader, web
 
+from proxy.observe.admin.access import AUTHORISED
 from proxy.observe.admin.api import Api
 from proxy.observe.admin.connections import TRIED_OCTETS
 from proxy.observe.admin.origins import from_own_page
@@ -71,7 +72,7 @@ class PageHandlers:
         router.add_post("/settings/log-level", self._set_log_level)
 
     def _allowed(self, request: web.Request) -> views.Allowed:
-        change = bool(request.get("authorised"))
+        change = bool(request.get(AUTHORISED))
         return views.Allowed(
             change, "" if change else _NO_TOKEN, send=self._sources.try_send, most_bytes=_MOST_BYTES
         )
@@ -129,7 +130,7 @@ class PageHandlers:
     async def _set_log_level(self, request: web.Request) -> web.Response:
         if not from_own_page(request.headers):
             return web.Response(status=403, text=_FOREIGN)
-        if not request.get("authorised"):
+        if not request.get(AUTHORISED):
             return web.Response(
                 status=403, text="403 Forbidden: --admin-token-file is needed to change anything\n"
             )
@@ -139,7 +140,7 @@ class PageHandlers:
         if level not in _LEVELS:
             raise web.HTTPBadRequest
         await self._sources.set_log_level(level)
-        raise web.HTTPSeeOther(f"/settings?{urlencode({'changed': level})}")
+        return web.Response(status=303, headers={"Location": f"/settings?{urlencode({'changed': level})}"})
 
 
 def known_from(sources: Sources, api: Api) -> views.Known:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
@@ -61,6 +62,7 @@ def _templates() -> Environment:
         "long": _long,
         "max_of": lambda counts: max(counts, default=0),
         "number": charts.number,
+        "path": lambda name: quote(name, safe="", errors="replace"),
         "peer": lambda peer: peer.removeprefix("ipv4:").removeprefix("ipv6:"),
         "sentence": _sentence,
         "shape": _shape,

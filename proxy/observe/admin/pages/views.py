@@ -7,7 +7,7 @@ sense is answered as if it had not been asked: a person may follow an old link.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -97,7 +97,8 @@ class Allowed:
 
 def page(template: str, here: str, known: Known, **given: Any) -> bytes:
     """A view in its frame."""
-    given.setdefault("status", known.status())
+    given.setdefault("status", None)
+    given["status"] = given["status"] or known.status()
     given.setdefault("problems_in_all", known.problems({"limit": "1"})["total"])
     return render(template, here=here, views=VIEWS, **given)
 
@@ -107,16 +108,18 @@ def overview(known: Known, asked: Mapping[str, str]) -> bytes:
     found = known.problems({"limit": str(_FEW)} | _given(asked, "model"))
     points = history["points"]
     minutes = _minutes(history)
+    status = known.status()
     return page(
         "overview.html",
         "/",
         known,
+        status=status,
         history=history,
         charts=_charts(history, minutes),
         length=_LENGTHS[minutes],
         table=_table(history),
         recent=_recent(points, history["step_seconds"]),
-        asked_ever=any(point["requests"] for point in points) or bool(found["total"]),
+        asked_ever=status["counts"]["requests"] > 0,
         problems=found["problems"],
         models=known.models(),
     )
@@ -158,6 +161,7 @@ def problem(known: Known, name: str) -> bytes:
         "/problems",
         known,
         problem=found,
+        model_names={each["name"] for each in known.models()},
         axes=aligned(found["expected"], found["got"]),
         code=code,
     )
@@ -312,7 +316,7 @@ def _charts(history: Json, length: int) -> list[charts.Chart]:
                 charts.Line("refused", "bad-bar", counts("refused")),
                 charts.Line("would refuse", "warn-bar", counts("would_refuse")),
                 charts.Line("warnings", "odd-bar", counts("warnings")),
-                charts.Line("server errors", "quiet-bar", counts("errors")),
+                charts.Line("errors", "quiet-bar", counts("errors")),
             ],
             charts.PER_MINUTE,
             1 / length,
@@ -340,10 +344,11 @@ def _charts(history: Json, length: int) -> list[charts.Chart]:
 def _by_minutes(history: Json, minutes: int) -> list[dict[str, Any]]:
     """The points of so many minutes as one: counts added, of times the highest."""
     length = max(1, round(minutes * _MINUTE / history["step_seconds"]))
-    points = history["points"]
+    points, step = history["points"], timedelta(seconds=history["step_seconds"])
     groups = [points[max(0, end - length) : end] for end in range(len(points), 0, -length)][::-1]
     return [
-        {"time": group[0]["time"]}
+        # A point's time is its end; these are told by where they begin.
+        {"time": (datetime.fromisoformat(group[0]["time"]) - step).isoformat()}
         | {name: sum(point[name] for point in group) for name in _COUNTS}
         | {
             name: max((point[name] for point in group if point[name] is not None), default=None)
