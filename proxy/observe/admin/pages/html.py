@@ -62,7 +62,7 @@ def _templates() -> Environment:
         "long": _long,
         "max_of": lambda counts: max(counts, default=0),
         "number": charts.number,
-        "path": lambda name: quote(name, safe="", errors="replace"),
+        "quoted": lambda name: quote(name, safe="", errors="replace"),
         "peer": lambda peer: peer.removeprefix("ipv4:").removeprefix("ipv6:"),
         "sentence": _sentence,
         "shape": _shape,

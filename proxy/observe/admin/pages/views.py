@@ -143,7 +143,7 @@ def problems(known: Known, asked: Mapping[str, str]) -> bytes:
         problems=found["problems"],
         problems_in_all=everything["total"],
         total=found["total"],
-        more="/problems?" + urlencode(filters | {"limit": str(min(_ALL - 1, 4 * limit))}),
+        more="/problems?" + urlencode(filters | {"limit": str(min(_ALL - 1, 4 * limit))}, errors="replace"),
     )
 
 
