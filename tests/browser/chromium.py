@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -229,21 +229,12 @@ class Tab:
             ],
         )
 
-    async def picture(
-        self, path: Path, *, whole: bool = True, shrink: Callable[[bytes], bytes] | None = None
-    ) -> None:
+    async def picture(self, path: Path, *, whole: bool = True) -> None:
         """Write what is seen as PNG; `whole`: with what one would have to scroll to."""
-        told = (
-            await self.send(
-                "Page.captureScreenshot", format="png", captureBeyondViewport=whole, optimizeForSpeed=False
-            )
-            if not whole
-            else await self._whole()
-        )
-        data = base64.b64decode(told["data"])
-        path.write_bytes(shrink(data) if shrink else data)
-
-    async def _whole(self) -> Any:
-        size = (await self.send("Page.getLayoutMetrics"))["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        return await self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
+        more: dict[str, Any] = {}
+        if whole:
+            size = (await self.send("Page.getLayoutMetrics"))["cssContentSize"]
+            clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+            more = {"captureBeyondViewport": True, "clip": clip}
+        told = await self.send("Page.captureScreenshot", format="png", **more)
+        await asyncio.to_thread(path.write_bytes, base64.b64decode(told["data"]))

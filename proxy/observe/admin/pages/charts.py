@@ -123,7 +123,8 @@ def bars(key: str, title: str, span: Span, lines: Sequence[Line], scale: "Scale"
             if not value or time < span.start:
                 continue
             foot, head = _height(below[index], top), _height(below[index] + value, top)
-            parts.append(f"M{span.across(time)} {foot}V{head}h{wide}V{foot}z")
+            left = span.across(time)
+            parts.append(f"M{left} {foot}V{head}H{round(min(left + wide, WIDTH), 1)}V{foot}z")
             below[index] += value
         paths.append("".join(parts))
     return _chart(key, title, span, lines, scale, ticks, paths)
@@ -209,7 +210,10 @@ def _chart(
 ) -> Chart:
     series = tuple(
         Series(
-            line.name, line.mark, path, "–" if (last := _newest(line.values)) is None else scale.write(last)
+            line.name,
+            line.mark,
+            path,
+            "\N{EN DASH}" if (last := _newest(line.values)) is None else scale.write(last),
         )
         for line, path in zip(lines, paths, strict=True)
     )

@@ -32,7 +32,7 @@ _MOST_BYTES: Final = TRIED_OCTETS - (64 << 10)
 _MOST_PARTS: Final = 600
 
 _FOREIGN: Final = "403 Forbidden: this is for the page itself; a browser must say that the form stood on it\n"
-_NO_TOKEN: Final = (
+_LOOK_ONLY: Final = (
     "Whoever reaches this port may look, and only who has a token may change anything: start the proxy with "
     "--admin-token-file FILE."
 )
@@ -74,7 +74,7 @@ class PageHandlers:
     def _allowed(self, request: web.Request) -> views.Allowed:
         change = bool(request.get(AUTHORISED))
         return views.Allowed(
-            change, "" if change else _NO_TOKEN, send=self._sources.try_send, most_bytes=_MOST_BYTES
+            change, "" if change else _LOOK_ONLY, send=self._sources.try_send, most_bytes=_MOST_BYTES
         )
 
     async def _view(self, view: Callable[[web.Request], bytes], request: web.Request) -> web.Response:

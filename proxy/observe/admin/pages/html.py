@@ -7,13 +7,14 @@ written here decides how a number, a time or a shape reads, never what is shown.
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
-from jinja2.runtime import Context
-
 from proxy.observe.admin.pages import charts
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from jinja2.runtime import Context
 
 _UNITS: Final = ((86_400, "day"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -45,7 +46,9 @@ def render(template: str, **given: Any) -> bytes:
 
 
 @cache
-def _templates() -> Environment:
+def _templates() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context  # only who looks pays for it
+
     templates = Environment(
         loader=PackageLoader("proxy.observe.admin.pages"),
         autoescape=True,
@@ -54,7 +57,7 @@ def _templates() -> Environment:
         auto_reload=False,
     )
     templates.filters |= {
-        "ago": _ago,
+        "ago": pass_context(_ago),
         "amount": _amount,
         "capitalised": _capitalised,
         "duration": _duration,
@@ -75,8 +78,7 @@ def _templates() -> Environment:
     return templates
 
 
-@pass_context
-def _ago(context: Context, time: str) -> str:
+def _ago(context: "Context", time: str) -> str:
     return _since((context["now"] - datetime.fromisoformat(time)).total_seconds())
 
 
@@ -104,7 +106,7 @@ def _full(time: str) -> str:
 
 
 def _duration(seconds: float | None) -> str:
-    return "–" if seconds is None else charts.duration(seconds)
+    return "\N{EN DASH}" if seconds is None else charts.duration(seconds)
 
 
 def _amount(value: float, name: str) -> str:
@@ -146,7 +148,7 @@ def _told(value: Any) -> str:
     """A value of a setting as its file would hold it."""
     match value:
         case None | "" | [] | {}:
-            return "–"
+            return "\N{EN DASH}"
         case bool():
             return "yes" if value else "no"
         case Mapping():

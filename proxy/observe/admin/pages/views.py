@@ -7,12 +7,13 @@ sense is answered as if it had not been asked: a person may follow an old link.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from proxy.core.reasons import Reason
+from proxy.core.types import DEFAULT_SIGNATURE
 from proxy.documents import section
 from proxy.observe.admin.pages import charts
 from proxy.observe.admin.pages.axes import aligned
@@ -229,11 +230,13 @@ def captures(known: Known) -> bytes:
 
 
 def settings(known: Known, allowed: Allowed, said: str = "") -> bytes:
+    shown = known.settings().items()
     return page(
         "settings.html",
         "/settings",
         known,
-        settings=known.settings(),
+        chosen=[each for each in shown if each[1]["origin"] != "default"],
+        left=[each for each in shown if each[1]["origin"] == "default"],
         may_change=allowed.change,
         why_not=allowed.why_not,
         said=said,
@@ -270,13 +273,14 @@ def _names(found: Sequence[Json], name: str, filters: Mapping[str, str]) -> list
 
 
 def _signatures(model: Json) -> list[str]:
-    return sorted({name for signatures in model["signatures"].values() for name in signatures})
+    found = {name for signatures in model["signatures"].values() for name in signatures}
+    return sorted(found, key=lambda name: (name != DEFAULT_SIGNATURE, name))
 
 
 def _chosen(names: Sequence[str], asked: str) -> str:
     if asked in names:
         return asked
-    return "serving_default" if "serving_default" in names else next(iter(names), "")
+    return next(iter(names), "")
 
 
 def _minutes(history: Json) -> int:
@@ -342,19 +346,21 @@ def _charts(history: Json, length: int) -> list[charts.Chart]:
 
 
 def _by_minutes(history: Json, minutes: int) -> list[dict[str, Any]]:
-    """The points of so many minutes as one: counts added, of times the highest."""
-    length = max(1, round(minutes * _MINUTE / history["step_seconds"]))
-    points, step = history["points"], timedelta(seconds=history["step_seconds"])
-    groups = [points[max(0, end - length) : end] for end in range(len(points), 0, -length)][::-1]
+    """The points of so many minutes of the clock as one: counts added, of times the highest."""
+    step = timedelta(seconds=history["step_seconds"])
+    groups: dict[float, list[Json]] = {}
+    for point in history["points"]:
+        # A point's time is its end.
+        begun = (datetime.fromisoformat(point["time"]) - step).timestamp()
+        groups.setdefault(begun // (minutes * _MINUTE) * minutes * _MINUTE, []).append(point)
     return [
-        # A point's time is its end; these are told by where they begin.
-        {"time": (datetime.fromisoformat(group[0]["time"]) - step).isoformat()}
+        {"time": datetime.fromtimestamp(begun, UTC).isoformat()}
         | {name: sum(point[name] for point in group) for name in _COUNTS}
         | {
             name: max((point[name] for point in group if point[name] is not None), default=None)
             for name in _TIMES
         }
-        for group in groups
+        for begun, group in groups.items()
     ]
 
 

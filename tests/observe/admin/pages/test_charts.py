@@ -47,7 +47,7 @@ def test_bars_stand_upon_one_another():
     lines = [Line("refused", "a", [3]), Line("warnings", "b", [1])]
     chart = bars("k", "Wrong", span(30), lines, PER_MINUTE, 1 / 60)
     (low, high), (foot, top) = [
-        re.match(r"M500\.0 ([\d.]+)V([\d.]+)h", line.path).groups() for line in chart.series
+        re.match(r"M500\.0 ([\d.]+)V([\d.]+)H", line.path).groups() for line in chart.series
     ]
     assert (low, high, top) == ("100.0", foot, "0.0")
 
@@ -87,6 +87,6 @@ def test_a_number_is_told_in_three_digits(value, text):
 
 
 def test_the_smallest_count_of_a_sparkline_can_still_be_seen():
-    heights = [float(each) for each in re.findall(r"16V([\d.]+)h", sparkline([1, 0, 1000]))]
+    heights = [float(each) for each in re.findall(r"16V([\d.]+)H", sparkline([1, 0, 1000]))]
     assert heights == [14.5, 1.0]
     assert sparkline([0, 0]) == sparkline([]) == ""
