@@ -6,8 +6,8 @@ from our own page, and is bounded before it is read.
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
-from importlib.resources import files
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -171,9 +171,13 @@ def _html(body: bytes, status: int = 200) -> web.Response:
     return response
 
 
+@cache
+def _read(name: str) -> str:
+    return (Path(__file__).parent / "static" / name).read_text(encoding="utf-8")
+
+
 async def _static(name: str, kind: str, _: web.Request) -> web.Response:
-    text = (files("proxy.observe.admin.pages") / "static" / name).read_text(encoding="utf-8")
-    response = web.Response(text=text, content_type=kind, charset="utf-8")
+    response = web.Response(text=_read(name), content_type=kind, charset="utf-8")
     response.enable_compression()
     return response
 
