@@ -87,6 +87,6 @@ def test_a_number_is_told_in_three_digits(value, text):
 
 
 def test_the_smallest_count_of_a_sparkline_can_still_be_seen():
-    heights = [float(each) for each in re.findall(r"16V([\d.]+)H", sparkline([1, 0, 1000]))]
+    heights = [float(each) for each in re.findall(r"16V([\d.]+)h", sparkline([1, 0, 1000]))]
     assert heights == [14.5, 1.0]
     assert sparkline([0, 0]) == sparkline([]) == ""
