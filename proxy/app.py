@@ -53,11 +53,13 @@ from proxy.observe.admin.views import ModelListing, Setting, Sources, shown_sett
 from proxy.observe.drifts import Drifts
 from proxy.observe.fanout import Fanout
 from proxy.observe.history import History
+from proxy.observe.levels import set_level
 from proxy.observe.log import CallLog
 from proxy.observe.metrics import Metrics
 from proxy.observe.problems import Problems, stamp
 from proxy.observe.refusals import RecentRefusals
 from proxy.observe.suspects import Suspects
+from proxy.trial import Trials
 from proxy.upstream.channel import ChannelWay, Tls, open_channel
 from proxy.upstream.control import Way
 from proxy.upstream.models import ModelWatch
@@ -281,6 +283,9 @@ class Proxy:
             problems=self._problems,
             history=self._history,
             drifts=lambda: self._drifts,
+            attempt=Trials(self._gate, self._way, may_send=settings.try_send).attempt,
+            try_send=settings.try_send,
+            set_log_level=_set_level,
         )
         make_admin = self._station.admin or partial(admin_port, settings)
         self._admin = make_admin(self._metrics.registry, sources)
@@ -452,6 +457,10 @@ class Proxy:
 
     def _shown_settings(self) -> Iterable[Setting]:
         return shown_settings(plain(self._settings), self._origins)
+
+
+async def _set_level(name: str) -> None:
+    set_level(name)
 
 
 def _tls(settings: Settings) -> Tls | None:

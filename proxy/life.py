@@ -17,6 +17,7 @@ from proxy.config import Settings
 from proxy.observe.admin.server import AdminServer
 from proxy.observe.admin.status import Serving
 from proxy.observe.admin.views import Sources
+from proxy.observe.levels import level
 from proxy.systemd import READY, STOPPING, notify
 
 SERVING: Final = "serving"
@@ -87,7 +88,7 @@ def serving_as(settings: Settings, listen: str) -> Serving:
         settings.upstream,
         build().hot_path,
         build().version,
-        log_level=lambda: settings.log_level,
+        log_level=level,
     )
 
 

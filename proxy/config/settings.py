@@ -307,6 +307,13 @@ class Settings:
         "SHARE",
         "Part of the Predict answers in which to look for NaN and for outputs that never change; 0: none.",
     )
+    try_send: bool = _setting(
+        False,
+        TELL,
+        reading.yes_no,
+        "",
+        "Let requests that are tried on the page of the admin port be sent to the server, if they fit.",
+    )
     refusals: int = _setting(200, TELL, reading.count, "N", "How many refusals /api/refusals remembers.")
 
     capture: Path | None = _setting(

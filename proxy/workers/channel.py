@@ -31,7 +31,8 @@ _ORPHANED: Final = 1
 
 class Assignment(NamedTuple):
     """What a worker is told at its start. `listen` is an address with a real port, or that of the `descriptor`;
-    `settings` is a file in the supervisor's private folder, and `admin` where a socket is to be there.
+    `settings` is a file in the supervisor's private folder, `admin` where a socket is to be there, and `log_level` the
+    one that holds now.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Assignment(NamedTuple):
     listen: str
     descriptor: int | None
     admin: str
+    log_level: str
 
     def line(self) -> bytes:
         return _line(self._asdict())

@@ -133,6 +133,11 @@ class Post:
             self.metrics = answer
         return answer
 
+    async def tell(self, what: str, message: bytes, seconds: float = 2.0) -> Any:
+        """Have the worker do something; what it says of it, None: there is none, or it does not answer."""
+        worker = self._worker
+        return None if worker is None or self._state != SERVING else await worker.tell(what, message, seconds)
+
     def _heard(self, worker: WorkerProcess, *, answered: bool) -> None:
         if answered:
             self._silent_since = None

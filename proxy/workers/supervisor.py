@@ -30,6 +30,7 @@ from proxy.life import (
     tell_stopped,
 )
 from proxy.observe.admin.views import shown_settings
+from proxy.observe.levels import level
 from proxy.workers.channel import Assignment
 from proxy.workers.pages import Pages
 from proxy.workers.post import Post
@@ -126,6 +127,7 @@ class _Supervisor:
             shown_settings(plain(settings), origins),
             settings.refusals,
             serving_as(settings, listening.address),
+            try_send=settings.try_send,
         )
         self._posts.extend(self._post(number, count) for number in range(count))
         self._admin = admin_port(settings, self._pages.registry, self._pages.sources())
@@ -168,6 +170,7 @@ class _Supervisor:
                 listen=self._listening.address,
                 descriptor=self._listening.descriptor,
                 admin=str(self._folder / f"{number}.{life}.sock"),
+                log_level=level(),
             )
             return await WorkerProcess.start(task)
 

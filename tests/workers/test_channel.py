@@ -10,7 +10,7 @@ import pytest
 from proxy.workers.channel import DRAIN, HURRY, Assignment, Orders, Report
 from tests.proxy_process import ROOT
 
-TASK = Assignment(1, 2, "/nowhere/settings.yaml", "127.0.0.1:1", None, "/nowhere/1.sock")
+TASK = Assignment(1, 2, "/nowhere/settings.yaml", "127.0.0.1:1", None, "/nowhere/1.sock", "info")
 
 WORKER = """
 import socket, sys, threading
