@@ -269,6 +269,7 @@ class Proxy:
                 max_connections=settings.max_connections,
                 idle_seconds=settings.idle_seconds,
                 stall_seconds=settings.stall_seconds,
+                hold_seconds=settings.hold_seconds,
             ),
         )
         sources = Sources(
@@ -340,6 +341,7 @@ class Proxy:
         if settings.edge == "native":
             from proxy.edge.native.asking import PoolWay  # only one edge is paid for
             from proxy.edge.native.pool import Pool
+            from proxy.edge.native.pool_options import PoolOptions
             from proxy.edge.native.shell import Exchange
             from proxy.edge.native.tls import client_context
 
@@ -349,6 +351,7 @@ class Proxy:
                 Exchange(),
                 tls=None if tls is None else client_context(tls),
                 server_name=settings.upstream_server_name,
+                options=PoolOptions(hold=settings.hold_seconds),
                 http_proxy=settings.use_http_proxy,
                 on_change=self._upstream_changed,
             )

@@ -269,6 +269,14 @@ class Settings:
         "How far a request that has begun may fall behind 1 KiB/s before it is ended.",
     )
 
+    hold_seconds: float = _setting(
+        0.5,
+        LIMITS,
+        reading.seconds,
+        "SECONDS",
+        "How long a call may wait while there is no connection to the server, before it is UNAVAILABLE; 0: not at all.",
+    )
+
     drain_seconds: float = _setting(
         1.0, LIFE, reading.seconds, "SECONDS", "After SIGTERM: time to be unready and still accept calls."
     )

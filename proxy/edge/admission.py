@@ -217,7 +217,8 @@ class Limits:
 
     `default_deadline` (seconds) is for calls that come without one; None: they may take for ever. `stall_seconds`:
     how far a request may fall behind LEAST_RATE; `idle_seconds`: after which a connection without calls is asked to
-    go; `max_connections`: UNLIMITED for as many as descriptors allow.
+    go; `max_connections`: UNLIMITED for as many as descriptors allow; `hold_seconds`: how long a call waits while there is
+    no connection to the server.
     """
 
     default_deadline: float | None = None
@@ -227,6 +228,7 @@ class Limits:
     max_connections: int = UNLIMITED
     idle_seconds: float = 300.0
     stall_seconds: float = 10.0
+    hold_seconds: float = 0.0
 
 
 def _overloaded(expected: str, got: str, remedy: str) -> Verdict:

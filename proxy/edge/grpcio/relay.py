@@ -25,6 +25,8 @@ from proxy.edge.load import Load
 from proxy.edge.local import Handlers
 from proxy.edge.metadata import details_of, diagnosed, forwarded
 from proxy.edge.methods import UNARY_METHODS
+from proxy.gate import JUDGED_METHODS
+from proxy.upstream.channel import ChannelWay
 
 _SETTLING_SECONDS = 0.005
 """How long a stream waits to learn which of two things grpc.aio has shown it. Empty initial metadata may be a
@@ -38,9 +40,16 @@ class Relay(grpc.GenericRpcHandler):
     """Handles every method there is: local ones here, all others at the server."""
 
     def __init__(
-        self, channel: grpc.aio.Channel, load: Load, local: Handlers, explainer: Explainer | None
+        self,
+        way: ChannelWay,
+        load: Load,
+        local: Handlers,
+        explainer: Explainer | None,
+        hold: float = 0.0,
     ) -> None:
-        self._channel = channel
+        self._way = way
+        self._channel = channel = way.channel
+        self._hold = hold
         self._explainer = explainer
         self._load = load
         self._ask = {method: unary(channel, method) for method in UNARY_METHODS}
@@ -55,6 +64,8 @@ class Relay(grpc.GenericRpcHandler):
         call = current_call.get()
         outcome = call.outcome
         outcome.messages_received, outcome.request_bytes = 1, len(message)
+        if self._hold and outcome.method not in JUDGED_METHODS and not self._way.ready:
+            await call.held(self._way, self._hold)
         remaining = call.remaining()
         if remaining is not None and remaining <= LEAST_SECONDS:
             await self._refuse_late(call, context)
@@ -82,6 +93,8 @@ class Relay(grpc.GenericRpcHandler):
     async def _relay_stream(self, requests: Any, context: Context) -> None:
         call = current_call.get()
         outcome = call.outcome
+        if self._hold and not self._way.ready:
+            await call.held(self._way, self._hold)
         asked = call.sent = time.monotonic()
         upstream: Any = self._channel.stream_stream(outcome.method)(
             timeout=call.remaining(), metadata=InOrder(forwarded(call.metadata))

@@ -61,9 +61,9 @@ class GrpcioEdge:
                 MethodPolicy(gate),
                 Deadline(limits, local),
                 Admission(load, accounts, local),
-                SignatureCheck(gate, way, version_seen, load, explainer),
+                SignatureCheck(gate, way, version_seen, load, explainer, limits.hold_seconds),
             ),
-            handlers=(Relay(way.channel, load, accounts.bounded(local), explainer),),
+            handlers=(Relay(way, load, accounts.bounded(local), explainer, limits.hold_seconds),),
             options=_options(limits, shared=place.shared),
         )
         path = path_of(address)

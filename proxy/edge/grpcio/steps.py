@@ -212,7 +212,8 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
     that is no more, and gRPC's core would send it to the next one without a word.
 
     `version_seen` is told the model, the version that answered and the label asked for (None: the latest),
-    when it is another version than the request was judged against.
+    when it is another version than the request was judged against. `hold` is how long a request may wait while no
+    connection can be had.
     """
 
     def __init__(
@@ -222,9 +223,11 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
         version_seen: VersionSeen,
         load: Load,
         explainer: Explainer | None,
+        hold: float = 0.0,
     ) -> None:
         self._gate = gate
         self._way = way
+        self._hold = hold
         self._version_seen = version_seen
         self._load = load
         self._explainer = explainer
@@ -260,7 +263,10 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
         """What the gate decides while a connection stands, and the same one all the while."""
         known, way = Message(call.outcome.method, message), self._way
         client = () if call.account is None else call.account.client
+        hold = self._hold
         while True:
+            if hold and not way.ready:
+                hold = await call.held(way, hold)
             arrivals = way.arrivals
             decision = self._gate.judge_now(known)
             if decision is None:
@@ -270,7 +276,7 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
             if isinstance(decision, Refuse) or late or (way.ready and arrivals == way.arrivals):
                 return decision
             why = await way.connected(remaining)
-            if why:
+            if why and not hold:
                 note(call.outcome, decision)
                 await self._fail_unconnected(call, context, decision, why, len(message))
 

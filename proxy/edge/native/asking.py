@@ -76,7 +76,7 @@ class _Question:
         connection = self._pool.pick_first()
         if connection is None:
             self._waits = True
-            self._pool.wait(self, first=True)
+            self._pool.wait(self, first=True, held=False)
         else:
             self.connected(connection)
 

@@ -25,6 +25,8 @@ from proxy.edge.native.upstream import UpstreamShell
 from proxy.upstream.endpoints import Endpoint
 
 _SHOWN_ADDRESSES: Final = 4
+# Who may no longer wait goes together with who may not much longer.
+_HELD_TOGETHER: Final = 0.01
 # Connections that take no more calls and still have some. With so many, worn ones stay in use.
 _MAX_LEAVING: Final = 8
 
@@ -37,6 +39,22 @@ class Waiter(Protocol):
 
     def unreachable(self, reason: str) -> None:
         """Give up: no connection can be had."""
+
+
+@final
+class _Held:
+    """Whoever waits for the server to come back before asking it anything."""
+
+    def __init__(self) -> None:
+        self.told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connected(self, connection: Connection) -> None:  # noqa: ARG002
+        if not self.told.done():
+            self.told.set_result(None)
+
+    def unreachable(self, reason: str) -> None:  # noqa: ARG002
+        if not self.told.done():
+            self.told.set_result(None)
 
 
 @final
@@ -80,6 +98,9 @@ class Pool:
         self._lost: set[Endpoint] = set()
         self._turns = itertools.count()
         self._waiting: OrderedDict[int, Waiter] = OrderedDict()
+        # Who waits although no connection can be had, and until when, the first in front.
+        self._held: OrderedDict[int, float] = OrderedDict()
+        self._holding: asyncio.TimerHandle | None = None
         self._addresses: list[Endpoint] = []
         self._resolved_at = 0.0
         self._errors: dict[object, str] = {}
@@ -105,6 +126,8 @@ class Pool:
         for shell in (*self._shells, *self._leaving):
             shell.close("the proxy is stopping")
         self._give_up("the proxy is stopping")
+        if self._holding is not None:
+            self._holding.cancel()
 
     def pick(self) -> Connection | None:
         """Return a connection that takes one more call, each in its turn; None when there is none."""
@@ -126,11 +149,17 @@ class Pool:
         """Return a connection for who need not queue, such as questions about the models that calls are for."""
         return next((shell.connection for shell in self._shells if shell.connection.can_open()), None)
 
-    def wait(self, call: Waiter, *, first: bool = False) -> None:
-        """Tell the call when there is a connection, or why there is none; `first`: before all who wait already."""
+    def wait(self, call: Waiter, *, first: bool = False, held: bool = True) -> None:
+        """
+        Tell the call when there is a connection, or why there is none.
+
+        `first`: before all who wait already; `held`: even if none can be had just now, for as long as the options say.
+        """
         if self._failing and not self._shells:
-            call.unreachable(self._failing)
-            return
+            if not (held and self.options.hold):
+                call.unreachable(self._failing)
+                return
+            self._hold(call)
         self._waiting[id(call)] = call
         if first:
             self._waiting.move_to_end(id(call), last=False)
@@ -140,9 +169,24 @@ class Pool:
         elif any(shell.connection.worn for shell in self._shells):
             self._changed.set()
 
+    async def stands(self) -> None:
+        """Wait for as long as the options say for a connection, where none can be had just now."""
+        if not (self.options.hold and self._failing and not self._shells):
+            return
+        held = _Held()
+        self._hold(held)
+        self._waiting[id(held)] = held
+        self._waiting.move_to_end(id(held), last=False)
+        try:
+            await held.told
+        finally:
+            self.forget(held)
+
     def forget(self, call: Waiter) -> None:
         """Let a call that waits go."""
         self._waiting.pop(id(call), None)
+        if self._held:
+            self._held.pop(id(call), None)
 
     def freed(self, connection: Connection) -> None:
         """Learn that a call on the connection is over."""
@@ -158,7 +202,9 @@ class Pool:
             connection = next((s.connection for s in self._shells if s.connection.can_open()), None)
             if connection is None:
                 return
-            _, call = self._waiting.popitem(last=False)
+            key, call = self._waiting.popitem(last=False)
+            if self._held:
+                self._held.pop(key, None)
             call.connected(connection)
 
     def retired(self, shell: UpstreamShell) -> None:
@@ -195,7 +241,11 @@ class Pool:
             else:
                 self._failing = self._why()
                 self._tell(up=False)
-                self._give_up(self._failing)
+                if self.options.hold:
+                    for call in self._waiting.values():
+                        self._hold(call)
+                else:
+                    self._give_up(self._failing)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(backoff * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter
                         await self._changed.wait()
@@ -257,6 +307,7 @@ class Pool:
         is_arrival = not others or shell.address in self._lost
         self._shells.append(shell)
         self._failing = ""
+        self._held.clear()
         for other in others:
             if other.connection.worn:
                 other.retire()
@@ -276,8 +327,31 @@ class Pool:
         more = f" and {len(told) - _SHOWN_ADDRESSES} more" if len(told) > _SHOWN_ADDRESSES else ""
         return f"cannot reach {self.target} ({'; '.join(told[:_SHOWN_ADDRESSES]) or 'no address'}{more})"
 
+    def _hold(self, call: Waiter) -> None:
+        """Let a call wait although no connection can be had, from now on, if it does not yet."""
+        now = time.monotonic()
+        self._held.setdefault(id(call), now + self.options.hold)
+        if self._holding is None:
+            self._holding = asyncio.get_running_loop().call_later(self.options.hold, self._let_go)
+
+    def _let_go(self) -> None:
+        """Give up who has waited long enough without a connection."""
+        self._holding = None
+        now = time.monotonic()
+        while self._held:
+            key, until = next(iter(self._held.items()))
+            if until > now + _HELD_TOGETHER:
+                self._holding = asyncio.get_running_loop().call_later(until - now, self._let_go)
+                break
+            del self._held[key]
+            call = self._waiting.pop(key, None)
+            if call is not None:
+                call.unreachable(self._failing)
+        self.exchange.flush()
+
     def _give_up(self, reason: str) -> None:
         waiting, self._waiting = self._waiting, OrderedDict()
+        self._held.clear()
         for call in waiting.values():
             call.unreachable(reason)
         self.exchange.flush()

@@ -28,6 +28,8 @@ class PoolOptions:
     """For TCP, a forward proxy, TLS and the server's first SETTINGS together."""
     first_backoff: float = 0.2
     longest_backoff: float = 3.0
+    hold: float = 0.0
+    """How long who wants a connection may wait while none can be had."""
     resolve_every: float = 30.0
     """Servers that join or leave a name are noticed within this time."""
     keepalive: float = 310.0
