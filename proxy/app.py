@@ -7,6 +7,7 @@ import asyncio
 import gc
 import ssl
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -194,6 +195,7 @@ class Proxy:
             output_findings=lambda: self._outputs.findings if self._outputs is not None else {},
             bounds=BOUNDS,
             usage=self._usage,
+            backends=lambda: Counter(each.state for each in self._way.backends()),
         )
         self._history = History(self._metrics.families)
         self._following: asyncio.Task[None] | None = None
@@ -270,6 +272,8 @@ class Proxy:
                 idle_seconds=settings.idle_seconds,
                 stall_seconds=settings.stall_seconds,
                 hold_seconds=settings.hold_seconds,
+                max_connection_age=settings.max_connection_age,
+                age_grace=settings.grace_seconds,
             ),
         )
         sources = Sources(
@@ -351,7 +355,7 @@ class Proxy:
                 Exchange(),
                 tls=None if tls is None else client_context(tls),
                 server_name=settings.upstream_server_name,
-                options=PoolOptions(hold=settings.hold_seconds),
+                options=PoolOptions(hold=settings.hold_seconds, eject_failures=settings.eject_failures),
                 http_proxy=settings.use_http_proxy,
                 on_change=self._upstream_changed,
             )

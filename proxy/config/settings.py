@@ -124,6 +124,14 @@ class Settings:
         "SECONDS",
         "How often the server is asked for the state of its models.",
     )
+    eject_failures: int = _setting(
+        5,
+        UPSTREAM,
+        reading.limit,
+        "N",
+        "Calls in a row that one of several servers of a name fails with UNAVAILABLE until it is left out for a while; "
+        "-1: any number. Native edge.",
+    )
 
     listen: str = _setting(
         "0.0.0.0:8600",
@@ -269,6 +277,13 @@ class Settings:
         "How far a request that has begun may fall behind 1 KiB/s before it is ended.",
     )
 
+    max_connection_age: float | None = _setting(
+        None,
+        LIMITS,
+        reading.optional_seconds,
+        "SECONDS",
+        "After about so long a client is asked to connect anew, so that balancers can spread it; 0: never.",
+    )
     hold_seconds: float = _setting(
         0.5,
         LIMITS,

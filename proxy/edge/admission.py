@@ -218,7 +218,8 @@ class Limits:
     `default_deadline` (seconds) is for calls that come without one; None: they may take for ever. `stall_seconds`:
     how far a request may fall behind LEAST_RATE; `idle_seconds`: after which a connection without calls is asked to
     go; `max_connections`: UNLIMITED for as many as descriptors allow; `hold_seconds`: how long a call waits while there is
-    no connection to the server.
+    no connection to the server; `max_connection_age`: after which a connection is asked to go, None: never, and
+    `age_grace` how long its calls then have.
     """
 
     default_deadline: float | None = None
@@ -229,6 +230,8 @@ class Limits:
     idle_seconds: float = 300.0
     stall_seconds: float = 10.0
     hold_seconds: float = 0.0
+    max_connection_age: float | None = None
+    age_grace: float = 30.0
 
 
 def _overloaded(expected: str, got: str, remedy: str) -> Verdict:

@@ -252,6 +252,14 @@ METRICS: dict[str, Declared] = {
             together="min",
         ),
         Declared(
+            _PREFIX + "upstream_backends",
+            "gauge",
+            "Servers behind the upstream's name by state: serving, trial (single calls, to see whether it is well again), "
+            "ejected (it failed too many calls in a row), unreachable. Native edge; of several workers the most.",
+            ("state",),
+            together="max",
+        ),
+        Declared(
             _PREFIX + "model_version_state",
             "gauge",
             "1 for the state that GetModelStatus reports of a version, 0 for the others. "

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from proxy.upstream.control import ChannelControl, ControlError
+from proxy.upstream.control import BackendState, ChannelControl, ControlError
 from proxy.upstream.target import HIDDEN, parse_target
 
 KEEPALIVE_SECONDS = 310
@@ -194,6 +194,10 @@ class ChannelWay(ChannelControl):
     def ready(self) -> bool:
         """As of ConnectivityWatch."""
         return self._watch.ready
+
+    def backends(self) -> tuple[BackendState, ...]:
+        """None: the core does not tell of its connections."""
+        return ()
 
     async def stands(self, timeout: float) -> None:
         """As of ConnectivityWatch."""

@@ -109,7 +109,11 @@ def _options(limits: Limits, *, shared: bool) -> tuple[tuple[str, int], ...]:
     # done here; the core's only other choice is to refuse all that is compressed.
     # Above our own limit, whose refusal says what to do, the core still cuts off what must not even be read.
     ceiling = UNLIMITED if limits.max_message_bytes == UNLIMITED else 2 * limits.max_message_bytes
+    age = limits.max_connection_age
+    # The core spreads it by a tenth by itself.
+    ages = () if age is None else (("age", age), ("age_grace", limits.age_grace))
     return (
+        *((f"grpc.max_connection_{name}_ms", int(seconds * 1000)) for name, seconds in ages),
         ("grpc.so_reuseport", int(shared)),
         ("grpc.max_connection_idle_ms", int(limits.idle_seconds * 1000)),
         ("grpc.max_concurrent_streams", _STREAMS),

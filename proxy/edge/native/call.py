@@ -229,10 +229,9 @@ class Call:
         """End an answer that the client does not read."""
         self.completion.client_does_not_read()
 
-    def cut_off(self) -> None:
-        """End the call because the proxy stops."""
-        text = "the proxy is stopping; the call may be tried again elsewhere"
-        self.completion.give_up(rpc.UNAVAILABLE, text)
+    def cut_off(self, because: str) -> None:
+        """End the call because of what becomes of its connection."""
+        self.completion.give_up(rpc.UNAVAILABLE, f"{because}; the call may be tried again")
 
     def on_reset(self, _stream: Stream, _code: int, _reason: str, _unprocessed: bool) -> None:
         self.completion.client_reset()
