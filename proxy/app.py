@@ -274,6 +274,8 @@ class Proxy:
                 hold_seconds=settings.hold_seconds,
                 max_connection_age=settings.max_connection_age,
                 age_grace=settings.grace_seconds,
+                client_rate=settings.client_rate,
+                client_burst=settings.burst,
             ),
         )
         sources = Sources(

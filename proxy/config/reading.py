@@ -156,6 +156,14 @@ def optional_seconds(value: Any) -> float | None:
     return seconds(value) or None
 
 
+def optional_rate(value: Any) -> float | None:
+    """So many a second, at least one in an hour; 0: None."""
+    rate = _at_least(value, 0, "calls a second")
+    if 0 < rate < 1 / 3600:
+        raise SettingsError(f"{shown(value)} is less than one call in an hour")
+    return rate or None
+
+
 def count(value: Any) -> int:
     """A whole number, 0 or more."""
     try:

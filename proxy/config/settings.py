@@ -266,6 +266,20 @@ class Settings:
         "Client connections at a time, of all --workers together; -1: as many as the limit of open files leaves, at "
         "most 10000.",
     )
+    client_rate: float | None = _setting(
+        None,
+        LIMITS,
+        reading.optional_rate,
+        "N",
+        "Calls a second of each client (its identity, else its address), of all --workers together; 0: any number.",
+    )
+    client_burst: int = _setting(
+        -1,
+        LIMITS,
+        reading.limit,
+        "N",
+        "How many of them may come at once; -1: as many as in a second, and at least one.",
+    )
     idle_seconds: float = _setting(
         300.0, LIMITS, reading.interval, "SECONDS", "A connection without calls for so long is asked to go."
     )
@@ -400,6 +414,11 @@ class Settings:
         return self.upstream_tls or any(
             (self.upstream_ca, self.upstream_cert, self.upstream_key, self.upstream_server_name)
         )
+
+    @property
+    def burst(self) -> float:
+        """The calls of a client that may come at once."""
+        return max(1.0, self.client_rate or 1.0) if self.client_burst < 0 else float(self.client_burst)
 
     @property
     def policies(self) -> Policies:

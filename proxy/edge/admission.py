@@ -16,6 +16,9 @@ UNLIMITED = -1
 RETRY_SECONDS = 1.0
 """What a client is told to wait when the proxy is full."""
 
+_LEAST_RETRY: Final = 0.001
+"""Seconds; less would be rounded to none on its way."""
+
 BYTES: Final = "inflight_bytes"
 CALLS: Final = "calls"
 LOCAL_CALLS: Final = "local_calls"
@@ -25,6 +28,7 @@ STALLED: Final = "stalled"
 UNFINISHED_HEAD: Final = "unfinished_head"
 UNREAD: Final = "unread"
 METADATA: Final = "metadata"
+CLIENT_RATE: Final = "client_rate"
 BOUNDS: Final = (
     BYTES,
     CALLS,
@@ -35,6 +39,7 @@ BOUNDS: Final = (
     UNFINISHED_HEAD,
     UNREAD,
     METADATA,
+    CLIENT_RATE,
 )
 """What a client can run into, as the metric and the log name it."""
 
@@ -153,6 +158,18 @@ def too_many_calls(limit: int) -> Verdict:
     )
 
 
+def too_often(rate: float, seconds: float) -> Verdict:
+    """The refusal of a call of a client that has no token for `seconds` more."""
+    return _refusal(
+        Reason.OVERLOADED,
+        "client",
+        f"at most {rate:g} calls a second",
+        f"one more, {max(seconds, _LEAST_RETRY):.3g} s too early",
+        "wait as long as RetryInfo says, or raise --client-rate",
+        max(seconds, _LEAST_RETRY),
+    )
+
+
 def too_many_local_calls(limit: int, whose: str) -> Verdict:
     """The refusal of a call of a service that the proxy answers itself, beyond `limit` of a connection or in all."""
     return _overloaded(
@@ -219,7 +236,8 @@ class Limits:
     how far a request may fall behind LEAST_RATE; `idle_seconds`: after which a connection without calls is asked to
     go; `max_connections`: UNLIMITED for as many as descriptors allow; `hold_seconds`: how long a call waits while there is
     no connection to the server; `max_connection_age`: after which a connection is asked to go, None: never, and
-    `age_grace` how long its calls then have.
+    `age_grace` how long its calls then have; `client_rate` calls a second of each client, None: any number, and
+    `client_burst` at once.
     """
 
     default_deadline: float | None = None
@@ -232,6 +250,8 @@ class Limits:
     hold_seconds: float = 0.0
     max_connection_age: float | None = None
     age_grace: float = 30.0
+    client_rate: float | None = None
+    client_burst: float = 1.0
 
 
 def _overloaded(expected: str, got: str, remedy: str) -> Verdict:

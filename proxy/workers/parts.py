@@ -4,6 +4,7 @@ Law: arithmetic on settings. What all workers get together is never more than th
 something.
 """
 
+import math
 from dataclasses import replace
 from typing import Any, Final
 
@@ -23,6 +24,10 @@ def part_of(settings: Settings, turn: Turn) -> Settings:
         # Of descriptors each process has its own.
         most = share(MOST_CONNECTIONS, turn)
         parts["max_connections"] = max(1, min(connections_allowed(UNLIMITED), most))
+    if settings.client_rate is not None:
+        # A connection stays with one worker, and so does the burst of a client that has only one.
+        parts["client_rate"] = settings.client_rate / turn.of
+        parts["client_burst"] = share(math.ceil(settings.burst), turn)
     return replace(settings, workers=1, **parts)
 
 

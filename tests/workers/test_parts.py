@@ -26,6 +26,8 @@ def test_a_worker_has_its_part_of_every_limit_and_all_else_as_it_is():
         max_inflight_bytes=1001,
         max_concurrent_calls=7,
         max_connections=9,
+        client_rate=5,
+        client_burst=3,
         mode="observe",
         listen="h:1",
     )
@@ -33,6 +35,8 @@ def test_a_worker_has_its_part_of_every_limit_and_all_else_as_it_is():
     assert (first.max_inflight_bytes, second.max_inflight_bytes) == (501, 500)
     assert (first.max_concurrent_calls, second.max_concurrent_calls) == (4, 3)
     assert (first.max_connections, second.max_connections) == (5, 4)
+    assert (first.client_rate, second.client_rate) == (2.5, 2.5)
+    assert (first.client_burst, second.client_burst) == (2, 1)
     assert first.capture_max_bytes + second.capture_max_bytes == settings.capture_max_bytes
     assert (first.workers, first.mode, first.listen) == (1, "observe", "h:1")
 

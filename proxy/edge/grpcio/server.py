@@ -22,6 +22,7 @@ from proxy.edge.interface import AddressInUseError, Usage
 from proxy.edge.listening import ALONE, Place, bind, path_of
 from proxy.edge.load import Load
 from proxy.edge.local import Handlers
+from proxy.edge.rates import rates_of
 from proxy.gate import Judge
 from proxy.observe.outcome import Observer
 from proxy.upstream.channel import ChannelWay
@@ -60,7 +61,7 @@ class GrpcioEdge:
                 Outcomes(observer, local, load, explainer),
                 MethodPolicy(gate),
                 Deadline(limits, local),
-                Admission(load, accounts, local),
+                Admission(load, accounts, local, rates_of(limits)),
                 SignatureCheck(gate, way, version_seen, load, explainer, limits.hold_seconds),
             ),
             handlers=(Relay(way, load, accounts.bounded(local), explainer, limits.hold_seconds),),

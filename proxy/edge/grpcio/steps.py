@@ -19,14 +19,25 @@ import grpc
 from proxy.core.availability import Unanswered
 from proxy.core.bounds import MAX_METADATA, MAX_QUESTION, too_complex, too_much_metadata
 from proxy.core.verdict import Verdict
-from proxy.edge.admission import LEAST_SECONDS, METADATA, Limits, expired, forbidden, is_late, time_allowed
+from proxy.edge.admission import (
+    CLIENT_RATE,
+    LEAST_SECONDS,
+    METADATA,
+    Limits,
+    expired,
+    forbidden,
+    is_late,
+    time_allowed,
+    too_often,
+)
 from proxy.edge.explainer import Answer, Explainer
 from proxy.edge.grpcio.accounts import Accounts
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_code
 from proxy.edge.judged import note
-from proxy.edge.load import Load
+from proxy.edge.load import Account, Load
 from proxy.edge.metadata import diagnosed, warnings
 from proxy.edge.methods import QUESTIONS, UNARY_METHODS, only_for_operators
+from proxy.edge.rates import Rates, client_identity
 from proxy.gate import JUDGED_METHODS, Admit, Decision, Judge, Message, Refuse
 from proxy.observe.outcome import Observer, Outcome
 from proxy.upstream.channel import ChannelWay
@@ -169,8 +180,11 @@ class Admission(grpc.aio.ServerInterceptor):
     The messages of a stream are counted where they are relayed, one at a time.
     """
 
-    def __init__(self, load: Load, accounts: Accounts, local: Collection[str]) -> None:
+    def __init__(
+        self, load: Load, accounts: Accounts, local: Collection[str], rates: Rates | None = None
+    ) -> None:
         self._load = load
+        self._rates = rates
         self._accounts = accounts
         self._local = local
 
@@ -183,6 +197,8 @@ class Admission(grpc.aio.ServerInterceptor):
             await self._spare_questions(context)
         load = self._load
         with self._accounts.of(context) as account:
+            if self._rates is not None:
+                await self._spare_others(self._rates, account, context)
             full = load.enter(account)
             if full is not None:
                 await refuse(context, full)
@@ -197,6 +213,14 @@ class Admission(grpc.aio.ServerInterceptor):
             finally:
                 load.give_back(account, size)
                 load.leave(account)
+
+    async def _spare_others(self, rates: Rates, account: Account, context: Context) -> None:
+        """Refuse a call of a client that calls too often."""
+        call = current_call.get()
+        wait = rates.take(client_identity(call.outcome, account), call.began)
+        if wait:
+            self._load.hit(CLIENT_RATE)
+            await refuse(context, too_often(rates.rate, wait))
 
     @staticmethod
     async def _spare_questions(context: Context) -> None:

@@ -13,12 +13,14 @@ import time
 from typing import Final, final
 
 from proxy.edge.admission import (
+    CLIENT_RATE,
     LEAST_RATE,
     STALLED,
     expired,
     forbidden,
     stalled,
     time_allowed,
+    too_often,
 )
 from proxy.edge.load import Account
 from proxy.edge.native import rpc
@@ -35,6 +37,7 @@ from proxy.edge.native.pool import Pool
 from proxy.edge.native.record import Record
 from proxy.edge.native.rpc import RequestHead, response_head
 from proxy.edge.native.server_side import ServerSide, block_in_time
+from proxy.edge.rates import Rates, client_identity
 from proxy.gate import Decision, Refuse
 
 # A client with a deadline keeps it by itself; the proxy ends what a client forgot.
@@ -69,6 +72,9 @@ class Call:
         self.client.request_ended = ended
         if not self.local and not self._may_begin():
             return
+        rates = self.plane.rates
+        if rates is not None and not self.local and self._is_too_often(rates, account):
+            return
         full = self.ledger.enter(account, local=self.local)
         if full is not None:
             self.completion.refuse(full)
@@ -93,6 +99,14 @@ class Call:
         record.deadline = record.began + seconds
         plane.deadlines.add(self.completion, record.deadline + (0.0 if head.timeout is None else _SLACK))
         return True
+
+    def _is_too_often(self, rates: Rates, account: Account) -> bool:
+        """Whether the client has called too often; then the call has been answered."""
+        wait = rates.take(client_identity(self.record.outcome, account), self.record.began)
+        if wait:
+            self.plane.load.hit(CLIENT_RATE)
+            self.completion.refuse(too_often(rates.rate, wait))
+        return wait > 0
 
     def on_data(self, _stream: Stream, pieces: list[Buffer], size: int, ended: bool) -> None:
         client, judgement = self.client, self.judgement

@@ -17,6 +17,7 @@ from proxy.edge.native.plain_text import PlainText
 from proxy.edge.native.pool import Pool
 from proxy.edge.native.served_version import VersionSuffixes
 from proxy.edge.native.shell import Exchange
+from proxy.edge.rates import rates_of
 from proxy.gate import Judge
 from proxy.observe.outcome import Observer, Outcome
 
@@ -45,6 +46,7 @@ class Plane:
         self.observer = observer
         self.limits = limits
         self.load = exchange.load = Load(limits, bound_hit)
+        self.rates = rates_of(limits)
         self.answers = answers
         self.version_suffixes = VersionSuffixes()
         self.version_seen = version_seen
