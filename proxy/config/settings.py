@@ -72,6 +72,7 @@ class ModelSettings:
     max_batch: int | None = None
     inputs: Mapping[str, InputPolicy] = field(default_factory=dict)
     sample: int = 1
+    max_calls: int | None = None
 
 
 UPSTREAM: Final = "Server behind the proxy"
@@ -266,6 +267,14 @@ class Settings:
         "Client connections at a time, of all --workers together; -1: as many as the limit of open files leaves, at "
         "most 10000.",
     )
+    max_model_calls: int = _setting(
+        -1,
+        LIMITS,
+        reading.limit,
+        "N",
+        "Judged calls of one model at a time, of all --workers together; max_calls of a model in the file goes before "
+        "it; -1: any.",
+    )
     client_rate: float | None = _setting(
         None,
         LIMITS,
@@ -401,7 +410,7 @@ class Settings:
             raise SettingsError(
                 "--edge grpcio cannot share a Unix socket among --workers: listen on HOST:PORT, or take --edge native"
             )
-        for name in ("max_connections", "max_concurrent_calls"):
+        for name in ("max_connections", "max_concurrent_calls", "max_model_calls"):
             bound = getattr(self, name)
             if isinstance(self.workers, int) and 0 <= bound < self.workers:
                 raise SettingsError(

@@ -4,7 +4,8 @@ Law: rules and their wording, without grpc, clocks or sockets, so that every edg
 become statuses the same way as those of the gate.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from proxy.core.explain import quote
@@ -29,6 +30,7 @@ UNFINISHED_HEAD: Final = "unfinished_head"
 UNREAD: Final = "unread"
 METADATA: Final = "metadata"
 CLIENT_RATE: Final = "client_rate"
+MODEL_CALLS: Final = "model_calls"
 BOUNDS: Final = (
     BYTES,
     CALLS,
@@ -40,6 +42,7 @@ BOUNDS: Final = (
     UNREAD,
     METADATA,
     CLIENT_RATE,
+    MODEL_CALLS,
 )
 """What a client can run into, as the metric and the log name it."""
 
@@ -158,6 +161,16 @@ def too_many_calls(limit: int) -> Verdict:
     )
 
 
+def too_many_of_a_model(limit: int, judged: Verdict) -> Verdict:
+    """The refusal of a call beyond `limit` at a time of the model that it was judged against."""
+    verdict = _overloaded(
+        f"at most {limit} calls at a time of model {quote(judged.model or '')}",
+        "one more",
+        "retry with backoff, or raise --max-model-calls, or max_calls of this model in the file",
+    )
+    return verdict._replace(model=judged.model, version=judged.version, signature=judged.signature)
+
+
 def too_often(rate: float, seconds: float) -> Verdict:
     """The refusal of a call of a client that has no token for `seconds` more."""
     return _refusal(
@@ -237,7 +250,7 @@ class Limits:
     go; `max_connections`: UNLIMITED for as many as descriptors allow; `hold_seconds`: how long a call waits while there is
     no connection to the server; `max_connection_age`: after which a connection is asked to go, None: never, and
     `age_grace` how long its calls then have; `client_rate` calls a second of each client, None: any number, and
-    `client_burst` at once.
+    `client_burst` at once. `max_model_calls` of each model at a time, where `model_calls` does not say otherwise.
     """
 
     default_deadline: float | None = None
@@ -252,6 +265,8 @@ class Limits:
     age_grace: float = 30.0
     client_rate: float | None = None
     client_burst: float = 1.0
+    max_model_calls: int = UNLIMITED
+    model_calls: Mapping[str, int] = field(default_factory=dict)
 
 
 def _overloaded(expected: str, got: str, remedy: str) -> Verdict:

@@ -22,6 +22,7 @@ from proxy.edge.interface import AddressInUseError, Usage
 from proxy.edge.listening import ALONE, Place, bind, path_of
 from proxy.edge.load import Load
 from proxy.edge.local import Handlers
+from proxy.edge.model_calls import model_calls_of
 from proxy.edge.rates import rates_of
 from proxy.gate import Judge
 from proxy.observe.outcome import Observer
@@ -62,7 +63,9 @@ class GrpcioEdge:
                 MethodPolicy(gate),
                 Deadline(limits, local),
                 Admission(load, accounts, local, rates_of(limits)),
-                SignatureCheck(gate, way, version_seen, load, explainer, limits.hold_seconds),
+                SignatureCheck(
+                    gate, way, version_seen, load, explainer, limits.hold_seconds, model_calls_of(limits)
+                ),
             ),
             handlers=(Relay(way, load, accounts.bounded(local), explainer, limits.hold_seconds),),
             options=_options(limits, shared=place.shared),

@@ -23,6 +23,7 @@ from proxy.edge.admission import (
     CLIENT_RATE,
     LEAST_SECONDS,
     METADATA,
+    MODEL_CALLS,
     Limits,
     expired,
     forbidden,
@@ -37,6 +38,7 @@ from proxy.edge.judged import note
 from proxy.edge.load import Account, Load
 from proxy.edge.metadata import diagnosed, warnings
 from proxy.edge.methods import QUESTIONS, UNARY_METHODS, only_for_operators
+from proxy.edge.model_calls import ModelCalls, is_confirmed
 from proxy.edge.rates import Rates, client_identity
 from proxy.gate import JUDGED_METHODS, Admit, Decision, Judge, Message, Refuse
 from proxy.observe.outcome import Observer, Outcome
@@ -237,7 +239,7 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
 
     `version_seen` is told the model, the version that answered and the label asked for (None: the latest),
     when it is another version than the request was judged against. `hold` is how long a request may wait while no
-    connection can be had.
+    connection can be had; `models` counts the calls of each model, where they are limited.
     """
 
     def __init__(
@@ -248,9 +250,11 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
         load: Load,
         explainer: Explainer | None,
         hold: float = 0.0,
+        models: ModelCalls | None = None,
     ) -> None:
         self._gate = gate
         self._way = way
+        self._models = models
         self._hold = hold
         self._version_seen = version_seen
         self._load = load
@@ -270,7 +274,7 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
                 await self._refuse_unasked(call, context, decision, decision.unasked)
             await refuse(context, decision.verdict, decision.status)
         _admit(call, decision)
-        response = await proceed(message, context)
+        response = await self._in_number(decision, proceed, message, context)
         if response is not None and decision.unsettled:
             self._gate.learn(decision)
         if outcome.watched is not None and response is not None:
@@ -282,6 +286,22 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
             if version is not None and version != verdict.version:
                 self._version_seen(key.model, version, key.label)
         return response
+
+    async def _in_number(
+        self, decision: Admit, proceed: Behaviour, message: bytes, context: Context
+    ) -> bytes | None:
+        """Go on if the model may have one more call."""
+        models, verdict = self._models, decision.verdict
+        if models is None or verdict is None or not is_confirmed(verdict):
+            return await proceed(message, context)
+        full = models.enter(verdict)
+        if full is not None:
+            self._load.hit(MODEL_CALLS)
+            await refuse(context, full)
+        try:
+            return await proceed(message, context)
+        finally:
+            models.leave(verdict.model or "")
 
     async def _decide(self, call: Call, message: bytes, context: Context) -> Decision:
         """What the gate decides while a connection stands, and the same one all the while."""

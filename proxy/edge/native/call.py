@@ -15,6 +15,7 @@ from typing import Final, final
 from proxy.edge.admission import (
     CLIENT_RATE,
     LEAST_RATE,
+    MODEL_CALLS,
     STALLED,
     expired,
     forbidden,
@@ -23,6 +24,7 @@ from proxy.edge.admission import (
     too_often,
 )
 from proxy.edge.load import Account
+from proxy.edge.model_calls import ModelCalls, is_confirmed
 from proxy.edge.native import rpc
 from proxy.edge.native.answer import Answer
 from proxy.edge.native.client_side import ClientSide, too_much
@@ -49,6 +51,8 @@ class Call:
     """One call. A `StreamSink` of the client's stream, and a `Waiter` for a connection."""
 
     judgement: Judgement | None = None
+    # The model whose calls it counts among.
+    _model = ""
 
     def __init__(self, plane: Plane, pool: Pool, down: Connection, stream: Stream, head: RequestHead) -> None:
         self.plane = plane
@@ -148,6 +152,20 @@ class Call:
         if isinstance(decision, Refuse):
             self.completion.refuse_as_decided(decision)
             return False
+        models = self.plane.model_calls
+        return models is None or self._is_in_number(models, decision)
+
+    def _is_in_number(self, models: ModelCalls, decision: Decision) -> bool:
+        """Whether its model may have one more call; else the call has been answered."""
+        verdict = decision.verdict
+        if self._model or verdict is None or not is_confirmed(verdict):
+            return True
+        full = models.enter(verdict)
+        if full is not None:
+            self.plane.load.hit(MODEL_CALLS)
+            self.completion.refuse(full)
+            return False
+        self._model = verdict.model or ""
         return True
 
     def open(self) -> None:
@@ -256,6 +274,8 @@ class Call:
             self.judgement.stop()
             # It must not keep the call, nor be kept by it.
             self.judgement = None
+        if self._model and self.plane.model_calls is not None:
+            self.plane.model_calls.leave(self._model)
 
     def on_head(self, stream: Stream, block: HeaderBlock, ended: bool) -> None:
         """Never called: clients send requests."""
