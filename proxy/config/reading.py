@@ -98,6 +98,19 @@ def host_name(value: Any) -> str:
     return str(value)
 
 
+_METHOD = re.compile(r"/[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*/(?:[A-Za-z_][A-Za-z0-9_]*|\*)")
+
+
+def method(value: Any) -> str:
+    """A full method name, or a service with all of its methods."""
+    if not _METHOD.fullmatch(str(value)):
+        raise SettingsError(
+            f"{shown(value)} is not a method, for example /tensorflow.serving.PredictionService/Predict, "
+            "or /tensorflow.serving.PredictionService/*"
+        )
+    return str(value)
+
+
 def target(value: Any) -> str:
     """A gRPC target of the server, see upstream.target.parse_target."""
     try:

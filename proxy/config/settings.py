@@ -220,6 +220,15 @@ class Settings:
         "",
         "Let methods through that only an operator needs: HandleReloadConfigRequest, the profiler.",
     )
+    allow_method: tuple[str, ...] = _setting(
+        (),
+        JUDGE,
+        reading.method,
+        "/SERVICE/METHOD",
+        "Let only this method through, or all of a service: /package.Service/*. Repeatable; in each mode; health and "
+        "reflection stay.",
+        multiple=True,
+    )
 
     default_deadline: float | None = _setting(
         None,

@@ -77,6 +77,17 @@ def forbidden(method: str, reason: Reason) -> Verdict:
     )
 
 
+def not_allowed(method: str) -> Verdict:
+    """The refusal of a method that the operator does not let through."""
+    return _refusal(
+        Reason.METHOD_FORBIDDEN,
+        f"method {quote(method)}",
+        "one that --allow-method names",
+        "another",
+        "start the proxy with --allow-method for it too, if clients need it",
+    )
+
+
 LEAST_SECONDS: Final = 0.001
 """Less time left than this is none: event loops keep time in milliseconds, and no server answers that fast."""
 
@@ -251,6 +262,7 @@ class Limits:
     no connection to the server; `max_connection_age`: after which a connection is asked to go, None: never, and
     `age_grace` how long its calls then have; `client_rate` calls a second of each client, None: any number, and
     `client_burst` at once. `max_model_calls` of each model at a time, where `model_calls` does not say otherwise.
+    `methods` that may pass, none: all.
     """
 
     default_deadline: float | None = None
@@ -266,6 +278,7 @@ class Limits:
     client_rate: float | None = None
     client_burst: float = 1.0
     max_model_calls: int = UNLIMITED
+    methods: tuple[str, ...] = ()
     model_calls: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -22,6 +22,7 @@ from proxy.edge.interface import AddressInUseError, Usage
 from proxy.edge.listening import ALONE, Place, bind, path_of
 from proxy.edge.load import Load
 from proxy.edge.local import Handlers
+from proxy.edge.methods import allowed_of
 from proxy.edge.model_calls import model_calls_of
 from proxy.edge.rates import rates_of
 from proxy.gate import Judge
@@ -60,7 +61,7 @@ class GrpcioEdge:
         self._server = grpc.aio.server(
             interceptors=(
                 Outcomes(observer, local, load, explainer),
-                MethodPolicy(gate),
+                MethodPolicy(gate, local, allowed_of(limits.methods)),
                 Deadline(limits, local),
                 Admission(load, accounts, local, rates_of(limits)),
                 SignatureCheck(

@@ -1,7 +1,7 @@
 """The steps a call goes through before it is relayed, in reading order; each is one interceptor.
 
     Outcomes        one record per call, handed over when it is over
-    MethodPolicy    what only an operator needs stays out
+    MethodPolicy    what only an operator needs stays out, and what is not allowed
     Deadline        what is expired is not sent on; what has no deadline may get one
     Admission       what the proxy cannot hold is turned away
     SignatureCheck  what does not match the live signature is refused
@@ -28,6 +28,7 @@ from proxy.edge.admission import (
     expired,
     forbidden,
     is_late,
+    not_allowed,
     time_allowed,
     too_often,
 )
@@ -37,7 +38,7 @@ from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_c
 from proxy.edge.judged import note
 from proxy.edge.load import Account, Load
 from proxy.edge.metadata import diagnosed, warnings
-from proxy.edge.methods import QUESTIONS, UNARY_METHODS, only_for_operators
+from proxy.edge.methods import QUESTIONS, UNARY_METHODS, AllowedMethods, only_for_operators
 from proxy.edge.model_calls import ModelCalls, is_confirmed
 from proxy.edge.rates import Rates, client_identity
 from proxy.gate import JUDGED_METHODS, Admit, Decision, Judge, Message, Refuse
@@ -136,12 +137,19 @@ class Outcomes(grpc.aio.ServerInterceptor):
 
 
 class MethodPolicy(grpc.aio.ServerInterceptor):
-    """Asks the gate about methods that only an operator needs, before their request is read."""
+    """Refuses what is not allowed, and asks the gate about what only an operator needs, before a request is read."""
 
-    def __init__(self, gate: Judge) -> None:
+    def __init__(
+        self, gate: Judge, local: Collection[str] = (), allowed: AllowedMethods | None = None
+    ) -> None:
         self._gate = gate
+        self._local = local
+        self._allowed = allowed
 
     async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
+        allowed, method = self._allowed, details.method
+        if allowed is not None and method not in self._local and not allowed.has(method):
+            return _refusing(not_allowed(method))
         reason = only_for_operators(details.method)
         if reason is None:
             return await continuation(details)

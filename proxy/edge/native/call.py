@@ -19,6 +19,7 @@ from proxy.edge.admission import (
     STALLED,
     expired,
     forbidden,
+    not_allowed,
     stalled,
     time_allowed,
     too_often,
@@ -91,6 +92,9 @@ class Call:
         """Whether the method is allowed and there is time; else the call has been answered."""
         plane, head, record = self.plane, self.head, self.record
         plane.observer.call_started(head.method, record.outcome.grpc_type)
+        if plane.allowed is not None and not plane.allowed.has(head.method):
+            self.completion.refuse(not_allowed(head.method))
+            return False
         reason = head.reserved
         if reason is not None and not self.admitted(plane.gate.of_no_model(forbidden(head.method, reason))):
             return False

@@ -12,6 +12,7 @@ from proxy.edge.admission import Limits
 from proxy.edge.explainer import Explainer
 from proxy.edge.load import Load
 from proxy.edge.local import Answering
+from proxy.edge.methods import allowed_of
 from proxy.edge.model_calls import model_calls_of
 from proxy.edge.native.deadlines import Deadlines
 from proxy.edge.native.plain_text import PlainText
@@ -47,6 +48,7 @@ class Plane:
         self.observer = observer
         self.limits = limits
         self.load = exchange.load = Load(limits, bound_hit)
+        self.allowed = allowed_of(limits.methods)
         self.rates = rates_of(limits)
         self.model_calls = model_calls_of(limits)
         self.answers = answers
