@@ -276,6 +276,7 @@ class Proxy:
                 age_grace=settings.grace_seconds,
                 client_rate=settings.client_rate,
                 client_burst=settings.burst,
+                adaptive=settings.adaptive,
                 methods=settings.allow_method,
                 max_model_calls=settings.max_model_calls,
                 model_calls={

@@ -284,6 +284,14 @@ class Settings:
         "Judged calls of one model at a time, of all --workers together; max_calls of a model in the file goes before "
         "it; -1: any.",
     )
+    adaptive: bool = _setting(
+        False,
+        LIMITS,
+        reading.yes_no,
+        "",
+        "Let the server have fewer calls at a time while it answers RESOURCE_EXHAUSTED or too late, and more again as it "
+        "recovers.",
+    )
     client_rate: float | None = _setting(
         None,
         LIMITS,

@@ -31,6 +31,7 @@ UNREAD: Final = "unread"
 METADATA: Final = "metadata"
 CLIENT_RATE: Final = "client_rate"
 MODEL_CALLS: Final = "model_calls"
+UPSTREAM_CALLS: Final = "upstream_calls"
 BOUNDS: Final = (
     BYTES,
     CALLS,
@@ -43,6 +44,7 @@ BOUNDS: Final = (
     METADATA,
     CLIENT_RATE,
     MODEL_CALLS,
+    UPSTREAM_CALLS,
 )
 """What a client can run into, as the metric and the log name it."""
 
@@ -182,6 +184,15 @@ def too_many_of_a_model(limit: int, judged: Verdict) -> Verdict:
     return verdict._replace(model=judged.model, version=judged.version, signature=judged.signature)
 
 
+def too_many_for_the_server(limit: int) -> Verdict:
+    """The refusal of a call beyond the `limit` that the server was found to bear."""
+    return _overloaded(
+        f"at most {limit} calls at the server at a time, as it answers now (--adaptive)",
+        "one more",
+        "retry with backoff, or add servers",
+    )
+
+
 def too_often(rate: float, seconds: float) -> Verdict:
     """The refusal of a call of a client that has no token for `seconds` more."""
     return _refusal(
@@ -262,7 +273,7 @@ class Limits:
     no connection to the server; `max_connection_age`: after which a connection is asked to go, None: never, and
     `age_grace` how long its calls then have; `client_rate` calls a second of each client, None: any number, and
     `client_burst` at once. `max_model_calls` of each model at a time, where `model_calls` does not say otherwise.
-    `methods` that may pass, none: all.
+    `methods` that may pass, none: all. `adaptive`: whether to find out how many calls the server bears.
     """
 
     default_deadline: float | None = None
@@ -279,6 +290,7 @@ class Limits:
     client_burst: float = 1.0
     max_model_calls: int = UNLIMITED
     methods: tuple[str, ...] = ()
+    adaptive: bool = False
     model_calls: Mapping[str, int] = field(default_factory=dict)
 
 

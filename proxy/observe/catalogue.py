@@ -239,10 +239,20 @@ METRICS: dict[str, Declared] = {
             _PREFIX + "inflight_bytes_limit", "gauge", "How many there may be at a time; below 0: any number."
         ),
         Declared(
+            _PREFIX + "upstream_calls",
+            "gauge",
+            "Calls at the upstream, as --adaptive counts them; none without it.",
+        ),
+        Declared(
+            _PREFIX + "upstream_calls_limit",
+            "gauge",
+            "How many there may be at a time: lowered while the upstream answers RESOURCE_EXHAUSTED or too late.",
+        ),
+        Declared(
             _PREFIX + "bound_hits_total",
             "counter",
             "Times that a client ran into a bound: inflight_bytes, calls, local_calls (health and reflection), "
-            "connections, connections_of_a_peer, stalled, unfinished_head, unread, metadata.",
+            "connections, connections_of_a_peer, stalled, unfinished_head, unread, metadata, client_rate, model_calls, upstream_calls.",
             ("bound",),
         ),
         Declared(

@@ -56,6 +56,10 @@ class Usage(Protocol):
     def inflight_bytes(self) -> int: ...
     @property
     def inflight_bytes_limit(self) -> int: ...
+    @property
+    def upstream_calls(self) -> int: ...
+    @property
+    def upstream_calls_limit(self) -> int: ...
 
 
 Samples = Iterable[tuple[Labels, float | Histogram]]
@@ -411,6 +415,8 @@ def _usage_samples(usage: Usage | None) -> dict[str, Samples]:
         "connections_limit": None if usage is None else usage.connections_limit,
         "inflight_bytes": None if usage is None else usage.inflight_bytes,
         "inflight_bytes_limit": None if usage is None else usage.inflight_bytes_limit,
+        "upstream_calls": None if usage is None else usage.upstream_calls,
+        "upstream_calls_limit": None if usage is None else usage.upstream_calls_limit,
     }
     return {
         f"tfs_proxy_{name}": [] if value is None or value < 0 else [((), value)]

@@ -433,7 +433,14 @@ def test_findings_in_outputs_are_shown_as_they_stand():
 
 
 def test_bounds_are_there_before_they_are_hit_and_what_has_none_is_not_shown():
-    usage = SimpleNamespace(connections=3, connections_limit=-1, inflight_bytes=5, inflight_bytes_limit=7)
+    usage = SimpleNamespace(
+        connections=3,
+        connections_limit=-1,
+        inflight_bytes=5,
+        inflight_bytes_limit=7,
+        upstream_calls=2,
+        upstream_calls_limit=9,
+    )
     metrics = Metrics(("0", "3.11", "interpreted"), bounds=("calls", "stalled"), usage=lambda: usage)
     metrics.bound_hit("calls")
     sample = metrics.registry.get_sample_value
@@ -441,6 +448,7 @@ def test_bounds_are_there_before_they_are_hit_and_what_has_none_is_not_shown():
     assert sample("tfs_proxy_bound_hits_total", {"bound": "stalled"}) == 0
     assert sample("tfs_proxy_connections") == 3
     assert sample("tfs_proxy_connections_limit") is None
+    assert (sample("tfs_proxy_upstream_calls"), sample("tfs_proxy_upstream_calls_limit")) == (2, 9)
     assert (sample("tfs_proxy_inflight_bytes"), sample("tfs_proxy_inflight_bytes_limit")) == (5, 7)
 
 

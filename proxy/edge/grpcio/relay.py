@@ -12,12 +12,20 @@ its response, not before.
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import grpc
 
 from proxy.core.verdict import Verdict
-from proxy.edge.admission import LEAST_SECONDS, expired
+from proxy.edge.adaptive import AdaptiveLimit
+from proxy.edge.admission import (
+    LEAST_SECONDS,
+    UPSTREAM_CALLS,
+    expired,
+    is_late,
+    too_many_for_the_server,
+)
 from proxy.edge.explainer import Answer, Explainer
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_code
 from proxy.edge.grpcio.upstream import Ending, InOrder, ending, initial_metadata, unary, write
@@ -36,6 +44,10 @@ end of the requests may be a cancellation, which must not reach the server as an
 """
 
 
+Behaviour = Callable[[Any, Context], Awaitable[bytes | None]]
+_DEADLINE_EXCEEDED = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+
+
 class Relay(grpc.GenericRpcHandler):
     """Handles every method there is: local ones here, all others at the server."""
 
@@ -46,6 +58,7 @@ class Relay(grpc.GenericRpcHandler):
         local: Handlers,
         explainer: Explainer | None,
         hold: float = 0.0,
+        adaptive: AdaptiveLimit | None = None,
     ) -> None:
         self._way = way
         self._channel = channel = way.channel
@@ -53,12 +66,38 @@ class Relay(grpc.GenericRpcHandler):
         self._explainer = explainer
         self._load = load
         self._ask = {method: unary(channel, method) for method in UNARY_METHODS}
-        self._unary: Any = grpc.unary_unary_rpc_method_handler(self._relay_unary)
-        self._stream: Any = grpc.stream_stream_rpc_method_handler(self._relay_stream)
+        whole: Behaviour = self._relay_unary
+        flowing: Behaviour = self._relay_stream
+        if adaptive is not None:
+            whole, flowing = self._limited(adaptive, whole), self._limited(adaptive, flowing)
+        self._unary: Any = grpc.unary_unary_rpc_method_handler(whole)
+        self._stream: Any = grpc.stream_stream_rpc_method_handler(flowing)
         self._handlers = local | dict.fromkeys(UNARY_METHODS, self._unary)
 
     def service(self, details: Any) -> Any:
         return self._handlers.get(details.method, self._stream)
+
+    def _limited(self, adaptive: AdaptiveLimit, relay: Behaviour) -> Behaviour:
+        """Let the server have no more calls at a time than it bears."""
+
+        async def limited(request: Any, context: Context) -> bytes | None:
+            call = current_call.get()
+            if not adaptive.enter():
+                self._load.hit(UPSTREAM_CALLS)
+                await refuse(context, too_many_for_the_server(adaptive.limit))
+            began = time.monotonic()
+            try:
+                return await relay(request, context)
+            finally:
+                now = time.monotonic()
+                code = None
+                if call.ended:
+                    code = call.outcome.code if call.outcome.refusal is None else None
+                elif is_late(now, call.began, call.deadline):
+                    code = _DEADLINE_EXCEEDED
+                adaptive.leave(began, now, code)
+
+        return limited
 
     async def _relay_unary(self, message: bytes, context: Context) -> bytes | None:
         call = current_call.get()
@@ -123,7 +162,7 @@ class Relay(grpc.GenericRpcHandler):
         """The time went before the request could be sent on: without a server, it waited for one."""
         if self._explainer is None or self._explainer.connected:
             await refuse(context, expired())
-        end = self._explained(call, context, Ending(grpc.StatusCode.DEADLINE_EXCEEDED.value[0], "", ()))
+        end = self._explained(call, context, Ending(_DEADLINE_EXCEEDED, "", ()))
         call.end(end.code)
         await context.abort(status_code(end.code), end.details, end.trailing)
         raise AssertionError("abort raises")

@@ -13,6 +13,7 @@ from typing import Final
 
 import grpc
 
+from proxy.edge.adaptive import adaptive_of
 from proxy.edge.admission import UNLIMITED, Limits
 from proxy.edge.explainer import Explainer
 from proxy.edge.grpcio.accounts import Accounts
@@ -57,6 +58,7 @@ class GrpcioEdge:
         bound_hit: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._load = load = Load(limits, bound_hit)
+        self._adaptive = adaptive_of(limits, load.most_calls)
         accounts = Accounts(load)
         self._server = grpc.aio.server(
             interceptors=(
@@ -68,7 +70,9 @@ class GrpcioEdge:
                     gate, way, version_seen, load, explainer, limits.hold_seconds, model_calls_of(limits)
                 ),
             ),
-            handlers=(Relay(way, load, accounts.bounded(local), explainer, limits.hold_seconds),),
+            handlers=(
+                Relay(way, load, accounts.bounded(local), explainer, limits.hold_seconds, self._adaptive),
+            ),
             options=_options(limits, shared=place.shared),
         )
         path = path_of(address)
@@ -96,7 +100,11 @@ class GrpcioEdge:
     def usage(self) -> Usage:
         load = self._load
         # The core does not tell of connections that have no call.
-        return Usage(load.connections, UNLIMITED, load.bytes, load.most_bytes, load.calls)
+        adaptive = self._adaptive
+        return Usage(
+            *(load.connections, UNLIMITED, load.bytes, load.most_bytes, load.calls),
+            *((-1, -1) if adaptive is None else (adaptive.calls, adaptive.limit)),
+        )
 
     async def stop(self, grace: float) -> None:
         await self._server.stop(grace)

@@ -17,11 +17,13 @@ from proxy.edge.admission import (
     LEAST_RATE,
     MODEL_CALLS,
     STALLED,
+    UPSTREAM_CALLS,
     expired,
     forbidden,
     not_allowed,
     stalled,
     time_allowed,
+    too_many_for_the_server,
     too_often,
 )
 from proxy.edge.load import Account
@@ -54,6 +56,8 @@ class Call:
     judgement: Judgement | None = None
     # The model whose calls it counts among.
     _model = ""
+    # Whether the server was let have it, where there is a limit.
+    _is_let = False
 
     def __init__(self, plane: Plane, pool: Pool, down: Connection, stream: Stream, head: RequestHead) -> None:
         self.plane = plane
@@ -200,6 +204,13 @@ class Call:
         now = time.monotonic()
         block = block_in_time(self.head, record, now)
         if block is not None:
+            adaptive = self.plane.adaptive
+            if adaptive is not None and not self._is_let and not self.local:
+                if not adaptive.enter():
+                    self.plane.load.hit(UPSTREAM_CALLS)
+                    self.completion.refuse(too_many_for_the_server(adaptive.limit))
+                    return
+                self._is_let = True
             record.sent_at = record.sent_at or now
             full = self.server.begin(connection, Answer(self), block)
             if full is not None:
@@ -272,14 +283,18 @@ class Call:
     def on_reset(self, _stream: Stream, _code: int, _reason: str, _unprocessed: bool) -> None:
         self.completion.client_reset()
 
-    def completed(self) -> None:
-        """Learn that the call is over: nothing is waited for any more."""
+    def completed(self, code: int) -> None:
+        """Learn that the call is over, and how: nothing is waited for any more."""
         if self.judgement is not None:
             self.judgement.stop()
             # It must not keep the call, nor be kept by it.
             self.judgement = None
         if self._model and self.plane.model_calls is not None:
             self.plane.model_calls.leave(self._model)
+        if self._is_let and self.plane.adaptive is not None:
+            record = self.record
+            ended_by = code if record.outcome.refusal is None else None
+            self.plane.adaptive.leave(record.sent_at, time.monotonic(), ended_by)
 
     def on_head(self, stream: Stream, block: HeaderBlock, ended: bool) -> None:
         """Never called: clients send requests."""

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, final
 
+from proxy.edge.adaptive import adaptive_of
 from proxy.edge.admission import Limits
 from proxy.edge.explainer import Explainer
 from proxy.edge.load import Load
@@ -51,6 +52,7 @@ class Plane:
         self.allowed = allowed_of(limits.methods)
         self.rates = rates_of(limits)
         self.model_calls = model_calls_of(limits)
+        self.adaptive = adaptive_of(limits, self.load.most_calls)
         self.answers = answers
         self.version_suffixes = VersionSuffixes()
         self.version_seen = version_seen
