@@ -42,6 +42,7 @@ from proxy.life import (
     StartError,
     admin_port,
     collect_from_here,
+    drain_seconds,
     loop_factory,
     serving_as,
     tell_draining,
@@ -147,8 +148,8 @@ async def _live(
     collect_from_here()
     await ends.first.wait()
     if station.speaks:
-        tell_draining(settings)
-    await proxy.drain(ends.second)
+        tell_draining(settings, ends)
+    await proxy.drain(ends.second, drain_seconds(settings, ends))
     await proxy.stop(ends.second)
     if station.speaks:
         tell_stopped()
@@ -316,11 +317,11 @@ class Proxy:
         await self._models.start()
         await self._edge.start()
 
-    async def drain(self, hurry: asyncio.Event) -> None:
+    async def drain(self, hurry: asyncio.Event, seconds: float) -> None:
         """Be unready for everyone who watches, and go on serving until they have noticed."""
         await self._readiness.drain()
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.drain_seconds):
+            async with asyncio.timeout(seconds):
                 await hurry.wait()
 
     async def stop(self, hurry: asyncio.Event) -> None:

@@ -333,10 +333,14 @@ class Settings:
     )
 
     drain_seconds: float = _setting(
-        1.0, LIFE, reading.seconds, "SECONDS", "After SIGTERM: time to be unready and still accept calls."
+        5.0,
+        LIFE,
+        reading.seconds,
+        "SECONDS",
+        "After SIGTERM (not SIGINT): time to be unready and still accept calls.",
     )
     grace_seconds: float = _setting(
-        30.0, LIFE, reading.seconds, "SECONDS", "Then: time for the calls under way to end by themselves."
+        20.0, LIFE, reading.seconds, "SECONDS", "Then: time for the calls under way to end by themselves."
     )
 
     log_level: str = _setting(
