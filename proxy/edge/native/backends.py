@@ -7,10 +7,10 @@ the first that succeeds. Whether anyone else is left is for whoever asks to see:
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import final
 
-from proxy.upstream.control import EJECTED, SERVING, STATES, TRIAL, UNREACHABLE
+from proxy.upstream.control import EJECTED, SERVING, STATES, TRIAL, UNREACHABLE, BackendState
 from proxy.upstream.endpoints import Endpoint
 
 
@@ -122,9 +122,14 @@ class Backends:
         counted = Counter(each.state for each in self._backends.values())
         return {state: counted[state] for state in STATES}
 
-    def all(self) -> Collection[Backend]:
-        """Each of them as it is now."""
-        return self._backends.values()
+    def states(self, offset: float) -> list[BackendState]:
+        """Each of them as it is now; `offset` makes Unix time of the time that is handed in here."""
+        known = self._backends.values()
+        return [BackendState(str(each.address), each.state, each.since + offset) for each in known]
+
+    def until(self, address: Endpoint) -> float:
+        """Before which an address that is left out is left alone."""
+        return self._backends[address].until
 
     def _leave_out(self, backend: Backend, state: str, now: float) -> None:
         if backend.state == SERVING and now - backend.since >= self._longest:

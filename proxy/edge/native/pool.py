@@ -12,14 +12,14 @@ import itertools
 import random
 import ssl
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, Protocol, final
+from typing import Final, final
 
 from proxy.edge.native.backends import Backends
 from proxy.edge.native.connecting import Dialler
 from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.pool_options import PoolOptions
+from proxy.edge.native.queue import Held, Queue, Waiter
 from proxy.edge.native.resolving import Resolver
 from proxy.edge.native.rpc import UNAVAILABLE
 from proxy.edge.native.shell import Exchange
@@ -28,36 +28,8 @@ from proxy.upstream.control import SERVING, UNREACHABLE, BackendState
 from proxy.upstream.endpoints import Endpoint
 
 _SHOWN_ADDRESSES: Final = 4
-# Who may no longer wait goes together with who may not much longer.
-_HELD_TOGETHER: Final = 0.01
 # Connections that take no more calls and still have some. With so many, worn ones stay in use.
 _MAX_LEAVING: Final = 8
-
-
-class Waiter(Protocol):
-    """Who waits for a connection: a call, or a question about models."""
-
-    def connected(self, connection: Connection) -> None:
-        """Open the stream now: the connection takes one."""
-
-    def unreachable(self, reason: str) -> None:
-        """Give up: no connection can be had."""
-
-
-@final
-class _Held:
-    """Whoever waits for the server to come back before asking it anything."""
-
-    def __init__(self) -> None:
-        self.told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connected(self, connection: Connection) -> None:  # noqa: ARG002
-        if not self.told.done():
-            self.told.set_result(None)
-
-    def unreachable(self, reason: str) -> None:  # noqa: ARG002
-        if not self.told.done():
-            self.told.set_result(None)
 
 
 @final
@@ -100,10 +72,8 @@ class Pool:
         # Addresses where a connection ended since the last one came to stand.
         self._lost: set[Endpoint] = set()
         self._turns = itertools.count()
-        self._waiting: OrderedDict[int, Waiter] = OrderedDict()
-        # Who waits although no connection can be had, and until when, the first in front.
-        self._held: OrderedDict[int, float] = OrderedDict()
-        self._holding: asyncio.TimerHandle | None = None
+        self._failing: str = ""
+        self._waiting = Queue(self.options.hold, lambda: self._failing, exchange.flush)
         self._addresses: list[Endpoint] = []
         self.backends: Backends | None = None
         """How the servers are doing; None: there is only one."""
@@ -111,7 +81,6 @@ class Pool:
         self._resolved_at = 0.0
         self._errors: dict[object, str] = {}
         self._changed = asyncio.Event()
-        self._failing = ""
         self._more = False
         self._task: asyncio.Task[None] | None = None
 
@@ -131,9 +100,7 @@ class Pool:
             await asyncio.gather(self._task, return_exceptions=True)
         for shell in (*self._shells, *self._leaving):
             shell.close("the proxy is stopping")
-        self._give_up("the proxy is stopping")
-        if self._holding is not None:
-            self._holding.cancel()
+        self._waiting.stop("the proxy is stopping")
 
     def pick(self) -> Connection | None:
         """Return a connection that takes one more call, each in its turn; None when there is none."""
@@ -181,13 +148,11 @@ class Pool:
         `first`: before all who wait already; `held`: even if none can be had just now, for as long as the options say.
         """
         if self._failing and not self._shells:
-            if not (held and self.options.hold):
+            if not (held and self._waiting.patience):
                 call.unreachable(self._failing)
                 return
-            self._hold(call)
-        self._waiting[id(call)] = call
-        if first:
-            self._waiting.move_to_end(id(call), last=False)
+            self._waiting.hold(call)
+        self._waiting.add(call, first=first)
         if self._shells and len(self._shells) < len(self._addresses) * self.options.connections_per_address:
             self._more = True
             self._changed.set()
@@ -196,12 +161,10 @@ class Pool:
 
     async def stands(self) -> None:
         """Wait for as long as the options say for a connection, where none can be had just now."""
-        if not (self.options.hold and self._failing and not self._shells):
+        if not (self._waiting.patience and self._failing and not self._shells):
             return
-        held = _Held()
-        self._hold(held)
-        self._waiting[id(held)] = held
-        self._waiting.move_to_end(id(held), last=False)
+        held = Held()
+        self.wait(held, first=True)
         try:
             await held.told
         finally:
@@ -209,9 +172,7 @@ class Pool:
 
     def forget(self, call: Waiter) -> None:
         """Let a call that waits go."""
-        self._waiting.pop(id(call), None)
-        if self._held:
-            self._held.pop(id(call), None)
+        self._waiting.forget(call)
 
     def freed(self, connection: Connection) -> None:
         """Learn that a call on the connection is over."""
@@ -227,10 +188,7 @@ class Pool:
             connection = self._next()
             if connection is None:
                 return
-            key, call = self._waiting.popitem(last=False)
-            if self._held:
-                self._held.pop(key, None)
-            call.connected(connection)
+            self._waiting.next().connected(connection)
 
     def retired(self, shell: UpstreamShell) -> None:
         """Learn that a connection takes no more calls, or is closed."""
@@ -252,9 +210,7 @@ class Pool:
     def states(self) -> list[BackendState]:
         """How each server is."""
         if self.backends is not None:
-            offset = time.time() - time.monotonic()
-            known = self.backends.all()
-            return [BackendState(str(each.address), each.state, each.since + offset) for each in known]
+            return self.backends.states(time.time() - time.monotonic())
         state = SERVING if self._shells else UNREACHABLE
         return [BackendState(str(each), state, self._told_at) for each in self._addresses[:1]]
 
@@ -281,11 +237,7 @@ class Pool:
             else:
                 self._failing = self._why()
                 self._tell(up=False)
-                if self.options.hold:
-                    for call in self._waiting.values():
-                        self._hold(call)
-                else:
-                    self._give_up(self._failing)
+                self._waiting.failed()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(backoff * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter
                         await self._changed.wait()
@@ -294,7 +246,7 @@ class Pool:
     def _rest(self) -> float:
         """How long nothing need be done, if nothing happens."""
         due = None if self.backends is None else self.backends.next_due(time.monotonic())
-        every = self.options.resolve_every
+        every = self.options.resolve_after_loss if self._lost else self.options.resolve_every
         return every if due is None else min(every, due)
 
     def _must_resolve(self, now: float) -> bool:
@@ -333,13 +285,16 @@ class Pool:
             try:
                 self._addresses = await self._resolver.resolve({shell.address for shell in self._shells})
             except (OSError, UnicodeError) as error:
-                # What stands goes on; a name server that is away is no reason to drop connections.
-                why = getattr(error, "strerror", None) or error
-                self._errors = {self.target: f"the name cannot be resolved: {why}"}
-                return
+                # What stands goes on; a name server that is away is no reason to drop connections, nor not to make
+                # one anew to where there was one.
+                if not self._shells:
+                    why = getattr(error, "strerror", None) or error
+                    self._errors = {self.target: f"the name cannot be resolved: {why}"}
+                    return
+            else:
+                self._lost.intersection_update(self._addresses)
+                self._know(self._addresses, now)
             self._resolved_at = now
-            self._lost.intersection_update(self._addresses)
-            self._know(self._addresses, now)
         addresses = self._addresses
         self._errors.clear()
         for shell in list(self._shells):
@@ -391,7 +346,7 @@ class Pool:
         if self.backends is not None:
             self.backends.reached(shell.address, time.monotonic())
         self._failing = ""
-        self._held.clear()
+        self._waiting.reached()
         for other in others:
             if other.connection.worn:
                 other.retire()
@@ -411,35 +366,6 @@ class Pool:
         told = [f"{address}: {text}" for address, text in self._errors.items()]
         more = f" and {len(told) - _SHOWN_ADDRESSES} more" if len(told) > _SHOWN_ADDRESSES else ""
         return f"cannot reach {self.target} ({'; '.join(told[:_SHOWN_ADDRESSES]) or 'no address'}{more})"
-
-    def _hold(self, call: Waiter) -> None:
-        """Let a call wait although no connection can be had, from now on, if it does not yet."""
-        now = time.monotonic()
-        self._held.setdefault(id(call), now + self.options.hold)
-        if self._holding is None:
-            self._holding = asyncio.get_running_loop().call_later(self.options.hold, self._let_go)
-
-    def _let_go(self) -> None:
-        """Give up who has waited long enough without a connection."""
-        self._holding = None
-        now = time.monotonic()
-        while self._held:
-            key, until = next(iter(self._held.items()))
-            if until > now + _HELD_TOGETHER:
-                self._holding = asyncio.get_running_loop().call_later(until - now, self._let_go)
-                break
-            del self._held[key]
-            call = self._waiting.pop(key, None)
-            if call is not None:
-                call.unreachable(self._failing)
-        self.exchange.flush()
-
-    def _give_up(self, reason: str) -> None:
-        waiting, self._waiting = self._waiting, OrderedDict()
-        self._held.clear()
-        for call in waiting.values():
-            call.unreachable(reason)
-        self.exchange.flush()
 
 
 def _about_one() -> float:

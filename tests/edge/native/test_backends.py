@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import grpc
 import h2.events
@@ -43,7 +45,7 @@ def two(most_failures=3, spread=lambda: 1.0):
 
 
 def state(backends, address=A):
-    return next(each.state for each in backends.all() if each.address == address)
+    return next(each.state for each in backends.states(0) if each.address == str(address))
 
 
 def test_one_that_fails_some_calls_in_a_row_is_left_out_and_one_that_answers_between_is_not():
@@ -116,7 +118,7 @@ def test_nobody_is_left_out_for_longer_than_the_longest_time(steps, spread):
     backends, now = two(1, lambda: spread), 0.0
     for failed, pause in steps:
         backends.answered(A, now, failed=failed)
-        left = next(each.until for each in backends.all() if each.address == A) - now
+        left = backends.until(A) - now
         assert left <= LONGEST * 1.2
         now += pause
         if state(backends) == EJECTED and left <= 0:
@@ -129,7 +131,7 @@ def test_each_time_in_a_row_is_longer_up_to_the_longest(times):
     backends, now, lengths = two(1), 0.0, []
     for _ in range(times):
         backends.answered(A, now, failed=True)
-        lengths.append(next(each.until for each in backends.all() if each.address == A) - now)
+        lengths.append(backends.until(A) - now)
         now += LONGEST
         assert backends.takes(A, now)
     assert lengths == [min(FIRST * 2**number, LONGEST) for number in range(times)]
@@ -272,3 +274,32 @@ async def test_when_one_of_two_servers_is_killed_under_traffic_the_other_goes_on
     failed = [code for code in codes if code is not grpc.StatusCode.OK]
     assert len(failed) <= 4, "none but those that were under way there"
     assert set(codes[settled:]) == {grpc.StatusCode.OK}
+
+
+async def test_after_a_loss_the_name_is_asked_for_again_soon_and_what_is_new_takes_calls(
+    start_frames, start_pool, monkeypatch
+):
+    """…and while the name cannot be resolved, what is known of it is used."""
+    servers = [await start_frames() for _ in range(3)]
+    ports = [int(target.rpartition(":")[2]) for _, target in servers]
+    named, fails = ports[:2], False
+
+    async def resolve(*_, **__):
+        if fails:
+            raise OSError(-2, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in named]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    pool = await start_pool("name.test:1", options=replace(QUICK, resolve_after_loss=0.1))
+
+    def connected():
+        return {shell.address.port for shell in pool._shells}
+
+    await until(lambda: connected() == set(named))
+    fails = True
+    servers[0][0].peers[0].transport.abort()
+    await until(lambda: len(servers[0][0].peers) == 2)
+    fails, named = False, ports[1:]
+    servers[0][0].stop()
+    await until(lambda: connected() == set(named))
+    assert {each.address for each in pool.states()} == {f"127.0.0.1:{port}" for port in named}
