@@ -134,6 +134,9 @@ class Relay(grpc.GenericRpcHandler):
         outcome = call.outcome
         if self._hold and not self._way.ready:
             await call.held(self._way, self._hold)
+            remaining = call.remaining()
+            if remaining is not None and remaining <= LEAST_SECONDS:
+                await self._refuse_late(call, context)
         asked = call.sent = time.monotonic()
         upstream: Any = self._channel.stream_stream(outcome.method)(
             timeout=call.remaining(), metadata=InOrder(forwarded(call.metadata))
