@@ -7,6 +7,7 @@ import asyncio
 import gc
 import ssl
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ from proxy.life import (
     StartError,
     admin_port,
     collect_from_here,
+    drain_seconds,
     loop_factory,
     serving_as,
     tell_draining,
@@ -146,8 +148,8 @@ async def _live(
     collect_from_here()
     await ends.first.wait()
     if station.speaks:
-        tell_draining(settings)
-    await proxy.drain(ends.second)
+        tell_draining(settings, ends)
+    await proxy.drain(ends.second, drain_seconds(settings, ends))
     await proxy.stop(ends.second)
     if station.speaks:
         tell_stopped()
@@ -194,6 +196,7 @@ class Proxy:
             output_findings=lambda: self._outputs.findings if self._outputs is not None else {},
             bounds=BOUNDS,
             usage=self._usage,
+            backends=lambda: Counter(each.state for each in self._way.backends()),
         )
         self._history = History(self._metrics.families)
         self._following: asyncio.Task[None] | None = None
@@ -269,6 +272,17 @@ class Proxy:
                 max_connections=settings.max_connections,
                 idle_seconds=settings.idle_seconds,
                 stall_seconds=settings.stall_seconds,
+                hold_seconds=settings.hold_seconds,
+                max_connection_age=settings.max_connection_age,
+                age_grace=settings.grace_seconds,
+                client_rate=settings.client_rate,
+                client_burst=settings.burst,
+                adaptive=settings.adaptive,
+                methods=settings.allow_method,
+                max_model_calls=settings.max_model_calls,
+                model_calls={
+                    name: own.max_calls for name, own in settings.models.items() if own.max_calls is not None
+                },
             ),
         )
         sources = Sources(
@@ -303,11 +317,11 @@ class Proxy:
         await self._models.start()
         await self._edge.start()
 
-    async def drain(self, hurry: asyncio.Event) -> None:
+    async def drain(self, hurry: asyncio.Event, seconds: float) -> None:
         """Be unready for everyone who watches, and go on serving until they have noticed."""
         await self._readiness.drain()
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.drain_seconds):
+            async with asyncio.timeout(seconds):
                 await hurry.wait()
 
     async def stop(self, hurry: asyncio.Event) -> None:
@@ -340,6 +354,7 @@ class Proxy:
         if settings.edge == "native":
             from proxy.edge.native.asking import PoolWay  # only one edge is paid for
             from proxy.edge.native.pool import Pool
+            from proxy.edge.native.pool_options import PoolOptions
             from proxy.edge.native.shell import Exchange
             from proxy.edge.native.tls import client_context
 
@@ -349,6 +364,7 @@ class Proxy:
                 Exchange(),
                 tls=None if tls is None else client_context(tls),
                 server_name=settings.upstream_server_name,
+                options=PoolOptions(hold=settings.hold_seconds, eject_failures=settings.eject_failures),
                 http_proxy=settings.use_http_proxy,
                 on_change=self._upstream_changed,
             )

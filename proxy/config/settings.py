@@ -72,6 +72,7 @@ class ModelSettings:
     max_batch: int | None = None
     inputs: Mapping[str, InputPolicy] = field(default_factory=dict)
     sample: int = 1
+    max_calls: int | None = None
 
 
 UPSTREAM: Final = "Server behind the proxy"
@@ -123,6 +124,14 @@ class Settings:
         reading.interval,
         "SECONDS",
         "How often the server is asked for the state of its models.",
+    )
+    eject_failures: int = _setting(
+        5,
+        UPSTREAM,
+        reading.limit,
+        "N",
+        "Calls in a row that one of several servers of a name fails with UNAVAILABLE until it is left out for a while; "
+        "-1: any number. Native edge.",
     )
 
     listen: str = _setting(
@@ -211,6 +220,15 @@ class Settings:
         "",
         "Let methods through that only an operator needs: HandleReloadConfigRequest, the profiler.",
     )
+    allow_method: tuple[str, ...] = _setting(
+        (),
+        JUDGE,
+        reading.method,
+        "/SERVICE/METHOD",
+        "Let only this method through, or all of a service: /package.Service/*. Repeatable; in each mode; health and "
+        "reflection stay.",
+        multiple=True,
+    )
 
     default_deadline: float | None = _setting(
         None,
@@ -258,6 +276,36 @@ class Settings:
         "Client connections at a time, of all --workers together; -1: as many as the limit of open files leaves, at "
         "most 10000.",
     )
+    max_model_calls: int = _setting(
+        -1,
+        LIMITS,
+        reading.limit,
+        "N",
+        "Judged calls of one model at a time, of all --workers together; max_calls of a model in the file goes before "
+        "it; -1: any.",
+    )
+    adaptive: bool = _setting(
+        False,
+        LIMITS,
+        reading.yes_no,
+        "",
+        "Let the server have fewer calls at a time while it answers RESOURCE_EXHAUSTED or too late, and more again as it "
+        "recovers.",
+    )
+    client_rate: float | None = _setting(
+        None,
+        LIMITS,
+        reading.optional_rate,
+        "N",
+        "Calls a second of each client (its identity, else its address), of all --workers together; 0: any number.",
+    )
+    client_burst: int = _setting(
+        -1,
+        LIMITS,
+        reading.limit,
+        "N",
+        "How many of them may come at once; -1: as many as in a second, and at least one.",
+    )
     idle_seconds: float = _setting(
         300.0, LIMITS, reading.interval, "SECONDS", "A connection without calls for so long is asked to go."
     )
@@ -269,11 +317,30 @@ class Settings:
         "How far a request that has begun may fall behind 1 KiB/s before it is ended.",
     )
 
+    max_connection_age: float | None = _setting(
+        None,
+        LIMITS,
+        reading.optional_seconds,
+        "SECONDS",
+        "After about so long a client is asked to connect anew, so that balancers can spread it; 0: never.",
+    )
+    hold_seconds: float = _setting(
+        0.5,
+        LIMITS,
+        reading.seconds,
+        "SECONDS",
+        "How long a call may wait while there is no connection to the server, before it is UNAVAILABLE; 0: not at all.",
+    )
+
     drain_seconds: float = _setting(
-        1.0, LIFE, reading.seconds, "SECONDS", "After SIGTERM: time to be unready and still accept calls."
+        5.0,
+        LIFE,
+        reading.seconds,
+        "SECONDS",
+        "After SIGTERM (not SIGINT): time to be unready and still accept calls.",
     )
     grace_seconds: float = _setting(
-        30.0, LIFE, reading.seconds, "SECONDS", "Then: time for the calls under way to end by themselves."
+        20.0, LIFE, reading.seconds, "SECONDS", "Then: time for the calls under way to end by themselves."
     )
 
     log_level: str = _setting(
@@ -364,7 +431,7 @@ class Settings:
             raise SettingsError(
                 "--edge grpcio cannot share a Unix socket among --workers: listen on HOST:PORT, or take --edge native"
             )
-        for name in ("max_connections", "max_concurrent_calls"):
+        for name in ("max_connections", "max_concurrent_calls", "max_model_calls"):
             bound = getattr(self, name)
             if isinstance(self.workers, int) and 0 <= bound < self.workers:
                 raise SettingsError(
@@ -377,6 +444,11 @@ class Settings:
         return self.upstream_tls or any(
             (self.upstream_ca, self.upstream_cert, self.upstream_key, self.upstream_server_name)
         )
+
+    @property
+    def burst(self) -> float:
+        """The calls of a client that may come at once."""
+        return max(1.0, self.client_rate or 1.0) if self.client_burst < 0 else float(self.client_burst)
 
     @property
     def policies(self) -> Policies:

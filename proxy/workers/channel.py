@@ -1,6 +1,6 @@
 """What supervisor and worker tell one another: a socket pair with one JSON object a line, and whose end says most.
 
-Down goes one Assignment, then `drain`, then `hurry`. Up comes one Report. When the other end is gone the supervisor is
+Down goes one Assignment, then `drain` (or `leave`, where nobody has to notice first), then `hurry`. Up comes one Report. When the other end is gone the supervisor is
 gone, however it ended, and the worker ends too.
 
 Law: the form of the lines and the worker's reading of them. It knows nothing of what a worker does.
@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple, Self
 from proxy.life import Ends
 
 DRAIN: Final = b"drain\n"
+LEAVE: Final = b"leave\n"
 HURRY: Final = b"hurry\n"
 
 _ORPHAN_SECONDS: Final = 5.0
@@ -95,7 +96,7 @@ class Orders:
         self._leave = leave
         self._lines = _lines(channel)
         self._lock = threading.Lock()
-        self._drain = self._hurry = False
+        self._drain = self._leave_at_once = self._hurry = False
         self._tell: Callable[[], None] = lambda: None
         first = next(self._lines, None)
         if first is None:
@@ -113,6 +114,8 @@ class Orders:
         ends, loop = Ends(), asyncio.get_running_loop()
 
         def apply() -> None:
+            if self._leave_at_once and not ends.first.is_set():
+                ends.drains = False
             if self._drain or self._hurry:
                 ends.first.set()
             if self._hurry:
@@ -132,6 +135,7 @@ class Orders:
         for line in self._lines:
             with self._lock:
                 self._drain = True
+                self._leave_at_once = self._leave_at_once or line == LEAVE
                 self._hurry = self._hurry or line == HURRY
                 self._tell()
         with self._lock:

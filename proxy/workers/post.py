@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 
 from proxy.life import StartError
-from proxy.workers.channel import DRAIN, HURRY
+from proxy.workers.channel import DRAIN, HURRY, LEAVE
 from proxy.workers.joining import ENDED, SERVING, SILENT, STARTING, WAITING
 from proxy.workers.process import WorkerProcess, told_end
 from proxy.workers.restarts import Restarts
@@ -84,6 +84,10 @@ class Post:
     def drain(self) -> None:
         """Let the worker end when it has done what is under way, and put no other on the post."""
         self._close(DRAIN)
+
+    def leave(self) -> None:
+        """The same, without waiting for anyone to notice."""
+        self._close(LEAVE)
 
     def hurry(self) -> None:
         """The same, but now."""

@@ -23,6 +23,7 @@ from proxy.life import (
     StartError,
     admin_port,
     collect_from_here,
+    drain_seconds,
     loop_factory,
     serving_as,
     tell_draining,
@@ -207,13 +208,15 @@ class _Supervisor:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
             raise NoWorkersError("no worker can be started any more; the log says why of each")
-        await self._end(keeping, ends.second)
+        await self._end(keeping, ends)
 
-    async def _end(self, keeping: "asyncio.Future[list[None]]", hurry: asyncio.Event) -> None:
+    async def _end(self, keeping: "asyncio.Future[list[None]]", ends: Ends) -> None:
+        hurry = ends.second
         hurrying = asyncio.create_task(hurry.wait())
         waited: set[asyncio.Future[Any]] = {keeping, hurrying}
         settings = self._settings
-        await asyncio.wait(waited, timeout=settings.drain_seconds, return_when=asyncio.FIRST_COMPLETED)
+        drain = drain_seconds(settings, ends)
+        await asyncio.wait(waited, timeout=drain, return_when=asyncio.FIRST_COMPLETED)
         # Workers take in nothing more; who comes now should be told so, and not wait.
         self._listening.close()
         await asyncio.wait(
@@ -231,9 +234,12 @@ class _Supervisor:
     async def _relay(self, ends: Ends) -> None:
         await ends.first.wait()
         self._pages.draining = True
-        tell_draining(self._settings)
+        tell_draining(self._settings, ends)
         for post in self._posts:
-            post.drain()
+            if ends.drains:
+                post.drain()
+            else:
+                post.leave()
         await ends.second.wait()
         for post in self._posts:
             post.hurry()

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from proxy.workers.channel import DRAIN, HURRY, Assignment, Orders, Report
+from proxy.workers.channel import DRAIN, HURRY, LEAVE, Assignment, Orders, Report
 from tests.proxy_process import ROOT
 
 TASK = Assignment(1, 2, "/nowhere/settings.yaml", "127.0.0.1:1", None, "/nowhere/1.sock", "info")
@@ -50,6 +50,14 @@ async def test_an_order_that_came_before_the_loop_is_obeyed(channel):
     channel[0].sendall(HURRY)
     await asyncio.wait_for(ends.second.wait(), 5)
     channel[0].sendall(DRAIN)
+
+
+@pytest.mark.parametrize(("order", "drains"), [(DRAIN, True), (LEAVE, False)])
+async def test_it_is_said_whether_anyone_has_to_notice_first(channel, order, drains):
+    orders = await orders_of(channel, order)
+    ends = orders.ends()
+    await asyncio.wait_for(ends.first.wait(), 5)
+    assert ends.drains is drains
 
 
 async def test_an_order_may_come_in_pieces(channel):

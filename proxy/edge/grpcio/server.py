@@ -13,6 +13,7 @@ from typing import Final
 
 import grpc
 
+from proxy.edge.adaptive import adaptive_of
 from proxy.edge.admission import UNLIMITED, Limits
 from proxy.edge.explainer import Explainer
 from proxy.edge.grpcio.accounts import Accounts
@@ -22,6 +23,9 @@ from proxy.edge.interface import AddressInUseError, Usage
 from proxy.edge.listening import ALONE, Place, bind, path_of
 from proxy.edge.load import Load
 from proxy.edge.local import Handlers
+from proxy.edge.methods import allowed_of
+from proxy.edge.model_calls import model_calls_of
+from proxy.edge.rates import rates_of
 from proxy.gate import Judge
 from proxy.observe.outcome import Observer
 from proxy.upstream.channel import ChannelWay
@@ -54,16 +58,21 @@ class GrpcioEdge:
         bound_hit: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._load = load = Load(limits, bound_hit)
+        self._adaptive = adaptive_of(limits, load.most_calls)
         accounts = Accounts(load)
         self._server = grpc.aio.server(
             interceptors=(
                 Outcomes(observer, local, load, explainer),
-                MethodPolicy(gate),
+                MethodPolicy(gate, local, allowed_of(limits.methods)),
                 Deadline(limits, local),
-                Admission(load, accounts, local),
-                SignatureCheck(gate, way, version_seen, load, explainer),
+                Admission(load, accounts, local, rates_of(limits)),
+                SignatureCheck(
+                    gate, way, version_seen, load, explainer, limits.hold_seconds, model_calls_of(limits)
+                ),
             ),
-            handlers=(Relay(way.channel, load, accounts.bounded(local), explainer),),
+            handlers=(
+                Relay(way, load, accounts.bounded(local), explainer, limits.hold_seconds, self._adaptive),
+            ),
             options=_options(limits, shared=place.shared),
         )
         path = path_of(address)
@@ -91,7 +100,11 @@ class GrpcioEdge:
     def usage(self) -> Usage:
         load = self._load
         # The core does not tell of connections that have no call.
-        return Usage(load.connections, UNLIMITED, load.bytes, load.most_bytes, load.calls)
+        adaptive = self._adaptive
+        return Usage(
+            *(load.connections, UNLIMITED, load.bytes, load.most_bytes, load.calls),
+            *((-1, -1) if adaptive is None else (adaptive.calls, adaptive.limit)),
+        )
 
     async def stop(self, grace: float) -> None:
         await self._server.stop(grace)
@@ -109,7 +122,11 @@ def _options(limits: Limits, *, shared: bool) -> tuple[tuple[str, int], ...]:
     # done here; the core's only other choice is to refuse all that is compressed.
     # Above our own limit, whose refusal says what to do, the core still cuts off what must not even be read.
     ceiling = UNLIMITED if limits.max_message_bytes == UNLIMITED else 2 * limits.max_message_bytes
+    age = limits.max_connection_age
+    # The core spreads it by a tenth by itself.
+    ages = () if age is None else (("age", age), ("age_grace", limits.age_grace))
     return (
+        *((f"grpc.max_connection_{name}_ms", int(seconds * 1000)) for name, seconds in ages),
         ("grpc.so_reuseport", int(shared)),
         ("grpc.max_connection_idle_ms", int(limits.idle_seconds * 1000)),
         ("grpc.max_concurrent_streams", _STREAMS),

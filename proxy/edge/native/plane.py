@@ -8,15 +8,19 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, final
 
+from proxy.edge.adaptive import adaptive_of
 from proxy.edge.admission import Limits
 from proxy.edge.explainer import Explainer
 from proxy.edge.load import Load
 from proxy.edge.local import Answering
+from proxy.edge.methods import allowed_of
+from proxy.edge.model_calls import model_calls_of
 from proxy.edge.native.deadlines import Deadlines
 from proxy.edge.native.plain_text import PlainText
 from proxy.edge.native.pool import Pool
 from proxy.edge.native.served_version import VersionSuffixes
 from proxy.edge.native.shell import Exchange
+from proxy.edge.rates import rates_of
 from proxy.gate import Judge
 from proxy.observe.outcome import Observer, Outcome
 
@@ -45,6 +49,10 @@ class Plane:
         self.observer = observer
         self.limits = limits
         self.load = exchange.load = Load(limits, bound_hit)
+        self.allowed = allowed_of(limits.methods)
+        self.rates = rates_of(limits)
+        self.model_calls = model_calls_of(limits)
+        self.adaptive = adaptive_of(limits, self.load.most_calls)
         self.answers = answers
         self.version_suffixes = VersionSuffixes()
         self.version_seen = version_seen

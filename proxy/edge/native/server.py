@@ -104,9 +104,11 @@ class NativeEdge:
         self._door.open()
 
     def usage(self) -> Usage:
-        load = self._plane.load
+        load, adaptive = self._plane.load, self._plane.adaptive
         return Usage(
-            len(self._clients.shells), self._clients.max_connections, load.bytes, load.most_bytes, load.calls
+            *(len(self._clients.shells), self._clients.max_connections),
+            *(load.bytes, load.most_bytes, load.calls),
+            *((-1, -1) if adaptive is None else (adaptive.calls, adaptive.limit)),
         )
 
     async def stop(self, grace: float) -> None:
