@@ -9,7 +9,7 @@ COMPILED := .compiled
 BUILT    := $(COMPILED)/.built
 TESTS    ?=
 
-.PHONY: help demo test c-compiler compiled test-compiled trust check words bench format lock clean
+.PHONY: help demo test c-compiler compiled test-compiled trust check words bench screenshots format lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -56,6 +56,9 @@ bench: $(READY) $(if $(shell command -v cc),$(BUILT)) ## measure beside Envoy, n
 	$(if $(shell command -v cc),,@echo "there is no C compiler (cc): the compiled build is left out")
 	$(BIN)/python -m tests.bench $(BENCH)
 	$(BIN)/python -m tests.bench.refusals
+
+screenshots: $(READY) ## the pictures of the page in docs/pictures anew (needs Chromium; some minutes)
+	$(BIN)/python -m tests.browser.pictures
 
 format: $(READY) ## rewrite the sources in the project's format
 	$(BIN)/ruff format .

@@ -7,6 +7,7 @@ import asyncio
 import gc
 import ssl
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ from proxy.life import (
     admin_port,
     admin_renewal,
     collect_from_here,
+    drain_seconds,
     loop_factory,
     serving_as,
     tell_draining,
@@ -58,13 +60,15 @@ from proxy.observe.admin.views import ModelListing, Setting, Sources, shown_sett
 from proxy.observe.drifts import Drifts
 from proxy.observe.fanout import Fanout
 from proxy.observe.history import History
-from proxy.observe.log import CallLog, set_level
+from proxy.observe.levels import set_level
+from proxy.observe.log import CallLog
 from proxy.observe.metrics import Metrics
 from proxy.observe.problems import Problems, stamp
 from proxy.observe.refusals import RecentRefusals
 from proxy.observe.reloads import Reloads
 from proxy.observe.suspects import Suspects
 from proxy.reloading import Reloading
+from proxy.trial import Trials
 from proxy.upstream.channel import ChannelWay, Tls, open_channel
 from proxy.upstream.control import Way
 from proxy.upstream.models import ModelWatch
@@ -157,8 +161,8 @@ async def _live(
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
     if station.speaks:
-        tell_draining(reloading.running.settings)
-    await proxy.drain(ends.second)
+        tell_draining(reloading.running.settings, ends)
+    await proxy.drain(ends.second, drain_seconds(reloading.running.settings, ends))
     await proxy.stop(ends.second)
     if station.speaks:
         tell_stopped()
@@ -205,6 +209,7 @@ class Proxy:
             output_findings=lambda: self._outputs.findings if self._outputs is not None else {},
             bounds=BOUNDS,
             usage=self._usage,
+            backends=lambda: Counter(each.state for each in self._way.backends()),
         )
         self._history = History(self._metrics.families)
         self._following: asyncio.Task[None] | None = None
@@ -283,6 +288,9 @@ class Proxy:
             problems=self._problems,
             history=self._history,
             drifts=lambda: self._drifts,
+            attempt=Trials(self._gate, self._way, may_send=settings.try_send).attempt,
+            try_send=settings.try_send,
+            set_log_level=_set_level,
         )
         make_admin = self._station.admin or partial(admin_port, settings)
         self._admin = make_admin(self._metrics.registry, sources)
@@ -300,11 +308,11 @@ class Proxy:
         await self._models.start()
         await self._edge.start()
 
-    async def drain(self, hurry: asyncio.Event) -> None:
+    async def drain(self, hurry: asyncio.Event, seconds: float) -> None:
         """Be unready for everyone who watches, and go on serving until they have noticed."""
         await self._readiness.drain()
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.drain_seconds):
+            async with asyncio.timeout(seconds):
                 await hurry.wait()
 
     async def stop(self, hurry: asyncio.Event) -> None:
@@ -344,7 +352,8 @@ class Proxy:
         if policies != before.policies:
             self._plain_gate.adopt(policies)
         self._call_log.adopt(access_log=settings.access_log)
-        set_level(settings.log_level)
+        if "log_level" in change.changed:
+            set_level(settings.log_level)
         self._settings, self._origins = settings, change.now.origins
 
     def _renewals(self, settings: Settings) -> Sequence[Callable[[], None]]:
@@ -364,6 +373,7 @@ class Proxy:
         if settings.edge == "native":
             from proxy.edge.native.asking import PoolWay  # only one edge is paid for
             from proxy.edge.native.pool import Pool
+            from proxy.edge.native.pool_options import PoolOptions
             from proxy.edge.native.shell import Exchange
             from proxy.edge.native.tls import client_context
 
@@ -373,6 +383,7 @@ class Proxy:
                 Exchange(),
                 tls=None if tls is None else client_context(tls),
                 server_name=settings.upstream_server_name,
+                options=PoolOptions(hold=settings.hold_seconds, eject_failures=settings.eject_failures),
                 http_proxy=settings.use_http_proxy,
                 on_change=self._upstream_changed,
             )
@@ -493,6 +504,10 @@ class Proxy:
         return shown_settings(plain(self._settings), self._origins)
 
 
+async def _set_level(name: str) -> None:
+    set_level(name)
+
+
 def _tls(settings: Settings) -> Tls | None:
     if not settings.speaks_tls:
         return None
@@ -510,6 +525,17 @@ def _limits(settings: Settings) -> Limits:
         max_connections=settings.max_connections,
         idle_seconds=settings.idle_seconds,
         stall_seconds=settings.stall_seconds,
+        hold_seconds=settings.hold_seconds,
+        max_connection_age=settings.max_connection_age,
+        age_grace=settings.grace_seconds,
+        client_rate=settings.client_rate,
+        client_burst=settings.burst,
+        adaptive=settings.adaptive,
+        methods=settings.allow_method,
+        max_model_calls=settings.max_model_calls,
+        model_calls={
+            name: own.max_calls for name, own in settings.models.items() if own.max_calls is not None
+        },
     )
 
 

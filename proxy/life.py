@@ -20,7 +20,7 @@ from proxy.observe.admin.access import Certificate, context
 from proxy.observe.admin.server import AdminServer
 from proxy.observe.admin.status import Serving
 from proxy.observe.admin.views import Sources
-from proxy.observe.log import level
+from proxy.observe.levels import level
 from proxy.systemd import READY, STOPPING, notify
 
 SERVING: Final = "serving"
@@ -47,17 +47,22 @@ class Addresses(NamedTuple):
 
 
 class Ends:
-    """`first` asks for an end, `second` for a quick one; `again` that the settings be read anew."""
+    """`first` asks for an end, `second` for a quick one; `again` that the settings be read anew; `drains`: whoever sends
+    calls has to notice before the end begins.
+    """
 
     def __init__(self) -> None:
         self.first = asyncio.Event()
         self.second = asyncio.Event()
         self.again = asyncio.Event()
+        self.drains = True
 
 
 class Signals(Ends):
     """The first SIGTERM or SIGINT asks for an end, the second for a quick one, the third gets it. SIGHUP asks for the
     settings to be read anew.
+
+    SIGINT comes from a person at a terminal, before whose proxy there is no balancer: nobody has to notice first.
     """
 
     def __init__(self) -> None:
@@ -69,6 +74,7 @@ class Signals(Ends):
 
     def _received(self, number: int) -> None:
         if not self.first.is_set():
+            self.drains = number != signal.SIGINT
             self.first.set()
             return
         self.second.set()
@@ -153,8 +159,13 @@ def tell_serving(settings: Settings, addresses: Addresses, *, captures: bool, **
     notify(READY)
 
 
-def tell_draining(settings: Settings) -> None:
-    _log.info(DRAINING, drain_seconds=settings.drain_seconds, grace_seconds=settings.grace_seconds)
+def drain_seconds(settings: Settings, ends: Ends) -> float:
+    """How long to be unready and serve on, as it was asked to end."""
+    return settings.drain_seconds if ends.drains else 0.0
+
+
+def tell_draining(settings: Settings, ends: Ends) -> None:
+    _log.info(DRAINING, drain_seconds=drain_seconds(settings, ends), grace_seconds=settings.grace_seconds)
     notify(STOPPING)
 
 

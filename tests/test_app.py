@@ -253,6 +253,12 @@ async def test_new_calls_are_still_taken_while_draining(serving):
         assert await stopping == 0
 
 
+async def test_whoever_presses_ctrl_c_does_not_wait_for_anyone_to_notice():
+    with running_proxy("--upstream", "127.0.0.1:1", "--drain-seconds", "600") as proxy:
+        assert await asyncio.to_thread(proxy.stop, signal.SIGINT) == 0
+        assert proxy.wait_for("draining")["drain_seconds"] == 0
+
+
 async def test_calls_that_outlast_the_grace_are_cut(serving):
     flags = ("--upstream", serving.target, "--grace-seconds", "0.1")
     with await asyncio.to_thread(ProxyProcess, *flags) as proxy:

@@ -16,7 +16,6 @@ import click
 from proxy.cli.asking import UPSTREAM_SETTINGS, CannotAskError, ask
 from proxy.cli.check_report import Finding, finding_form, show_finding
 from proxy.cli.mended_files import NotMendedError, checked_output, mended_message, write
-from proxy.cli.request_files import Address, Format, UnreadableRequestError, message_of
 from proxy.cli.settings import CONTEXT, effective, takes
 from proxy.cli.tables import open_console
 from proxy.config import Settings
@@ -26,6 +25,7 @@ from proxy.gate import PREDICT, Admit, Gate, Message, Refuse
 from proxy.upstream.client import NoAnswerError, ServingClient
 from proxy.upstream.signatures import Answer, Lookup
 from proxy.wire.metadata import UnreadableMetadataError, servable_of_saved_model
+from proxy.wire.request_files import Address, Format, UnreadableRequestError, message_of
 
 
 class _Asked:

@@ -10,11 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from proxy.core.explain import escape
-from proxy.core.mending.remedies import plan_of
 from proxy.core.reasons import Code
-from proxy.core.verdict import Verdict, Violation
+from proxy.core.verdict import Verdict
 from proxy.gate import Decision, Refuse
-from proxy.wire.status import sentence_of
+from proxy.trial import decision_form
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,39 +64,11 @@ def show_finding(console: Console, finding: Finding) -> None:
 
 
 def finding_form(finding: Finding) -> dict[str, Any]:
-    decision = finding.decision
-    if decision is None:
+    if finding.decision is None:
         return {"file": finding.name, "verdict": "unreadable", "problem": finding.problem}
-    verdict = decision.verdict or Verdict()
     return {
         "file": finding.name,
-        "verdict": "refuse" if isinstance(decision, Refuse) else "forward",
-        "code": Code(decision.status.code).name if isinstance(decision, Refuse) else "OK",
-        "text": decision.status.text if isinstance(decision, Refuse) else "",
-        "model": verdict.model,
-        "version": verdict.version,
-        "signature": verdict.signature,
-        "violations": [_violation_form(each) for each in verdict.violations],
-        "warnings": [_violation_form(each) for each in verdict.warnings],
-        "mending": _mending_form(verdict),
+        **decision_form(finding.decision),
         **({"mended": finding.mended} if finding.mended else {}),
         **({"not_mended": finding.not_mended} if finding.not_mended else {}),
-    }
-
-
-def _mending_form(verdict: Verdict) -> dict[str, Any]:
-    plan = plan_of(each.mending for each in verdict.violations)
-    return {"certainty": plan.certainty.value, "steps": [step.form() for step in plan.steps]}
-
-
-def _violation_form(violation: Violation) -> dict[str, Any]:
-    return {
-        "reason": violation.reason.value,
-        "field": violation.field,
-        "expected": violation.expected,
-        "got": violation.got,
-        "hint": violation.hint,
-        "text": sentence_of(violation),
-        "certainty": violation.mending.certainty.value,
-        "remedies": [[step.form() for step in each.steps] for each in violation.mending.remedies],
     }

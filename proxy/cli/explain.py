@@ -5,15 +5,14 @@ stand there or in the vocabulary itself.
 """
 
 import re
-from functools import cache
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import click
 
 from proxy.cli.tables import open_console, say, show_table
 from proxy.core.explain import closest, quote
 from proxy.core.reasons import REASONS, Reason
+from proxy.documents import document, section
 from proxy.lint.finding import RULES
 
 _EPILOG = """\
@@ -27,7 +26,6 @@ Examples:
   tfs-proxy explain F34
 """
 
-_PACKAGE: Final = Path(__file__).parent.parent
 _FAILURE = re.compile(r"^\| (F\d+) \| ([^|]+) \| ([^|]+) \|", re.MULTILINE)
 _FENCE = "```"
 _FAILURES_OF = "- Failures it answers:"
@@ -69,7 +67,7 @@ def explain(topic: str | None) -> None:
 
 def failures() -> dict[str, Failure]:
     """Every catalogued failure by its number."""
-    rows = _FAILURE.findall(_document("failures.md"))
+    rows = _FAILURE.findall(document("failures.md"))
     return {number: Failure(*(_plain(text) for text in texts)) for number, *texts in rows}
 
 
@@ -82,10 +80,8 @@ def _list_all() -> None:
 
 def _explain_reason(reason: Reason) -> None:
     console = open_console()
-    _, _, rest = _document("reasons.md").partition(f"\n### {reason}\n")
-    section = re.split(r"^##", rest, maxsplit=1, flags=re.MULTILINE)[0]
     say(console, reason, "bold")
-    for line in section.strip().splitlines():
+    for line in section("reasons.md", f"### {reason}").splitlines():
         if line.startswith(_FAILURES_OF):
             say(console, _FAILURES_OF)
             for number in reason.about.failures:
@@ -110,10 +106,3 @@ def _explain_failure(number: str) -> None:
 def _plain(markdown: str) -> str:
     """A line or cell of our documents as a terminal shows it."""
     return re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", markdown.replace("`", "")).strip()
-
-
-@cache
-def _document(name: str) -> str:
-    """A page of docs/: within the package where that is installed, beside it in a checkout."""
-    installed = _PACKAGE / "docs" / name
-    return (installed if installed.is_file() else _PACKAGE.parent / "docs" / name).read_text(encoding="utf-8")

@@ -13,11 +13,11 @@ from typing import IO
 import click
 from google.protobuf import json_format, text_format
 
-from proxy.cli.request_files import SUFFIXES, Format
 from proxy.core.mending.remedies import Certainty, plan_of
 from proxy.core.verdict import Verdict
 from proxy.wire.mended import CannotApplyError, mended
 from proxy.wire.protos import predict_pb2
+from proxy.wire.request_files import SUFFIXES, Format
 
 
 class NotMendedError(ValueError):

@@ -30,8 +30,8 @@ repeated takes several values with spaces between them. A flag wins over the env
 that over the default; `tfs-proxy config` shows the result.
 
 \b
-Signals: SIGTERM and SIGINT drain and stop with exit code 0; a second one cuts calls short (exit code 1). SIGHUP
-reads settings, certificates and tokens anew, as a change of their files does.
+Signals: SIGTERM drains and stops with exit code 0, SIGINT the same without --drain-seconds; a second one cuts calls
+short (exit code 1). SIGHUP reads settings, certificates and tokens anew, as a change of their files does.
 Exit code 2: wrong usage, or an address that cannot be had. 3: no worker of --workers can be started any more.
 Systemd: a socket that it hands over (LISTEN_FDS) takes the place of --listen; it is told when calls are answered, and when no more.
 """

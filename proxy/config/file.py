@@ -189,5 +189,5 @@ def _sample(value: Any) -> int:
     return value
 
 
-_MODEL = {"mode": reading.mode, "max_batch": reading.limit, "sample": _sample}
+_MODEL = {"mode": reading.mode, "max_batch": reading.limit, "max_calls": reading.limit, "sample": _sample}
 _INPUT = {"min": ("low", _bound), "max": ("high", _bound), "kind": ("kind", _kind)}

@@ -115,6 +115,19 @@ def client_san(value: Any) -> str:
     return written
 
 
+_METHOD = re.compile(r"/[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*/(?:[A-Za-z_][A-Za-z0-9_]*|\*)")
+
+
+def method(value: Any) -> str:
+    """A full method name, or a service with all of its methods."""
+    if not _METHOD.fullmatch(str(value)):
+        raise SettingsError(
+            f"{shown(value)} is not a method, for example /tensorflow.serving.PredictionService/Predict, "
+            "or /tensorflow.serving.PredictionService/*"
+        )
+    return str(value)
+
+
 def target(value: Any) -> str:
     """A gRPC target of the server, see upstream.target.parse_target."""
     try:
@@ -171,6 +184,14 @@ def interval(value: Any) -> float:
 def optional_seconds(value: Any) -> float | None:
     """Seconds; 0: None."""
     return seconds(value) or None
+
+
+def optional_rate(value: Any) -> float | None:
+    """So many a second, at least one in an hour; 0: None."""
+    rate = _at_least(value, 0, "calls a second")
+    if 0 < rate < 1 / 3600:
+        raise SettingsError(f"{shown(value)} is less than one call in an hour")
+    return rate or None
 
 
 def count(value: Any) -> int:

@@ -80,6 +80,7 @@ class ModelSettings:
     max_batch: int | None = None
     inputs: Mapping[str, InputPolicy] = field(default_factory=dict)
     sample: int = 1
+    max_calls: int | None = None
 
 
 UPSTREAM: Final = "Server behind the proxy"
@@ -148,6 +149,14 @@ class Settings:
         reading.interval,
         "SECONDS",
         "How often the server is asked for the state of its models.",
+    )
+    eject_failures: int = _setting(
+        5,
+        UPSTREAM,
+        reading.limit,
+        "N",
+        "Calls in a row that one of several servers of a name fails with UNAVAILABLE until it is left out for a while; "
+        "-1: any number. Native edge.",
     )
 
     listen: str = _setting(
@@ -301,6 +310,16 @@ class Settings:
         "Let methods through that only an operator needs: HandleReloadConfigRequest, the profiler.",
         reload="always",
     )
+    allow_method: tuple[str, ...] = _setting(
+        (),
+        JUDGE,
+        reading.method,
+        "/SERVICE/METHOD",
+        "Let only this method through, or all of a service: /package.Service/*. Repeatable; in each mode; health and "
+        "reflection stay.",
+        multiple=True,
+        reload="always",
+    )
 
     default_deadline: float | None = _setting(
         None,
@@ -354,6 +373,37 @@ class Settings:
         "most 10000.",
         reload="native",
     )
+    max_model_calls: int = _setting(
+        -1,
+        LIMITS,
+        reading.limit,
+        "N",
+        "Judged calls of one model at a time, of all --workers together; max_calls of a model in the file goes before "
+        "it; -1: any.",
+        reload="always",
+    )
+    adaptive: bool = _setting(
+        False,
+        LIMITS,
+        reading.yes_no,
+        "",
+        "Let the server have fewer calls at a time while it answers RESOURCE_EXHAUSTED or too late, and more again as it "
+        "recovers.",
+    )
+    client_rate: float | None = _setting(
+        None,
+        LIMITS,
+        reading.optional_rate,
+        "N",
+        "Calls a second of each client (its identity, else its address), of all --workers together; 0: any number.",
+    )
+    client_burst: int = _setting(
+        -1,
+        LIMITS,
+        reading.limit,
+        "N",
+        "How many of them may come at once; -1: as many as in a second, and at least one.",
+    )
     idle_seconds: float = _setting(
         300.0,
         LIMITS,
@@ -371,16 +421,31 @@ class Settings:
         reload="native",
     )
 
+    max_connection_age: float | None = _setting(
+        None,
+        LIMITS,
+        reading.optional_seconds,
+        "SECONDS",
+        "After about so long a client is asked to connect anew, so that balancers can spread it; 0: never.",
+    )
+    hold_seconds: float = _setting(
+        0.5,
+        LIMITS,
+        reading.seconds,
+        "SECONDS",
+        "How long a call may wait while there is no connection to the server, before it is UNAVAILABLE; 0: not at all.",
+    )
+
     drain_seconds: float = _setting(
-        1.0,
+        5.0,
         LIFE,
         reading.seconds,
         "SECONDS",
-        "After SIGTERM: time to be unready and still accept calls.",
+        "After SIGTERM (not SIGINT): time to be unready and still accept calls.",
         reload="always",
     )
     grace_seconds: float = _setting(
-        30.0,
+        20.0,
         LIFE,
         reading.seconds,
         "SECONDS",
@@ -424,6 +489,13 @@ class Settings:
         reading.share_or_none,
         "SHARE",
         "Part of the Predict answers in which to look for NaN and for outputs that never change; 0: none.",
+    )
+    try_send: bool = _setting(
+        False,
+        TELL,
+        reading.yes_no,
+        "",
+        "Let requests that are tried on the page of the admin port be sent to the server, if they fit.",
     )
     refusals: int = _setting(200, TELL, reading.count, "N", "How many refusals /api/refusals remembers.")
 
@@ -482,7 +554,7 @@ class Settings:
             raise SettingsError(
                 "--edge grpcio cannot share a Unix socket among --workers: listen on HOST:PORT, or take --edge native"
             )
-        for name in ("max_connections", "max_concurrent_calls"):
+        for name in ("max_connections", "max_concurrent_calls", "max_model_calls"):
             bound = getattr(self, name)
             if isinstance(self.workers, int) and 0 <= bound < self.workers:
                 raise SettingsError(
@@ -495,6 +567,11 @@ class Settings:
         return self.upstream_tls or any(
             (self.upstream_ca, self.upstream_cert, self.upstream_key, self.upstream_server_name)
         )
+
+    @property
+    def burst(self) -> float:
+        """The calls of a client that may come at once."""
+        return max(1.0, self.client_rate or 1.0) if self.client_burst < 0 else float(self.client_burst)
 
     @property
     def policies(self) -> Policies:

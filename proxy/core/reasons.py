@@ -405,8 +405,8 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
         Reason.METHOD_FORBIDDEN: About(
             "method",
             Code.PERMISSION_DENIED,
-            "The method changes the server and is not allowed through this proxy.",
-            "Call the server directly, or start the proxy with --allow-admin-methods.",
+            "The method is not allowed through this proxy: it changes the server, or --allow-method does not name it.",
+            "Call the server directly, or start the proxy with --allow-admin-methods, or with --allow-method for this one.",
             ("F48", "F112"),
         ),
         Reason.PROFILER_FORBIDDEN: About(

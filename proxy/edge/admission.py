@@ -4,8 +4,8 @@ Law: rules and their wording, without grpc, clocks or sockets, so that every edg
 become statuses the same way as those of the gate.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from proxy.core.explain import quote
@@ -17,6 +17,9 @@ UNLIMITED = -1
 RETRY_SECONDS = 1.0
 """What a client is told to wait when the proxy is full."""
 
+_LEAST_RETRY: Final = 0.001
+"""Seconds; less would be rounded to none on its way."""
+
 BYTES: Final = "inflight_bytes"
 CALLS: Final = "calls"
 LOCAL_CALLS: Final = "local_calls"
@@ -26,6 +29,9 @@ STALLED: Final = "stalled"
 UNFINISHED_HEAD: Final = "unfinished_head"
 UNREAD: Final = "unread"
 METADATA: Final = "metadata"
+CLIENT_RATE: Final = "client_rate"
+MODEL_CALLS: Final = "model_calls"
+UPSTREAM_CALLS: Final = "upstream_calls"
 BOUNDS: Final = (
     BYTES,
     CALLS,
@@ -36,6 +42,9 @@ BOUNDS: Final = (
     UNFINISHED_HEAD,
     UNREAD,
     METADATA,
+    CLIENT_RATE,
+    MODEL_CALLS,
+    UPSTREAM_CALLS,
 )
 """What a client can run into, as the metric and the log name it."""
 
@@ -67,6 +76,17 @@ def forbidden(method: str, reason: Reason) -> Verdict:
         "a method that does not change the server",
         "one that does",
         "call the server directly, or start the proxy with --allow-admin-methods",
+    )
+
+
+def not_allowed(method: str) -> Verdict:
+    """The refusal of a method that the operator does not let through."""
+    return _refusal(
+        Reason.METHOD_FORBIDDEN,
+        f"method {quote(method)}",
+        "one that --allow-method names",
+        "another",
+        "start the proxy with --allow-method for it too, if clients need it",
     )
 
 
@@ -180,6 +200,37 @@ def too_many_calls(limit: int) -> Verdict:
     )
 
 
+def too_many_of_a_model(limit: int, judged: Verdict) -> Verdict:
+    """The refusal of a call beyond `limit` at a time of the model that it was judged against."""
+    verdict = _overloaded(
+        f"at most {limit} calls at a time of model {quote(judged.model or '')}",
+        "one more",
+        "retry with backoff, or raise --max-model-calls, or max_calls of this model in the file",
+    )
+    return verdict._replace(model=judged.model, version=judged.version, signature=judged.signature)
+
+
+def too_many_for_the_server(limit: int) -> Verdict:
+    """The refusal of a call beyond the `limit` that the server was found to bear."""
+    return _overloaded(
+        f"at most {limit} calls at the server at a time, as it answers now (--adaptive)",
+        "one more",
+        "retry with backoff, or add servers",
+    )
+
+
+def too_often(rate: float, seconds: float) -> Verdict:
+    """The refusal of a call of a client that has no token for `seconds` more."""
+    return _refusal(
+        Reason.OVERLOADED,
+        "client",
+        f"at most {rate:g} calls a second",
+        f"one more, {max(seconds, _LEAST_RETRY):.3g} s too early",
+        "wait as long as RetryInfo says, or raise --client-rate",
+        max(seconds, _LEAST_RETRY),
+    )
+
+
 def too_many_local_calls(limit: int, whose: str) -> Verdict:
     """The refusal of a call of a service that the proxy answers itself, beyond `limit` of a connection or in all."""
     return _overloaded(
@@ -244,7 +295,11 @@ class Limits:
 
     `default_deadline` (seconds) is for calls that come without one; None: they may take for ever. `stall_seconds`:
     how far a request may fall behind LEAST_RATE; `idle_seconds`: after which a connection without calls is asked to
-    go; `max_connections`: UNLIMITED for as many as descriptors allow.
+    go; `max_connections`: UNLIMITED for as many as descriptors allow; `hold_seconds`: how long a call waits while there is
+    no connection to the server; `max_connection_age`: after which a connection is asked to go, None: never, and
+    `age_grace` how long its calls then have; `client_rate` calls a second of each client, None: any number, and
+    `client_burst` at once. `max_model_calls` of each model at a time, where `model_calls` does not say otherwise.
+    `methods` that may pass, none: all. `adaptive`: whether to find out how many calls the server bears.
     """
 
     default_deadline: float | None = None
@@ -254,6 +309,15 @@ class Limits:
     max_connections: int = UNLIMITED
     idle_seconds: float = 300.0
     stall_seconds: float = 10.0
+    hold_seconds: float = 0.0
+    max_connection_age: float | None = None
+    age_grace: float = 30.0
+    client_rate: float | None = None
+    client_burst: float = 1.0
+    max_model_calls: int = UNLIMITED
+    methods: tuple[str, ...] = ()
+    adaptive: bool = False
+    model_calls: Mapping[str, int] = field(default_factory=dict)
 
 
 def _overloaded(expected: str, got: str, remedy: str) -> Verdict:

@@ -14,6 +14,9 @@ class Usage(NamedTuple):
     inflight_bytes: int
     inflight_bytes_limit: int
     calls: int
+    upstream_calls: int = -1
+    """Calls at the server; below zero: not counted."""
+    upstream_calls_limit: int = -1
 
 
 class Edge(Protocol):

@@ -120,6 +120,11 @@ class Load:
         return self._limits.max_inflight_bytes
 
     @property
+    def most_calls(self) -> int:
+        """Calls that may be held."""
+        return self._most_calls
+
+    @property
     def bytes(self) -> int:
         """Octets held now."""
         return self._bytes

@@ -3,6 +3,7 @@
 Law: decides by the method's full path alone (`/package.Service/Method`); knows nothing of how calls arrive.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 from proxy.core.reasons import Reason
@@ -48,3 +49,22 @@ def only_for_operators(method: str) -> Reason | None:
     if not method.startswith(_GUARDED) or method in HARMLESS_METHODS:
         return None
     return Reason.PROFILER_FORBIDDEN if method.startswith(_PROFILER) else Reason.METHOD_FORBIDDEN
+
+
+class AllowedMethods:
+    """The methods that an operator lets through: `/package.Service/Method`, or `/package.Service/*` for all of one."""
+
+    __slots__ = ("_methods", "_services")
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._methods = frozenset(names)
+        self._services = frozenset(name[:-1] for name in names if name.endswith("/*"))
+
+    def has(self, method: str) -> bool:
+        """Whether a method may pass; octet by octet, as above."""
+        return method in self._methods or method[: method.rfind("/") + 1] in self._services
+
+
+def allowed_of(names: Collection[str]) -> AllowedMethods | None:
+    """What is allowed by these names; None: there are none, and everything is."""
+    return AllowedMethods(names) if names else None

@@ -239,10 +239,20 @@ METRICS: dict[str, Declared] = {
             _PREFIX + "inflight_bytes_limit", "gauge", "How many there may be at a time; below 0: any number."
         ),
         Declared(
+            _PREFIX + "upstream_calls",
+            "gauge",
+            "Calls at the upstream, as --adaptive counts them; none without it.",
+        ),
+        Declared(
+            _PREFIX + "upstream_calls_limit",
+            "gauge",
+            "How many there may be at a time: lowered while the upstream answers RESOURCE_EXHAUSTED or too late.",
+        ),
+        Declared(
             _PREFIX + "bound_hits_total",
             "counter",
             "Times that a client ran into a bound: inflight_bytes, calls, local_calls (health and reflection), "
-            "connections, connections_of_a_peer, stalled, unfinished_head, unread, metadata.",
+            "connections, connections_of_a_peer, stalled, unfinished_head, unread, metadata, client_rate, model_calls, upstream_calls.",
             ("bound",),
         ),
         Declared(
@@ -250,6 +260,14 @@ METRICS: dict[str, Declared] = {
             "gauge",
             "1 while the upstream can be reached (by every worker), else 0.",
             together="min",
+        ),
+        Declared(
+            _PREFIX + "upstream_backends",
+            "gauge",
+            "Servers behind the upstream's name by state: serving, trial (single calls, to see whether it is well again), "
+            "ejected (it failed too many calls in a row), unreachable. Native edge; of several workers the most.",
+            ("state",),
+            together="max",
         ),
         Declared(
             _PREFIX + "model_version_state",

@@ -23,6 +23,7 @@ from proxy.observe.problems import stamp
 from proxy.observe.series import OTHER
 
 STEP_SECONDS: Final = 15
+_LATE_SECONDS: Final = 0.05
 MINUTES: Final = 60
 
 _LOCAL: Final = frozenset({"Check", "List", "Watch", "ServerReflectionInfo"})
@@ -156,7 +157,8 @@ class History:
             # A fault costs a step, not the curve.
             with suppress(ArithmeticError, LookupError, ValueError):
                 self.sample()
-            await asyncio.sleep(STEP_SECONDS - self._clock() % STEP_SECONDS)
+            # A little late: who wakes a moment early would end another step at once.
+            await asyncio.sleep(STEP_SECONDS - self._clock() % STEP_SECONDS + _LATE_SECONDS)
 
     @property
     def until(self) -> float:

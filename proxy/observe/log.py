@@ -121,16 +121,6 @@ def configure(
     )
 
 
-def level() -> str:
-    """From which level on it is told now."""
-    return logging.getLevelName(logging.getLogger().level).lower()
-
-
-def set_level(level: str) -> None:
-    """Tell from now on what is at least of this level."""
-    logging.getLogger().setLevel(level.upper())
-
-
 _JUDGED = {
     REQUEST_REFUSED: "refused",
     REQUEST_WARNED: "warned about",

@@ -34,6 +34,7 @@ from proxy.observe.series import OTHER, Histogram, Limits, Vocabulary
 
 STATES = ("START", "LOADING", AVAILABLE, "UNLOADING", "END", "FAILED")
 FAILED = "FAILED"
+BACKEND_STATES = ("serving", "trial", "ejected", "unreachable")
 _FETCH_RESULTS = ("ok", "absent", "unavailable", "error")
 _DRIFT_KINDS = (DriftKind.COMPATIBLE.value, DriftKind.BREAKING.value)
 _STATE_VERSIONS = 8
@@ -56,6 +57,10 @@ class Usage(Protocol):
     def inflight_bytes(self) -> int: ...
     @property
     def inflight_bytes_limit(self) -> int: ...
+    @property
+    def upstream_calls(self) -> int: ...
+    @property
+    def upstream_calls_limit(self) -> int: ...
 
 
 Samples = Iterable[tuple[Labels, float | Histogram]]
@@ -101,6 +106,7 @@ class Metrics(Collector):
     `signature_age` tells the age in seconds of the oldest signature in use, None where there is none, and
     `upstream_deaths` how often the connection to the upstream was lost with calls in flight.
     `bounds` are what clients can run into, by name; `usage` tells how near some of them are.
+    `backends` tells how many servers there are in which state.
     `captured` tells how many calls were recorded, by result, and `capture_paused` whether none can be (None: none is
     to be); `outputs_checked` is the same of answers that were looked at, and `output_findings` what was found, by
     model, signature and kind. `recent_refusals` tells how many there are and how many of one client, and
@@ -122,6 +128,7 @@ class Metrics(Collector):
         output_findings: Callable[[], Mapping[tuple[str, str, str], int]] = dict,
         bounds: Iterable[str] = (),
         usage: Callable[[], Usage | None] = lambda: None,
+        backends: Callable[[], Mapping[str, int]] = dict,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -136,6 +143,7 @@ class Metrics(Collector):
         self._outputs_checked = outputs_checked
         self._output_findings = output_findings
         self._usage = usage
+        self._backends = backends
         self._bound_hits: Counter[Labels] = Counter({(bound,): 0 for bound in bounds})
         self._limits = limits or Limits()
         self._vocabulary = Vocabulary(self._limits, clock, _RETAIN_SECONDS)
@@ -369,6 +377,7 @@ class Metrics(Collector):
             **_usage_samples(self._usage()),
             "tfs_proxy_bound_hits_total": self._bound_hits.items(),
             "tfs_proxy_upstream_up": [((), self._up)],
+            "tfs_proxy_upstream_backends": _backend_samples(self._backends()),
             "tfs_proxy_model_version_state": (
                 ((model, str(version), state), state == current)
                 for model, versions in self._states.items()
@@ -427,11 +436,18 @@ def _usage_samples(usage: Usage | None) -> dict[str, Samples]:
         "connections_limit": None if usage is None else usage.connections_limit,
         "inflight_bytes": None if usage is None else usage.inflight_bytes,
         "inflight_bytes_limit": None if usage is None else usage.inflight_bytes_limit,
+        "upstream_calls": None if usage is None else usage.upstream_calls,
+        "upstream_calls_limit": None if usage is None else usage.upstream_calls_limit,
     }
     return {
         f"tfs_proxy_{name}": [] if value is None or value < 0 else [((), value)]
         for name, value in told.items()
     }
+
+
+def _backend_samples(counts: Mapping[str, int]) -> Samples:
+    """Servers by state; nothing where whoever carries the calls does not tell."""
+    return [((state,), counts.get(state, 0)) for state in BACKEND_STATES] if counts else []
 
 
 def _drop(table: MutableMapping[Labels, Any], gone: Mapping[int, str]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from proxy.upstream.control import ChannelControl, ControlError
+from proxy.upstream.control import BackendState, ChannelControl, ControlError
 from proxy.upstream.target import HIDDEN, parse_target
 
 KEEPALIVE_SECONDS = 310
@@ -132,6 +132,13 @@ class ConnectivityWatch:
                 while not self.ready and not self.failing:
                     await self._changed.wait()
 
+    async def stands(self, timeout: float) -> None:
+        """Wait until `ready`, `timeout` seconds at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not self.ready:
+                    await self._changed.wait()
+
     async def start(self) -> None:
         """Begin to connect and to watch."""
         self._task = asyncio.create_task(self._watch(), name="upstream connectivity")
@@ -187,6 +194,14 @@ class ChannelWay(ChannelControl):
     def ready(self) -> bool:
         """As of ConnectivityWatch."""
         return self._watch.ready
+
+    def backends(self) -> tuple[BackendState, ...]:
+        """None: the core does not tell of its connections."""
+        return ()
+
+    async def stands(self, timeout: float) -> None:
+        """As of ConnectivityWatch."""
+        await self._watch.stands(timeout)
 
     async def connected(self, timeout: float | None) -> str:
         """Wait `timeout` seconds at most until a connection stands; why none can be had, or ""."""

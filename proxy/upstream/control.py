@@ -4,10 +4,27 @@ Law: one way for calls and questions, so that what carries the one carries the o
 "connected". Which way that is (a channel here, the native edge's pool) is decided in app.py.
 """
 
-from typing import Protocol
+from collections.abc import Collection
+from typing import Final, NamedTuple, Protocol
 
 import grpc
 import grpc.aio
+
+SERVING: Final = "serving"
+TRIAL: Final = "trial"
+EJECTED: Final = "ejected"
+UNREACHABLE: Final = "unreachable"
+STATES: Final = (SERVING, TRIAL, EJECTED, UNREACHABLE)
+"""How one of several servers can be: it takes its share; single calls, to see whether it is well again; none; no
+connection to it can be had."""
+
+
+class BackendState(NamedTuple):
+    """One of the servers behind a name: where, how it is, and since when (Unix time)."""
+
+    address: str
+    state: str
+    since: float
 
 
 class ControlError(Exception):
@@ -35,6 +52,9 @@ class Way(ControlPlane, Protocol):
     @property
     def up(self) -> bool | None:
         """True once a connection stands, False once none can be had, None until either is known."""
+
+    def backends(self) -> Collection[BackendState]:
+        """The servers behind the name; empty where whoever carries the calls does not tell."""
 
     async def start(self) -> None:
         """Begin to connect."""

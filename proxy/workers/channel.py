@@ -1,6 +1,6 @@
 """What supervisor and worker tell one another: a socket pair with one JSON object a line, and whose end says most.
 
-Down goes one Assignment, then any number of `reload`, then `drain`, then `hurry`. Up comes one Report. When the other end is gone the supervisor is
+Down goes one Assignment, then any number of `reload`, then `drain` (or `leave`, where nobody has to notice first), then `hurry`. Up comes one Report. When the other end is gone the supervisor is
 gone, however it ended, and the worker ends too.
 
 Law: the form of the lines and the worker's reading of them. It knows nothing of what a worker does.
@@ -24,6 +24,7 @@ from proxy.life import Ends
 RELOAD: Final = b"reload\n"
 """Read the settings anew."""
 DRAIN: Final = b"drain\n"
+LEAVE: Final = b"leave\n"
 HURRY: Final = b"hurry\n"
 
 _ORPHAN_SECONDS: Final = 5.0
@@ -33,7 +34,8 @@ _ORPHANED: Final = 1
 
 class Assignment(NamedTuple):
     """What a worker is told at its start. `listen` is an address with a real port, or that of the `descriptor`;
-    `settings` is a file in the supervisor's private folder, and `admin` where a socket is to be there.
+    `settings` is a file in the supervisor's private folder, `admin` where a socket is to be there, and `log_level` the
+    one that holds now.
     """
 
     number: int
@@ -42,6 +44,7 @@ class Assignment(NamedTuple):
     listen: str
     descriptor: int | None
     admin: str
+    log_level: str
 
     def line(self) -> bytes:
         return _line(self._asdict())
@@ -95,7 +98,7 @@ class Orders:
         self._leave = leave
         self._lines = _lines(channel)
         self._lock = threading.Lock()
-        self._drain = self._hurry = self._reload = False
+        self._drain = self._leave_at_once = self._hurry = self._reload = False
         self._tell: Callable[[], None] = lambda: None
         first = next(self._lines, None)
         if first is None:
@@ -116,6 +119,8 @@ class Orders:
             reload, self._reload = self._reload, False
             if reload:
                 ends.again.set()
+            if self._leave_at_once and not ends.first.is_set():
+                ends.drains = False
             if self._drain or self._hurry:
                 ends.first.set()
             if self._hurry:
@@ -136,6 +141,7 @@ class Orders:
             with self._lock:
                 self._reload = self._reload or line == RELOAD
                 self._drain = self._drain or line != RELOAD
+                self._leave_at_once = self._leave_at_once or line == LEAVE
                 self._hurry = self._hurry or line == HURRY
                 self._tell()
         with self._lock:

@@ -17,6 +17,7 @@ from proxy.observe.admin.status import Serving
 from proxy.observe.admin.views import Check, ModelListing, Setting, Sources, WorkerListing
 from proxy.observe.catalogue import METRICS
 from proxy.observe.history import History
+from proxy.observe.levels import set_level
 from proxy.observe.metrics import reload_samples
 from proxy.observe.problems import ALL, Filter, Problem
 from proxy.observe.refusals import Refusal
@@ -26,9 +27,10 @@ from proxy.workers import joining
 from proxy.workers.merging import Ledger, lasting, merge
 from proxy.workers.post import Post
 from proxy.workers.state import Family, family_of, metric_of
+from proxy.workers.telling import ATTEMPT_SECONDS
 
 _PARTS: Final = {
-    "/": ("checks", "models", "refusals", "metrics"),
+    "/": ("checks", "metrics", "upstreams", "problems", "models", "drifts", "suspects"),
     "/api/events": ("checks", "metrics", "upstreams", "problems"),
     "/api/problems": ("problems",),
     "/api/status": ("checks", "metrics", "upstreams"),
@@ -39,7 +41,7 @@ _PARTS: Final = {
     "/api/suspects": ("suspects",),
     "/api/workers": ("metrics",),
 }
-"""What a page needs; one below another needs the same."""
+"""What is needed of each; one below another needs the same, and every view of the page what the first does."""
 
 
 class Pages(Collector):
@@ -52,10 +54,13 @@ class Pages(Collector):
         most_refusals: int,
         serving: Serving | None = None,
         reloads: Reloads | None = None,
+        *,
+        try_send: bool = False,
     ) -> None:
         self._posts = posts
         self._serving = serving or Serving()
         self._reloads = reloads
+        self._try_send = try_send
         self.settings = tuple(settings)
         self._most_refusals = most_refusals
         self._told: dict[str, dict[int, Any]] = {}
@@ -87,6 +92,9 @@ class Pages(Collector):
             problems=self,
             history=self.history,
             drifts=lambda: joining.drifts(self._of("drifts")),
+            attempt=self._attempt,
+            try_send=self._try_send,
+            set_log_level=self._set_log_level,
         )
 
     async def follow(self) -> None:
@@ -120,6 +128,19 @@ class Pages(Collector):
             await asyncio.wait({earlier})
         self._asking, self._asked_next = self._asked_next, None
         self._told["metrics"] = await self._answers("metrics")
+
+    async def _attempt(self, message: bytes, send: bool) -> Any:
+        """What the first worker says of a request that answers: all judge alike."""
+        for post in self._posts:
+            told = await post.tell("send" if send else "judge", message, ATTEMPT_SECONDS)
+            if told is not None:
+                return told
+        return None
+
+    async def _set_log_level(self, name: str) -> None:
+        # Here first: a worker that starts meanwhile begins with the supervisor's.
+        set_level(name)
+        await asyncio.gather(*(post.tell("log-level", name.encode()) for post in self._posts))
 
     def bury(self, metrics: Sequence[Family]) -> None:
         """A worker has ended whose last known metrics are these."""

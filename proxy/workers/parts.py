@@ -4,6 +4,7 @@ Law: arithmetic on settings. What all workers get together is never more than th
 something.
 """
 
+import math
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,7 +13,13 @@ from proxy.config import Settings
 from proxy.edge.admission import UNLIMITED
 from proxy.edge.descriptors import MOST_CONNECTIONS, connections_allowed
 
-_DIVIDED: Final = ("max_inflight_bytes", "max_concurrent_calls", "max_connections", "capture_max_bytes")
+_DIVIDED: Final = (
+    "max_inflight_bytes",
+    "max_concurrent_calls",
+    "max_connections",
+    "max_model_calls",
+    "capture_max_bytes",
+)
 
 
 def part_of(settings: Settings, turn: Turn) -> Settings:
@@ -23,6 +30,16 @@ def part_of(settings: Settings, turn: Turn) -> Settings:
         # Of descriptors each process has its own.
         most = share(MOST_CONNECTIONS, turn)
         parts["max_connections"] = max(1, min(connections_allowed(UNLIMITED), most))
+    parts["models"] = {
+        name: own
+        if own.max_calls in {None, UNLIMITED}
+        else replace(own, max_calls=share(own.max_calls, turn))
+        for name, own in settings.models.items()
+    }
+    if settings.client_rate is not None:
+        # A connection stays with one worker, and so does the burst of a client that has only one.
+        parts["client_rate"] = settings.client_rate / turn.of
+        parts["client_burst"] = share(math.ceil(settings.burst), turn)
     return replace(settings, workers=1, **parts)
 
 

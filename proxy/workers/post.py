@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 
 from proxy.life import StartError
-from proxy.workers.channel import DRAIN, HURRY, RELOAD
+from proxy.workers.channel import DRAIN, HURRY, LEAVE, RELOAD
 from proxy.workers.joining import ENDED, SERVING, SILENT, STARTING, WAITING
 from proxy.workers.process import WorkerProcess, told_end
 from proxy.workers.restarts import Restarts
@@ -90,6 +90,10 @@ class Post:
         """Let the worker end when it has done what is under way, and put no other on the post."""
         self._close(DRAIN)
 
+    def leave(self) -> None:
+        """The same, without waiting for anyone to notice."""
+        self._close(LEAVE)
+
     def hurry(self) -> None:
         """The same, but now."""
         self._close(HURRY)
@@ -137,6 +141,11 @@ class Post:
             # At once: should it end now, these are its last.
             self.metrics = answer
         return answer
+
+    async def tell(self, what: str, message: bytes, seconds: float = 2.0) -> Any:
+        """Have the worker do something; what it says of it, None: there is none, or it does not answer."""
+        worker = self._worker
+        return None if worker is None or self._state != SERVING else await worker.tell(what, message, seconds)
 
     def _heard(self, worker: WorkerProcess, *, answered: bool) -> None:
         if answered:

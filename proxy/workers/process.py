@@ -106,13 +106,24 @@ class WorkerProcess:
     async def ask(self, part: str, seconds: float = _ANSWER_SECONDS) -> Any:
         """Return one part of its state; None: it does not answer, or nothing that can be read."""
         try:
-            within = aiohttp.ClientTimeout(total=seconds)
-            async with self._session.get(f"http://worker/{part}", timeout=within) as answer:
-                if answer.status != 200:
-                    return None
-                return PARTS[part].decode(await answer.json())
+            told = await self._answer("GET", part, None, seconds)
+            return None if told is None else PARTS[part].decode(told)
         except (ValueError, TypeError, KeyError):
             return None
+
+    async def tell(self, what: str, message: bytes, seconds: float = _ANSWER_SECONDS) -> Any:
+        """Have it do something; what it says of it, None: it does not answer."""
+        try:
+            return await self._answer("POST", what, message, seconds)
+        except ValueError:
+            return None
+
+    async def _answer(self, method: str, path: str, body: bytes | None, seconds: float) -> Any:
+        try:
+            within = aiohttp.ClientTimeout(total=seconds)
+            address = f"http://worker/{path}"
+            async with self._session.request(method, address, data=body, timeout=within) as answer:
+                return await answer.json() if answer.status == 200 else None
         except (aiohttp.ClientError, OSError, TimeoutError, RuntimeError):
             # RuntimeError: it has ended meanwhile, and the session with it. Whoever waits for its end should hear of
             # it before it is said that it does not answer.

@@ -25,6 +25,7 @@ from proxy.life import (
     admin_port,
     admin_renewal,
     collect_from_here,
+    drain_seconds,
     loop_factory,
     serving_as,
     tell_draining,
@@ -32,7 +33,7 @@ from proxy.life import (
     tell_stopped,
 )
 from proxy.observe.admin.views import shown_settings
-from proxy.observe.log import set_level
+from proxy.observe.levels import level, set_level
 from proxy.observe.reloads import Reloads
 from proxy.reloading import Reloading
 from proxy.workers.channel import Assignment
@@ -130,6 +131,7 @@ class _Supervisor:
             settings.refusals,
             serving_as(settings, listening.address),
             self._reloads,
+            try_send=settings.try_send,
         )
         self._posts.extend(self._post(number, count) for number in range(count))
         self._admin = admin_port(settings, self._pages.registry, self._pages.sources())
@@ -148,7 +150,8 @@ class _Supervisor:
         renew = await asyncio.to_thread(admin_renewal, settings, self._admin)
         self._write(settings)
         renew()
-        set_level(settings.log_level)
+        if "log_level" in change.changed:
+            set_level(settings.log_level)
         self._settings = settings
         self._pages.settings = tuple(shown_settings(plain(settings), change.now.origins))
         for post in self._posts:
@@ -195,6 +198,7 @@ class _Supervisor:
                 listen=self._listening.address,
                 descriptor=self._listening.descriptor,
                 admin=str(self._folder / f"{number}.{life}.sock"),
+                log_level=level(),
             )
             return await WorkerProcess.start(task)
 
@@ -231,13 +235,15 @@ class _Supervisor:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
             raise NoWorkersError("no worker can be started any more; the log says why of each")
-        await self._end(keeping, ends.second)
+        await self._end(keeping, ends)
 
-    async def _end(self, keeping: "asyncio.Future[list[None]]", hurry: asyncio.Event) -> None:
+    async def _end(self, keeping: "asyncio.Future[list[None]]", ends: Ends) -> None:
+        hurry = ends.second
         hurrying = asyncio.create_task(hurry.wait())
         waited: set[asyncio.Future[Any]] = {keeping, hurrying}
         settings = self._settings
-        await asyncio.wait(waited, timeout=settings.drain_seconds, return_when=asyncio.FIRST_COMPLETED)
+        drain = drain_seconds(settings, ends)
+        await asyncio.wait(waited, timeout=drain, return_when=asyncio.FIRST_COMPLETED)
         # Workers take in nothing more; who comes now should be told so, and not wait.
         self._listening.close()
         await asyncio.wait(
@@ -255,9 +261,12 @@ class _Supervisor:
     async def _relay(self, ends: Ends) -> None:
         await ends.first.wait()
         self._pages.draining = True
-        tell_draining(self._settings)
+        tell_draining(self._settings, ends)
         for post in self._posts:
-            post.drain()
+            if ends.drains:
+                post.drain()
+            else:
+                post.leave()
         await ends.second.wait()
         for post in self._posts:
             post.hurry()

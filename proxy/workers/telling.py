@@ -2,21 +2,26 @@
 
 At an orderly end its last numbers stay behind in a file beside the socket.
 
-Law: only reads, and answers whoever may open the socket: it stands in a folder of the supervisor's user alone.
+Law: only reads, but for a request that is tried and the level of the log, and answers whoever may open the socket: it stands in a folder of the supervisor's user alone.
 """
 
 import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from proxy.observe.admin.connections import TRIED_OCTETS
 from proxy.observe.admin.views import Sources
 from proxy.workers.state import PARTS, family_of
+
+ATTEMPT_SECONDS: Final = 14.0
+"""For a request that is tried: what is left of the answer's time on the admin port."""
 
 
 class Telling:
@@ -35,8 +40,12 @@ class Telling:
             "suspects": sources.suspects,
             "upstreams": sources.upstreams,
         }
-        app = web.Application()
+        self._sources = sources
+        app = web.Application(client_max_size=TRIED_OCTETS)
         app.router.add_get("/{part}", self._answer)
+        app.router.add_post("/judge", partial(self._attempt, False))
+        app.router.add_post("/send", partial(self._attempt, True))
+        app.router.add_post("/log-level", self._set_log_level)
         self._runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=0.5)
 
     async def start(self) -> int:
@@ -54,6 +63,13 @@ class Telling:
         whole = self._path.with_suffix(".partial")
         whole.write_text(_written("metrics", collected), encoding="utf-8")
         whole.replace(last_words(self._path))
+
+    async def _attempt(self, send: bool, request: web.Request) -> web.Response:
+        return web.json_response(await self._sources.attempt(await request.read(), send))
+
+    async def _set_log_level(self, request: web.Request) -> web.Response:
+        await self._sources.set_log_level(await request.text())
+        return web.json_response({})
 
     async def _answer(self, request: web.Request) -> web.Response:
         part = request.match_info["part"]

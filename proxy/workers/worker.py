@@ -46,7 +46,7 @@ def _serve(orders: Orders) -> bool:
     # What one that is killed leaves behind goes with the supervisor's folder.
     tempfile.tempdir = str(Path(task.settings).parent)
     settings = _written(task)
-    configure(settings.log_format, settings.log_level, fields={"worker": task.number})
+    configure(settings.log_format, task.log_level, fields={"worker": task.number})
     from proxy.app import Station, run  # loads grpc, which the log should be ready for
     from proxy.workers.telling import Telling
 

@@ -14,7 +14,7 @@ from proxy.core.outputs import OutputKind
 from proxy.core.reasons import Reason
 from proxy.edge.admission import BOUNDS
 from proxy.observe.catalogue import CODES, METRICS
-from proxy.observe.metrics import STATES
+from proxy.observe.metrics import BACKEND_STATES, STATES
 from proxy.workers.joining import STATES as WORKER_STATES
 from tests.deploy.alert_rules import FILES, written_out
 
@@ -30,7 +30,7 @@ GROUPING = re.compile(r"\b(?:by|without|on)\s*\(([^)]*)\)")
 VALUES = {
     "code": set(CODES),
     "grpc_code": set(CODES),
-    "state": {*STATES, *WORKER_STATES},
+    "state": {*STATES, *WORKER_STATES, *BACKEND_STATES},
     "kind": {kind.value for kind in (*DriftKind, *OutputKind)},
     "reason": {reason.value for reason in Reason},
     "bound": set(BOUNDS),

@@ -28,7 +28,8 @@ def test_without_the_hook_the_wheel_is_for_every_python_and_system(installed):
     (told,) = installed.glob("*.dist-info/WHEEL")
     assert "Root-Is-Purelib: true" in told.read_text()
     assert "Tag: py3-none-any" in told.read_text()
-    assert {path.suffix for path in (installed / "proxy").rglob("*.*")} == {".py", ".md", ".typed", ".yaml"}
+    kinds = {".py", ".md", ".typed", ".yaml", ".html", ".css", ".js", ".svg"}
+    assert {path.suffix for path in (installed / "proxy").rglob("*.*")} == kinds
     assert {path.name for path in installed.iterdir()} == {"proxy", told.parent.name}
 
 
@@ -48,5 +49,12 @@ def test_explain_finds_its_pages_in_the_wheel(installed, tmp_path, topic):
 
 
 def test_the_pages_are_those_of_the_checkout(installed):
-    for name in ("failures.md", "reasons.md"):
+    for name in ("failures.md", "reasons.md", "runbook.md"):
         assert (installed / "proxy" / "docs" / name).read_bytes() == (ROOT / "docs" / name).read_bytes()
+
+
+def test_the_page_comes_with_its_templates_style_and_script(installed):
+    pages = Path("proxy") / "observe" / "admin" / "pages"
+    for folder in ("templates", "static"):
+        names = {each.name for each in (ROOT / pages / folder).iterdir()}
+        assert names == {each.name for each in (installed / pages / folder).iterdir()}

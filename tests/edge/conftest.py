@@ -60,6 +60,17 @@ class Answered:
                         return info.reason
         return ""
 
+    @property
+    def retry_seconds(self) -> float | None:
+        """The wait in the RetryInfo of the status details; None when there is none."""
+        for key, value in self.trailing:
+            if key == "grpc-status-details-bin":
+                for detail in status_pb2.Status.FromString(value).details:
+                    retry = error_details_pb2.RetryInfo()
+                    if detail.Unpack(retry):
+                        return retry.retry_delay.ToNanoseconds() / 1e9
+        return None
+
 
 async def ask(channel: grpc.aio.Channel, method: str, message: bytes, **how: Any) -> Answered:
     """One unary call, however it ends."""

@@ -16,6 +16,7 @@ from proxy.observe.catalogue import METRICS
 from proxy.observe.metrics import Metrics
 from proxy.observe.reloads import Reloads
 from proxy.observe.series import Limits
+from proxy.upstream.control import STATES as BACKENDS
 from tests.observe.ended import ended
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
@@ -433,7 +434,14 @@ def test_findings_in_outputs_are_shown_as_they_stand():
 
 
 def test_bounds_are_there_before_they_are_hit_and_what_has_none_is_not_shown():
-    usage = SimpleNamespace(connections=3, connections_limit=-1, inflight_bytes=5, inflight_bytes_limit=7)
+    usage = SimpleNamespace(
+        connections=3,
+        connections_limit=-1,
+        inflight_bytes=5,
+        inflight_bytes_limit=7,
+        upstream_calls=2,
+        upstream_calls_limit=9,
+    )
     metrics = Metrics(("0", "3.11", "interpreted"), bounds=("calls", "stalled"), usage=lambda: usage)
     metrics.bound_hit("calls")
     sample = metrics.registry.get_sample_value
@@ -441,7 +449,17 @@ def test_bounds_are_there_before_they_are_hit_and_what_has_none_is_not_shown():
     assert sample("tfs_proxy_bound_hits_total", {"bound": "stalled"}) == 0
     assert sample("tfs_proxy_connections") == 3
     assert sample("tfs_proxy_connections_limit") is None
+    assert (sample("tfs_proxy_upstream_calls"), sample("tfs_proxy_upstream_calls_limit")) == (2, 9)
     assert (sample("tfs_proxy_inflight_bytes"), sample("tfs_proxy_inflight_bytes_limit")) == (5, 7)
+
+
+def test_every_state_of_servers_is_shown_and_none_where_nobody_tells():
+    counts = {}
+    metrics = Metrics(("0", "3.11", "interpreted"), backends=lambda: counts)
+    assert value(metrics, "tfs_proxy_upstream_backends", state="serving") is None
+    counts["ejected"] = 2
+    told = [value(metrics, "tfs_proxy_upstream_backends", state=state) for state in BACKENDS]
+    assert told == [0, 0, 2, 0]
 
 
 def test_what_the_recorder_the_refusals_and_the_certificates_tell_is_shown_as_it_stands():

@@ -11,9 +11,13 @@ from prometheus_client.exposition import generate_latest
 from proxy.core.policy import Policy
 from proxy.core.types import PREDICT_METHOD, Servable, Signature, TensorSpec
 from proxy.core.validate import judge
-from proxy.observe.admin.views import Sources, page
+from proxy.observe.admin.api import Api
+from proxy.observe.admin.pages import views
+from proxy.observe.admin.pages.handlers import known_from
+from proxy.observe.admin.views import Sources
 from proxy.observe.log import CallLog, configure
 from proxy.observe.metrics import Metrics
+from proxy.observe.problems import Problems
 from proxy.observe.refusals import RecentRefusals
 from proxy.wire.protos import predict_pb2
 from proxy.wire.request import parse_predict
@@ -77,15 +81,20 @@ def test_no_tensor_value_reaches_log_metrics_ring_or_page(restored_logging):
     written = io.StringIO()
     configure("json", stream=written)
     metrics, ring = Metrics(("1", "3.11", "interpreted")), RecentRefusals()
+    problems = Problems()
     metrics.call_started(outcome.method, "unary")
-    for observer in (metrics, CallLog(access_log=True), ring):
+    for observer in (metrics, CallLog(access_log=True), ring, problems):
         observer.call_ended(outcome)
     shown = {
         "log": written.getvalue(),
         "metrics": generate_latest(metrics.registry).decode(),
         "ring": json.dumps([refusal.as_json() for refusal in ring]),
-        "page": page("1", Sources(lambda: (), lambda: (), lambda: ring)).decode(),
+        "problems": json.dumps([each.as_json() for each in problems.select()]),
     }
+    sources = Sources(lambda: (), lambda: (), lambda: ring, problems=problems)
+    known = known_from(sources, Api(sources))
+    for each in problems.select():
+        shown[f"page of {each.reason}"] = views.problem(known, each.id).decode()
     for place, text in shown.items():
         assert "serving_default" in text, f"nothing was shown in {place}"
         for value in (SECRET, SECRET[:7], str(NUMBER)):

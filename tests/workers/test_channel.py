@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from proxy.workers.channel import DRAIN, HURRY, RELOAD, Assignment, Orders, Report
+from proxy.workers.channel import DRAIN, HURRY, LEAVE, RELOAD, Assignment, Orders, Report
 from tests.proxy_process import ROOT
 
-TASK = Assignment(1, 2, "/nowhere/settings.yaml", "127.0.0.1:1", None, "/nowhere/1.sock")
+TASK = Assignment(1, 2, "/nowhere/settings.yaml", "127.0.0.1:1", None, "/nowhere/1.sock", "info")
 
 WORKER = """
 import socket, sys, threading
@@ -64,6 +64,14 @@ async def test_settings_may_be_read_anew_many_times_and_that_ends_nothing(channe
     channel[0].sendall(DRAIN)
     async with asyncio.timeout(5):
         await ends.first.wait()
+
+
+@pytest.mark.parametrize(("order", "drains"), [(DRAIN, True), (LEAVE, False)])
+async def test_it_is_said_whether_anyone_has_to_notice_first(channel, order, drains):
+    orders = await orders_of(channel, order)
+    ends = orders.ends()
+    await asyncio.wait_for(ends.first.wait(), 5)
+    assert ends.drains is drains
 
 
 async def test_an_order_may_come_in_pieces(channel):

@@ -159,7 +159,7 @@ async def test_calls_under_way_end_well_on_every_worker_and_so_does_the_command(
 
 async def test_ctrl_c_at_a_terminal_lets_the_calls_of_all_workers_end(serving):
     # A terminal sends it to the whole process group.
-    flags = ("--workers", "2", "--upstream", serving.target)
+    flags = ("--workers", "2", "--upstream", serving.target, "--drain-seconds", "600")
     proxy = await asyncio.to_thread(ProxyProcess, *flags, before=("setsid",))
     with serving.hold("Predict") as hold:
         async with grpc.aio.insecure_channel(proxy.target) as channel:

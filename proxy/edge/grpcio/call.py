@@ -14,7 +14,11 @@ from proxy.diagnosis.transport import Spent
 from proxy.edge.load import Account
 from proxy.edge.metadata import DETAILS, Pair
 from proxy.observe.outcome import Outcome
+from proxy.upstream.channel import ChannelWay
 from proxy.wire.status import Status, status_of
+
+_WORTH_WAITING: Final = 0.01
+"""Seconds; for less nobody is held once more."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -45,6 +49,14 @@ class Call:
     def remaining(self) -> float | None:
         """Seconds left; None: no limit."""
         return None if self.deadline is None else self.deadline - time.monotonic()
+
+    async def held(self, way: ChannelWay, seconds: float) -> float:
+        """Wait for a connection, `seconds` at most and not beyond the deadline; what is left of them."""
+        began = time.monotonic()
+        left = self.remaining()
+        await way.stands(seconds if left is None else max(0.0, min(seconds, left)))
+        left = seconds - (time.monotonic() - began)
+        return left if left > _WORTH_WAITING else 0.0
 
     def spent(self, now: float, others: int) -> Spent:
         """Where the time has gone until `now`, beside `others` calls."""

@@ -12,12 +12,20 @@ its response, not before.
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import grpc
 
 from proxy.core.verdict import Verdict
-from proxy.edge.admission import LEAST_SECONDS, expired
+from proxy.edge.adaptive import AdaptiveLimit
+from proxy.edge.admission import (
+    LEAST_SECONDS,
+    UPSTREAM_CALLS,
+    expired,
+    is_late,
+    too_many_for_the_server,
+)
 from proxy.edge.explainer import Answer, Explainer
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_code
 from proxy.edge.grpcio.upstream import Ending, InOrder, ending, initial_metadata, unary, write
@@ -25,6 +33,8 @@ from proxy.edge.load import Load
 from proxy.edge.local import Handlers
 from proxy.edge.metadata import details_of, diagnosed, forwarded
 from proxy.edge.methods import UNARY_METHODS
+from proxy.gate import JUDGED_METHODS
+from proxy.upstream.channel import ChannelWay
 
 _SETTLING_SECONDS = 0.005
 """How long a stream waits to learn which of two things grpc.aio has shown it. Empty initial metadata may be a
@@ -34,27 +44,67 @@ end of the requests may be a cancellation, which must not reach the server as an
 """
 
 
+Behaviour = Callable[[Any, Context], Awaitable[bytes | None]]
+_DEADLINE_EXCEEDED = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+
+
 class Relay(grpc.GenericRpcHandler):
     """Handles every method there is: local ones here, all others at the server."""
 
     def __init__(
-        self, channel: grpc.aio.Channel, load: Load, local: Handlers, explainer: Explainer | None
+        self,
+        way: ChannelWay,
+        load: Load,
+        local: Handlers,
+        explainer: Explainer | None,
+        hold: float = 0.0,
+        adaptive: AdaptiveLimit | None = None,
     ) -> None:
-        self._channel = channel
+        self._way = way
+        self._channel = channel = way.channel
+        self._hold = hold
         self._explainer = explainer
         self._load = load
         self._ask = {method: unary(channel, method) for method in UNARY_METHODS}
-        self._unary: Any = grpc.unary_unary_rpc_method_handler(self._relay_unary)
-        self._stream: Any = grpc.stream_stream_rpc_method_handler(self._relay_stream)
+        whole: Behaviour = self._relay_unary
+        flowing: Behaviour = self._relay_stream
+        if adaptive is not None:
+            whole, flowing = self._limited(adaptive, whole), self._limited(adaptive, flowing)
+        self._unary: Any = grpc.unary_unary_rpc_method_handler(whole)
+        self._stream: Any = grpc.stream_stream_rpc_method_handler(flowing)
         self._handlers = local | dict.fromkeys(UNARY_METHODS, self._unary)
 
     def service(self, details: Any) -> Any:
         return self._handlers.get(details.method, self._stream)
 
+    def _limited(self, adaptive: AdaptiveLimit, relay: Behaviour) -> Behaviour:
+        """Let the server have no more calls at a time than it bears."""
+
+        async def limited(request: Any, context: Context) -> bytes | None:
+            call = current_call.get()
+            if not adaptive.enter():
+                self._load.hit(UPSTREAM_CALLS)
+                await refuse(context, too_many_for_the_server(adaptive.limit))
+            began = time.monotonic()
+            try:
+                return await relay(request, context)
+            finally:
+                now = time.monotonic()
+                code = None
+                if call.ended:
+                    code = call.outcome.code if call.outcome.refusal is None else None
+                elif is_late(now, call.began, call.deadline):
+                    code = _DEADLINE_EXCEEDED
+                adaptive.leave(began, now, code)
+
+        return limited
+
     async def _relay_unary(self, message: bytes, context: Context) -> bytes | None:
         call = current_call.get()
         outcome = call.outcome
         outcome.messages_received, outcome.request_bytes = 1, len(message)
+        if self._hold and outcome.method not in JUDGED_METHODS and not self._way.ready:
+            await call.held(self._way, self._hold)
         remaining = call.remaining()
         if remaining is not None and remaining <= LEAST_SECONDS:
             await self._refuse_late(call, context)
@@ -82,6 +132,11 @@ class Relay(grpc.GenericRpcHandler):
     async def _relay_stream(self, requests: Any, context: Context) -> None:
         call = current_call.get()
         outcome = call.outcome
+        if self._hold and not self._way.ready:
+            await call.held(self._way, self._hold)
+            remaining = call.remaining()
+            if remaining is not None and remaining <= LEAST_SECONDS:
+                await self._refuse_late(call, context)
         asked = call.sent = time.monotonic()
         upstream: Any = self._channel.stream_stream(outcome.method)(
             timeout=call.remaining(), metadata=InOrder(forwarded(call.metadata))
@@ -110,7 +165,7 @@ class Relay(grpc.GenericRpcHandler):
         """The time went before the request could be sent on: without a server, it waited for one."""
         if self._explainer is None or self._explainer.connected:
             await refuse(context, expired())
-        end = self._explained(call, context, Ending(grpc.StatusCode.DEADLINE_EXCEEDED.value[0], "", ()))
+        end = self._explained(call, context, Ending(_DEADLINE_EXCEEDED, "", ()))
         call.end(end.code)
         await context.abort(status_code(end.code), end.details, end.trailing)
         raise AssertionError("abort raises")

@@ -14,6 +14,7 @@ from typing import Final
 import grpc
 
 from proxy.edge.access import Access
+from proxy.edge.adaptive import adaptive_of
 from proxy.edge.admission import UNLIMITED, Limits
 from proxy.edge.explainer import Explainer
 from proxy.edge.grpcio.accounts import Accounts
@@ -33,6 +34,9 @@ from proxy.edge.interface import AddressInUseError, Usage
 from proxy.edge.listening import ALONE, Place, bind, path_of
 from proxy.edge.load import Load
 from proxy.edge.local import Handlers
+from proxy.edge.methods import allowed_of
+from proxy.edge.model_calls import adopted, model_calls_of
+from proxy.edge.rates import rates_of
 from proxy.gate import Judge
 from proxy.observe.outcome import Observer
 from proxy.upstream.channel import ChannelWay
@@ -69,17 +73,24 @@ class GrpcioEdge:
         self._deadline = Deadline(limits, local)
         self._credentials = credentials
         self._load = load = Load(limits, bound_hit)
+        self._adaptive = adaptive_of(limits, load.most_calls)
         accounts = Accounts(load)
+        self._methods = MethodPolicy(gate, local, allowed_of(limits.methods))
+        self._check = SignatureCheck(
+            gate, way, version_seen, load, explainer, limits.hold_seconds, model_calls_of(limits)
+        )
         self._server = grpc.aio.server(
             interceptors=(
                 Outcomes(observer, local, load, explainer, self._asked),
                 Certificates(self._asked, local),
-                MethodPolicy(gate),
+                self._methods,
                 self._deadline,
-                Admission(load, accounts, local),
-                SignatureCheck(gate, way, version_seen, load, explainer),
+                Admission(load, accounts, local, rates_of(limits)),
+                self._check,
             ),
-            handlers=(Relay(way.channel, load, accounts.bounded(local), explainer),),
+            handlers=(
+                Relay(way, load, accounts.bounded(local), explainer, limits.hold_seconds, self._adaptive),
+            ),
             options=_options(limits, shared=place.shared),
         )
         path = path_of(address)
@@ -109,13 +120,19 @@ class GrpcioEdge:
         self._load.adopt(limits)
         self._deadline.default = limits.default_deadline
         self._asked.access = access
+        self._methods.allowed = allowed_of(limits.methods)
+        self._check.models = adopted(self._check.models, limits)
         if self._credentials is not None and tls is not None:
             self._credentials.renew(tls)
 
     def usage(self) -> Usage:
         load = self._load
         # The core does not tell of connections that have no call.
-        return Usage(load.connections, UNLIMITED, load.bytes, load.most_bytes, load.calls)
+        adaptive = self._adaptive
+        return Usage(
+            *(load.connections, UNLIMITED, load.bytes, load.most_bytes, load.calls),
+            *((-1, -1) if adaptive is None else (adaptive.calls, adaptive.limit)),
+        )
 
     async def stop(self, grace: float) -> None:
         await self._server.stop(grace)
@@ -133,7 +150,11 @@ def _options(limits: Limits, *, shared: bool) -> tuple[tuple[str, int], ...]:
     # done here; the core's only other choice is to refuse all that is compressed.
     # Above our own limit, whose refusal says what to do, the core still cuts off what must not even be read.
     ceiling = UNLIMITED if limits.max_message_bytes == UNLIMITED else 2 * limits.max_message_bytes
+    age = limits.max_connection_age
+    # The core spreads it by a tenth by itself.
+    ages = () if age is None else (("age", age), ("age_grace", limits.age_grace))
     return (
+        *((f"grpc.max_connection_{name}_ms", int(seconds * 1000)) for name, seconds in ages),
         ("grpc.so_reuseport", int(shared)),
         ("grpc.max_connection_idle_ms", int(limits.idle_seconds * 1000)),
         ("grpc.max_concurrent_streams", _STREAMS),

@@ -2,7 +2,7 @@
 
     Outcomes        one record per call, handed over when it is over; who comes without a known token is turned away
     Certificates    who has a certificate without a name that may call is turned away
-    MethodPolicy    what only an operator needs stays out
+    MethodPolicy    what only an operator needs stays out, and what is not allowed
     Deadline        what is expired is not sent on; what has no deadline may get one
     Admission       what the proxy cannot hold is turned away
     SignatureCheck  what does not match the live signature is refused
@@ -21,14 +21,28 @@ from proxy.core.availability import Unanswered
 from proxy.core.bounds import MAX_METADATA, MAX_QUESTION, too_complex, too_much_metadata
 from proxy.core.verdict import Verdict
 from proxy.edge.access import AUTHORIZATION, Access, first_name
-from proxy.edge.admission import LEAST_SECONDS, METADATA, Limits, expired, forbidden, is_late, time_allowed
+from proxy.edge.admission import (
+    CLIENT_RATE,
+    LEAST_SECONDS,
+    METADATA,
+    MODEL_CALLS,
+    Limits,
+    expired,
+    forbidden,
+    is_late,
+    not_allowed,
+    time_allowed,
+    too_often,
+)
 from proxy.edge.explainer import Answer, Explainer
 from proxy.edge.grpcio.accounts import Accounts
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_code
 from proxy.edge.judged import note
-from proxy.edge.load import Load
+from proxy.edge.load import Account, Load
 from proxy.edge.metadata import Pair, diagnosed, warnings
-from proxy.edge.methods import QUESTIONS, UNARY_METHODS, only_for_operators
+from proxy.edge.methods import QUESTIONS, UNARY_METHODS, AllowedMethods, only_for_operators
+from proxy.edge.model_calls import ModelCalls, is_confirmed
+from proxy.edge.rates import Rates, client_identity
 from proxy.gate import JUDGED_METHODS, Admit, Decision, Judge, Message, Refuse
 from proxy.observe.outcome import Observer, Outcome
 from proxy.upstream.channel import ChannelWay
@@ -182,12 +196,19 @@ _NAMES = ("peer_dns", "peer_uri")
 
 
 class MethodPolicy(grpc.aio.ServerInterceptor):
-    """Asks the gate about methods that only an operator needs, before their request is read."""
+    """Refuses what is not allowed, and asks the gate about what only an operator needs, before a request is read."""
 
-    def __init__(self, gate: Judge) -> None:
+    def __init__(
+        self, gate: Judge, local: Collection[str] = (), allowed: AllowedMethods | None = None
+    ) -> None:
         self._gate = gate
+        self._local = local
+        self.allowed = allowed
 
     async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
+        allowed, method = self.allowed, details.method
+        if allowed is not None and method not in self._local and not allowed.has(method):
+            return _refusing(not_allowed(method))
         reason = only_for_operators(details.method)
         if reason is None:
             return await continuation(details)
@@ -228,8 +249,11 @@ class Admission(grpc.aio.ServerInterceptor):
     The messages of a stream are counted where they are relayed, one at a time.
     """
 
-    def __init__(self, load: Load, accounts: Accounts, local: Collection[str]) -> None:
+    def __init__(
+        self, load: Load, accounts: Accounts, local: Collection[str], rates: Rates | None = None
+    ) -> None:
         self._load = load
+        self._rates = rates
         self._accounts = accounts
         self._local = local
 
@@ -242,6 +266,8 @@ class Admission(grpc.aio.ServerInterceptor):
             await self._spare_questions(context)
         load = self._load
         with self._accounts.of(context) as account:
+            if self._rates is not None:
+                await self._spare_others(self._rates, account, context)
             full = load.enter(account)
             if full is not None:
                 await refuse(context, full)
@@ -257,6 +283,14 @@ class Admission(grpc.aio.ServerInterceptor):
                 load.give_back(account, size)
                 load.leave(account)
 
+    async def _spare_others(self, rates: Rates, account: Account, context: Context) -> None:
+        """Refuse a call of a client that calls too often."""
+        call = current_call.get()
+        wait = rates.take(client_identity(call.outcome, account), call.began)
+        if wait:
+            self._load.hit(CLIENT_RATE)
+            await refuse(context, too_often(rates.rate, wait))
+
     @staticmethod
     async def _spare_questions(context: Context) -> None:
         """Refuse a question about a model that no real name makes so long."""
@@ -271,7 +305,8 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
     that is no more, and gRPC's core would send it to the next one without a word.
 
     `version_seen` is told the model, the version that answered and the label asked for (None: the latest),
-    when it is another version than the request was judged against.
+    when it is another version than the request was judged against. `hold` is how long a request may wait while no
+    connection can be had; `models` counts the calls of each model, where they are limited.
     """
 
     def __init__(
@@ -281,9 +316,13 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
         version_seen: VersionSeen,
         load: Load,
         explainer: Explainer | None,
+        hold: float = 0.0,
+        models: ModelCalls | None = None,
     ) -> None:
         self._gate = gate
         self._way = way
+        self.models = models
+        self._hold = hold
         self._version_seen = version_seen
         self._load = load
         self._explainer = explainer
@@ -302,7 +341,7 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
                 await self._refuse_unasked(call, context, decision, decision.unasked)
             await refuse(context, decision.verdict, decision.status)
         _admit(call, decision)
-        response = await proceed(message, context)
+        response = await self._in_number(decision, proceed, message, context)
         if response is not None and decision.unsettled:
             self._gate.learn(decision)
         if outcome.watched is not None and response is not None:
@@ -315,11 +354,30 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
                 self._version_seen(key.model, version, key.label)
         return response
 
+    async def _in_number(
+        self, decision: Admit, proceed: Behaviour, message: bytes, context: Context
+    ) -> bytes | None:
+        """Go on if the model may have one more call."""
+        models, verdict = self.models, decision.verdict
+        if models is None or verdict is None or not is_confirmed(verdict):
+            return await proceed(message, context)
+        full = models.enter(verdict)
+        if full is not None:
+            self._load.hit(MODEL_CALLS)
+            await refuse(context, full)
+        try:
+            return await proceed(message, context)
+        finally:
+            models.leave(verdict.model or "")
+
     async def _decide(self, call: Call, message: bytes, context: Context) -> Decision:
         """What the gate decides while a connection stands, and the same one all the while."""
         known, way = Message(call.outcome.method, message), self._way
         client = () if call.account is None else call.account.client
+        hold = self._hold
         while True:
+            if hold and not way.ready:
+                hold = await call.held(way, hold)
             arrivals = way.arrivals
             decision = self._gate.judge_now(known)
             if decision is None:
@@ -329,7 +387,7 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
             if isinstance(decision, Refuse) or late or (way.ready and arrivals == way.arrivals):
                 return decision
             why = await way.connected(remaining)
-            if why:
+            if why and not hold:
                 note(call.outcome, decision)
                 await self._fail_unconnected(call, context, decision, why, len(message))
 

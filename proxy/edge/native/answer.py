@@ -59,10 +59,13 @@ class Answer:
         if head.fault:
             # What follows is a page for a browser: no client of gRPC can read it.
             code = rpc.UNKNOWN if head.code is None else head.code
+            self._note(code)
             self._completion.give_up(code, f"{self._server.pool.target} did not answer in gRPC: {head.fault}")
         elif ended and head.code is None:
             self._end_without_status()
         elif ended:
+            if self._server.pool.backends is not None:
+                self._note(head.code or rpc.OK)
             self._client.send_only_head(self._ending(block, head) + self._record.trailing)
             self._completion.finish(head.code or rpc.OK)
         else:
@@ -122,6 +125,8 @@ class Answer:
             return
         if record.unsettled is not None and head.code == rpc.OK:
             self._call.plane.gate.learn(record.unsettled)
+        if self._server.pool.backends is not None:
+            self._note(head.code)
         self._client.send_trailers(self._ending(block, head) + record.trailing)
         self._completion.finish(head.code)
 
@@ -129,8 +134,15 @@ class Answer:
         if self._completion.over or (unprocessed and self._call.try_again()):
             return
         status = rpc.UNAVAILABLE if unprocessed else rpc.status_of_reset(code)
+        self._note(status)
         target = self._server.pool.target
         self._completion.fail(status, f"tfs-proxy: the server {target} did not answer in full: {reason}")
+
+    def _note(self, code: int) -> None:
+        """Let the pool know how the server did."""
+        server = self._server
+        if server.connection is not None:
+            server.pool.answered(server.connection, code)
 
     def on_sent(self, _stream: Stream, count: int) -> None:
         self._refuse_if(self._server.sent(count))

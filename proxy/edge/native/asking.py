@@ -17,7 +17,7 @@ from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.stream import Buffer, Stream
 from proxy.edge.native.pool import Pool
 from proxy.edge.native.rpc import PREFIX, response_head
-from proxy.upstream.control import ControlError
+from proxy.upstream.control import BackendState, ControlError
 
 MAX_ANSWER: Final = 64 << 20
 """Octets of an answer beyond which it is given up; the metadata of large models has some hundred KiB."""
@@ -35,6 +35,9 @@ class PoolWay:
     @property
     def up(self) -> bool | None:
         return self.pool.up
+
+    def backends(self) -> list[BackendState]:
+        return self.pool.states()
 
     async def start(self) -> None:
         await self.pool.start()
@@ -76,7 +79,7 @@ class _Question:
         connection = self._pool.pick_first()
         if connection is None:
             self._waits = True
-            self._pool.wait(self, first=True)
+            self._pool.wait(self, first=True, held=False)
         else:
             self.connected(connection)
 

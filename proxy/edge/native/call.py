@@ -14,14 +14,21 @@ from typing import Final, final
 
 from proxy.core.verdict import Verdict
 from proxy.edge.admission import (
+    CLIENT_RATE,
     LEAST_RATE,
+    MODEL_CALLS,
     STALLED,
+    UPSTREAM_CALLS,
     expired,
     forbidden,
+    not_allowed,
     stalled,
     time_allowed,
+    too_many_for_the_server,
+    too_often,
 )
 from proxy.edge.load import Account
+from proxy.edge.model_calls import ModelCalls, is_confirmed
 from proxy.edge.native import rpc
 from proxy.edge.native.answer import Answer
 from proxy.edge.native.client_side import ClientSide, too_much
@@ -36,6 +43,7 @@ from proxy.edge.native.pool import Pool
 from proxy.edge.native.record import Record
 from proxy.edge.native.rpc import RequestHead, response_head
 from proxy.edge.native.server_side import ServerSide, block_in_time
+from proxy.edge.rates import Rates, client_identity
 from proxy.gate import Decision, Refuse
 
 # A client with a deadline keeps it by itself; the proxy ends what a client forgot.
@@ -47,6 +55,10 @@ class Call:
     """One call. A `StreamSink` of the client's stream, and a `Waiter` for a connection."""
 
     judgement: Judgement | None = None
+    # The model whose calls it counts among.
+    _model = ""
+    # Whether the server was let have it, where there is a limit.
+    _is_let = False
 
     def __init__(self, plane: Plane, pool: Pool, down: Connection, stream: Stream, head: RequestHead) -> None:
         self.plane = plane
@@ -70,6 +82,9 @@ class Call:
         self.client.request_ended = ended
         if not self.local and not self._may_begin():
             return
+        rates = self.plane.rates
+        if rates is not None and not self.local and self._is_too_often(rates, account):
+            return
         full = self.ledger.enter(account, local=self.local)
         if full is not None:
             self.completion.refuse(full)
@@ -89,6 +104,9 @@ class Call:
         """Whether the method is allowed and there is time; else the call has been answered."""
         plane, head, record = self.plane, self.head, self.record
         plane.observer.call_started(head.method, record.outcome.grpc_type)
+        if plane.allowed is not None and not plane.allowed.has(head.method):
+            self.completion.refuse(not_allowed(head.method))
+            return False
         reason = head.reserved
         if reason is not None and not self.admitted(plane.gate.of_no_model(forbidden(head.method, reason))):
             return False
@@ -101,6 +119,14 @@ class Call:
         record.deadline = record.began + seconds
         plane.deadlines.add(self.completion, record.deadline + (0.0 if head.timeout is None else _SLACK))
         return True
+
+    def _is_too_often(self, rates: Rates, account: Account) -> bool:
+        """Whether the client has called too often; then the call has been answered."""
+        wait = rates.take(client_identity(self.record.outcome, account), self.record.began)
+        if wait:
+            self.plane.load.hit(CLIENT_RATE)
+            self.completion.refuse(too_often(rates.rate, wait))
+        return wait > 0
 
     def on_data(self, _stream: Stream, pieces: list[Buffer], size: int, ended: bool) -> None:
         client, judgement = self.client, self.judgement
@@ -142,6 +168,20 @@ class Call:
         if isinstance(decision, Refuse):
             self.completion.refuse_as_decided(decision)
             return False
+        models = self.plane.model_calls
+        return models is None or self._is_in_number(models, decision)
+
+    def _is_in_number(self, models: ModelCalls, decision: Decision) -> bool:
+        """Whether its model may have one more call; else the call has been answered."""
+        verdict = decision.verdict
+        if self._model or verdict is None or not is_confirmed(verdict):
+            return True
+        full = models.enter(verdict)
+        if full is not None:
+            self.plane.load.hit(MODEL_CALLS)
+            self.completion.refuse(full)
+            return False
+        self._model = verdict.model or ""
         return True
 
     def open(self) -> None:
@@ -172,6 +212,13 @@ class Call:
         now = time.monotonic()
         block = block_in_time(self.head, record, now)
         if block is not None:
+            adaptive = self.plane.adaptive
+            if adaptive is not None and not self._is_let and not self.local:
+                if not adaptive.enter():
+                    self.plane.load.hit(UPSTREAM_CALLS)
+                    self.completion.refuse(too_many_for_the_server(adaptive.limit))
+                    return
+                self._is_let = True
             record.sent_at = record.sent_at or now
             full = self.server.begin(connection, Answer(self), block)
             if full is not None:
@@ -237,20 +284,25 @@ class Call:
         """End an answer that the client does not read."""
         self.completion.client_does_not_read()
 
-    def cut_off(self) -> None:
-        """End the call because the proxy stops."""
-        text = "the proxy is stopping; the call may be tried again elsewhere"
-        self.completion.give_up(rpc.UNAVAILABLE, text)
+    def cut_off(self, because: str) -> None:
+        """End the call because of what becomes of its connection."""
+        self.completion.give_up(rpc.UNAVAILABLE, f"{because}; the call may be tried again")
 
     def on_reset(self, _stream: Stream, _code: int, _reason: str, _unprocessed: bool) -> None:
         self.completion.client_reset()
 
-    def completed(self) -> None:
-        """Learn that the call is over: nothing is waited for any more."""
+    def completed(self, code: int) -> None:
+        """Learn that the call is over, and how: nothing is waited for any more."""
         if self.judgement is not None:
             self.judgement.stop()
             # It must not keep the call, nor be kept by it.
             self.judgement = None
+        if self._model and self.plane.model_calls is not None:
+            self.plane.model_calls.leave(self._model)
+        if self._is_let and self.plane.adaptive is not None:
+            record = self.record
+            ended_by = code if record.outcome.refusal is None else None
+            self.plane.adaptive.leave(record.sent_at, time.monotonic(), ended_by)
 
     def on_head(self, stream: Stream, block: HeaderBlock, ended: bool) -> None:
         """Never called: clients send requests."""

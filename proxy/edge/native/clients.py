@@ -133,7 +133,7 @@ class Clients:
                 await self._empty.wait()
         except TimeoutError:
             for shell in list(self.shells):
-                shell.cut_off()
+                shell.cut_off("the proxy is stopping")
             self.plane.flush()
             for shell in list(self.shells):
                 shell.close("the proxy is stopping")

@@ -6,6 +6,7 @@ has all of them, and what a request means is `call`'s.
 """
 
 import asyncio
+import random
 import time
 from typing import Final, Protocol, final
 
@@ -68,6 +69,9 @@ class DownstreamShell(Shell):
         # Since when there was no call, and how many streams there had been then.
         self._resting_since = time.monotonic()
         self._streams_before = 0
+        self._born = self._resting_since
+        # What of the age that connections may reach this one may, so that not all go at once.
+        self._part_of_age = random.uniform(0.9, 1.1)  # noqa: S311 - jitter
         # When the client was asked to go.
         self._leaving_since: float | None = None
         # What the transport holds of what was written, since when it is no less, and what of it is booked.
@@ -251,6 +255,17 @@ class DownstreamShell(Shell):
             connection.stop_accepting()
             self.close("idle")
 
+    def note_age(self, now: float, most: float, grace: float) -> None:
+        """Ask a client to go whose connection is old, and end what it still has `grace` seconds later."""
+        age = most * self._part_of_age
+        if self._leaving_since is None:
+            if now - self._born >= age:
+                self.drain()
+        elif now - self._born >= age and now - self._leaving_since >= grace and not self.closing:
+            self.cut_off(f"the connection is older than {most:.0f} s and was to end")
+            self._plane.flush()
+            self.close("too old")
+
     def note_unread(self, now: float, patience: float) -> bool:
         """See what the client does not read; False once it has taken nothing for `patience` seconds or holds too much."""
         transport = self.transport
@@ -273,13 +288,13 @@ class DownstreamShell(Shell):
         self._booked = unread
         return True
 
-    def cut_off(self) -> None:
+    def cut_off(self, because: str) -> None:
         """End every call with UNAVAILABLE."""
         if not self._greeted:
             self.abort()
         for stream in list(self.connection.streams.values()):
             if isinstance(stream.sink, Call):
-                stream.sink.cut_off()
+                stream.sink.cut_off(because)
             else:
                 self.connection.reset(stream, frames.CANCEL)
 

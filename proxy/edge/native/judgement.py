@@ -130,6 +130,7 @@ class Judgement:
     async def _settled(self, known: Known) -> Decision:
         """Wait for the gate, and once more where what it knew may be of a server that is no more."""
         call, pool = self._call, self._server.pool
+        await pool.stands()
         while True:
             arrivals = pool.arrivals
             decision = await self._plane.gate.judge(known, call.record.left(), call.ledger.client)

@@ -85,7 +85,10 @@ class Patience:
         """Have other patience from now on."""
         self._stall = limits.stall_seconds
         self._idle = limits.idle_seconds
-        self._step = min(_STEP, self._stall / _PART_OF_A_TIME, self._idle / _PART_OF_A_TIME)
+        self._age = limits.max_connection_age
+        self._age_grace = limits.age_grace
+        times = (self._stall, self._idle, self._idle if self._age is None else self._age)
+        self._step = min(_STEP, *(time / _PART_OF_A_TIME for time in times))
 
     def start(self) -> None:
         """Begin to look."""
@@ -197,6 +200,8 @@ class Patience:
             shell.abort()
             return
         shell.note_calls(now, self._idle, self._stall)
+        if self._age is not None:
+            shell.note_age(now, self._age, self._age_grace)
 
 
 def _pace(progress: _Progress) -> float:

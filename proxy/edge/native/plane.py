@@ -9,15 +9,19 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, final
 
 from proxy.edge.access import Access
+from proxy.edge.adaptive import adaptive_of
 from proxy.edge.admission import Limits
 from proxy.edge.explainer import Explainer
 from proxy.edge.load import Load
 from proxy.edge.local import Answering
+from proxy.edge.methods import allowed_of
+from proxy.edge.model_calls import adopted, model_calls_of
 from proxy.edge.native.deadlines import Deadlines
 from proxy.edge.native.plain_text import PlainText
 from proxy.edge.native.pool import Pool
 from proxy.edge.native.served_version import VersionSuffixes
 from proxy.edge.native.shell import Exchange
+from proxy.edge.rates import rates_of
 from proxy.gate import Judge
 from proxy.observe.outcome import Observer, Outcome
 
@@ -49,6 +53,10 @@ class Plane:
         self.access = access
         """What is asked of clients; None: nothing, in this process for ever."""
         self.load = exchange.load = Load(limits, bound_hit)
+        self.allowed = allowed_of(limits.methods)
+        self.rates = rates_of(limits)
+        self.model_calls = model_calls_of(limits)
+        self.adaptive = adaptive_of(limits, self.load.most_calls)
         self.answers = answers
         self.version_suffixes = VersionSuffixes()
         self.version_seen = version_seen
@@ -60,6 +68,14 @@ class Plane:
         self._local_methods = local_methods
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended: list[Outcome] = []
+
+    def adopt(self, limits: Limits, access: Access | None) -> None:
+        """Take other limits, and ask other things of clients, from now on."""
+        self.limits = limits
+        self.access = access
+        self.load.adopt(limits)
+        self.allowed = allowed_of(limits.methods)
+        self.model_calls = adopted(self.model_calls, limits)
 
     def pool_for(self, method: str) -> Pool:
         """Find who answers a method."""

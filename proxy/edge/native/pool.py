@@ -12,31 +12,24 @@ import itertools
 import random
 import ssl
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, Protocol, final
+from typing import Final, final
 
+from proxy.edge.native.backends import Backends
 from proxy.edge.native.connecting import Dialler
 from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.pool_options import PoolOptions
+from proxy.edge.native.queue import Held, Queue, Waiter
 from proxy.edge.native.resolving import Resolver
+from proxy.edge.native.rpc import UNAVAILABLE
 from proxy.edge.native.shell import Exchange
 from proxy.edge.native.upstream import UpstreamShell
+from proxy.upstream.control import SERVING, UNREACHABLE, BackendState
 from proxy.upstream.endpoints import Endpoint
 
 _SHOWN_ADDRESSES: Final = 4
 # Connections that take no more calls and still have some. With so many, worn ones stay in use.
 _MAX_LEAVING: Final = 8
-
-
-class Waiter(Protocol):
-    """Who waits for a connection: a call, or a question about models."""
-
-    def connected(self, connection: Connection) -> None:
-        """Open the stream now: the connection takes one."""
-
-    def unreachable(self, reason: str) -> None:
-        """Give up: no connection can be had."""
 
 
 @final
@@ -79,12 +72,15 @@ class Pool:
         # Addresses where a connection ended since the last one came to stand.
         self._lost: set[Endpoint] = set()
         self._turns = itertools.count()
-        self._waiting: OrderedDict[int, Waiter] = OrderedDict()
+        self._failing: str = ""
+        self._waiting = Queue(self.options.hold, lambda: self._failing, exchange.flush)
         self._addresses: list[Endpoint] = []
+        self.backends: Backends | None = None
+        """How the servers are doing; None: there is only one."""
+        self._told_at = time.time()
         self._resolved_at = 0.0
         self._errors: dict[object, str] = {}
         self._changed = asyncio.Event()
-        self._failing = ""
         self._more = False
         self._task: asyncio.Task[None] | None = None
 
@@ -104,7 +100,7 @@ class Pool:
             await asyncio.gather(self._task, return_exceptions=True)
         for shell in (*self._shells, *self._leaving):
             shell.close("the proxy is stopping")
-        self._give_up("the proxy is stopping")
+        self._waiting.stop("the proxy is stopping")
 
     def secure(self, tls: ssl.SSLContext | None) -> None:
         """Meet the server with this context from the next connection on; those that stand go on."""
@@ -119,7 +115,22 @@ class Pool:
         if count == 1:
             connection = shells[0].connection
             return connection if connection.can_open() else None
+        return self._next()
+
+    def _next(self) -> Connection | None:
+        """The next connection that takes a call; of servers that are not well only where all are like that."""
+        shells, backends = self._shells, self.backends
+        count = len(shells)
+        if not count:
+            return None
         turn = next(self._turns)
+        if backends is not None and backends.out and any(backends.serves(each.address) for each in shells):
+            now = time.monotonic()
+            for step in range(count):
+                shell = shells[(turn + step) % count]
+                if shell.connection.can_open() and backends.takes(shell.address, now):
+                    return shell.connection
+            return None
         for step in range(count):
             connection = shells[(turn + step) % count].connection
             if connection.can_open():
@@ -128,25 +139,44 @@ class Pool:
 
     def pick_first(self) -> Connection | None:
         """Return a connection for who need not queue, such as questions about the models that calls are for."""
-        return next((shell.connection for shell in self._shells if shell.connection.can_open()), None)
+        free = [shell for shell in self._shells if shell.connection.can_open()]
+        backends = self.backends
+        if backends is not None and backends.out:
+            free = [shell for shell in free if backends.serves(shell.address)] or free
+        return free[0].connection if free else None
 
-    def wait(self, call: Waiter, *, first: bool = False) -> None:
-        """Tell the call when there is a connection, or why there is none; `first`: before all who wait already."""
+    def wait(self, call: Waiter, *, first: bool = False, held: bool = True) -> None:
+        """
+        Tell the call when there is a connection, or why there is none.
+
+        `first`: before all who wait already; `held`: even if none can be had just now, for as long as the options say.
+        """
         if self._failing and not self._shells:
-            call.unreachable(self._failing)
-            return
-        self._waiting[id(call)] = call
-        if first:
-            self._waiting.move_to_end(id(call), last=False)
+            if not (held and self._waiting.patience):
+                call.unreachable(self._failing)
+                return
+            self._waiting.hold(call)
+        self._waiting.add(call, first=first)
         if self._shells and len(self._shells) < len(self._addresses) * self.options.connections_per_address:
             self._more = True
             self._changed.set()
         elif any(shell.connection.worn for shell in self._shells):
             self._changed.set()
 
+    async def stands(self) -> None:
+        """Wait for as long as the options say for a connection, where none can be had just now."""
+        if not (self._waiting.patience and self._failing and not self._shells):
+            return
+        held = Held()
+        self.wait(held, first=True)
+        try:
+            await held.told
+        finally:
+            self.forget(held)
+
     def forget(self, call: Waiter) -> None:
         """Let a call that waits go."""
-        self._waiting.pop(id(call), None)
+        self._waiting.forget(call)
 
     def freed(self, connection: Connection) -> None:
         """Learn that a call on the connection is over."""
@@ -159,11 +189,10 @@ class Pool:
     def serve_waiting(self) -> None:
         """Hand out what can be had."""
         while self._waiting:
-            connection = next((s.connection for s in self._shells if s.connection.can_open()), None)
+            connection = self._next()
             if connection is None:
                 return
-            _, call = self._waiting.popitem(last=False)
-            call.connected(connection)
+            self._waiting.next().connected(connection)
 
     def retired(self, shell: UpstreamShell) -> None:
         """Learn that a connection takes no more calls, or is closed."""
@@ -175,6 +204,19 @@ class Pool:
             self._leaving.discard(shell)
         else:
             self._leaving.add(shell)
+
+    def answered(self, connection: Connection, code: int) -> None:
+        """Learn how a call on the connection has ended, where there are several servers."""
+        shell, backends = connection.handler, self.backends
+        if backends is not None and isinstance(shell, UpstreamShell):
+            backends.answered(shell.address, time.monotonic(), failed=code == UNAVAILABLE)
+
+    def states(self) -> list[BackendState]:
+        """How each server is."""
+        if self.backends is not None:
+            return self.backends.states(time.time() - time.monotonic())
+        state = SERVING if self._shells else UNREACHABLE
+        return [BackendState(str(each), state, self._told_at) for each in self._addresses[:1]]
 
     def look_again(self) -> None:
         """Learn that a connection may be worn out."""
@@ -189,7 +231,7 @@ class Pool:
             if self._shells:
                 backoff = first
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self.options.resolve_every):
+                    async with asyncio.timeout(self._rest()):
                         await self._changed.wait()
                 # A server that takes connections and drops them is not hammered.
                 await asyncio.sleep(max(0.0, first / 4 - (time.monotonic() - began)))
@@ -199,23 +241,63 @@ class Pool:
             else:
                 self._failing = self._why()
                 self._tell(up=False)
-                self._give_up(self._failing)
+                self._waiting.failed()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(backoff * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter
                         await self._changed.wait()
                 backoff = min(backoff * 1.6, self.options.longest_backoff)
 
+    def _rest(self) -> float:
+        """How long nothing need be done, if nothing happens."""
+        due = None if self.backends is None else self.backends.next_due(time.monotonic())
+        every = self.options.resolve_after_loss if self._lost else self.options.resolve_every
+        return every if due is None else min(every, due)
+
+    def _must_resolve(self, now: float) -> bool:
+        age = now - self._resolved_at
+        options = self.options
+        return (
+            not self._shells
+            or age >= options.resolve_every
+            or (bool(self._lost) and age >= options.resolve_after_loss)
+        )
+
+    def _know(self, addresses: list[Endpoint], now: float) -> None:
+        """Compare servers with one another, where there are several."""
+        options = self.options
+        if len(addresses) < 2 or self._resolver.is_localhost:
+            self.backends = None
+            return
+        if self.backends is None:
+            self.backends = Backends(
+                options.eject_failures,
+                options.first_ejection,
+                options.longest_ejection,
+                options.trial,
+                _about_one,
+            )
+            self.backends.know(addresses, now)
+            for shell in self._shells:
+                self.backends.reached(shell.address, now)
+        else:
+            self.backends.know(addresses, now)
+
     async def _connect_missing(self) -> None:
         """Connect to each address that has no connection, and once more where all are full."""
         now = time.monotonic()
-        if not self._shells or now - self._resolved_at >= self.options.resolve_every:
+        if self._must_resolve(now):
             try:
                 self._addresses = await self._resolver.resolve({shell.address for shell in self._shells})
             except (OSError, UnicodeError) as error:
-                # What stands goes on; a name server that is away is no reason to drop connections.
-                why = getattr(error, "strerror", None) or error
-                self._errors = {self.target: f"the name cannot be resolved: {why}"}
-                return
+                # What stands goes on; a name server that is away is no reason to drop connections, nor not to make
+                # one anew to where there was one.
+                if not self._shells:
+                    why = getattr(error, "strerror", None) or error
+                    self._errors = {self.target: f"the name cannot be resolved: {why}"}
+                    return
+            else:
+                self._lost.intersection_update(self._addresses)
+                self._know(self._addresses, now)
             self._resolved_at = now
         addresses = self._addresses
         self._errors.clear()
@@ -227,6 +309,9 @@ class Pool:
         if len(self._leaving) >= _MAX_LEAVING:
             fresh.update(shell.address for shell in self._shells if shell.connection.can_open())
         missing = [address for address in addresses if address not in fresh]
+        if self.backends is not None and self._shells:
+            # One that cannot be reached is not tried again each time that something happens to another.
+            missing = [address for address in missing if self.backends.is_due(address, now)]
         if self._more and not missing:
             allowed = self.options.connections_per_address
             missing = [address for address in addresses if connected.count(address) < allowed][:1]
@@ -244,6 +329,8 @@ class Pool:
             )
         except ConnectionError as error:
             self._errors[address] = str(error)
+            if self.backends is not None:
+                self.backends.unreachable(address, time.monotonic())
             return
         if not self._admit(shell):
             return
@@ -260,7 +347,10 @@ class Pool:
         others = [other for other in self._shells if other.address == shell.address]
         is_arrival = not others or shell.address in self._lost
         self._shells.append(shell)
+        if self.backends is not None:
+            self.backends.reached(shell.address, time.monotonic())
         self._failing = ""
+        self._waiting.reached()
         for other in others:
             if other.connection.worn:
                 other.retire()
@@ -272,6 +362,7 @@ class Pool:
 
     def _tell(self, *, up: bool) -> None:
         if up or self.up is not False:
+            self._told_at = time.time() if up is not self.up else self._told_at
             self.up = up
             self._on_change(up)
 
@@ -280,8 +371,7 @@ class Pool:
         more = f" and {len(told) - _SHOWN_ADDRESSES} more" if len(told) > _SHOWN_ADDRESSES else ""
         return f"cannot reach {self.target} ({'; '.join(told[:_SHOWN_ADDRESSES]) or 'no address'}{more})"
 
-    def _give_up(self, reason: str) -> None:
-        waiting, self._waiting = self._waiting, OrderedDict()
-        for call in waiting.values():
-            call.unreachable(reason)
-        self.exchange.flush()
+
+def _about_one() -> float:
+    """So that what failed at the same time is not tried again at the same time."""
+    return random.uniform(0.8, 1.2)  # noqa: S311 - jitter

@@ -108,9 +108,8 @@ class NativeEdge:
 
     def adopt(self, limits: Limits, access: Access | None, tls: ssl.SSLContext | None) -> None:
         """Take other limits, ask other things of clients, and meet new ones with another certificate, from now on."""
-        self._limits = self._plane.limits = limits
-        self._plane.load.adopt(limits)
-        self._plane.access = access
+        self._limits = limits
+        self._plane.adopt(limits, access)
         self._patience.adopt(limits)
         self._tls = tls
         if self._door is not None:
@@ -118,9 +117,11 @@ class NativeEdge:
             self._door.secure(tls)
 
     def usage(self) -> Usage:
-        load = self._plane.load
+        load, adaptive = self._plane.load, self._plane.adaptive
         return Usage(
-            len(self._clients.shells), self._clients.max_connections, load.bytes, load.most_bytes, load.calls
+            *(len(self._clients.shells), self._clients.max_connections),
+            *(load.bytes, load.most_bytes, load.calls),
+            *((-1, -1) if adaptive is None else (adaptive.calls, adaptive.limit)),
         )
 
     async def stop(self, grace: float) -> None:

@@ -18,7 +18,8 @@ from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.connection import Connection
 from proxy.edge.native.http2.stream import Buffer, Stream, StreamSink, keep_all
 from proxy.edge.native.ledger import Ledger
-from proxy.edge.native.pool import Pool, Waiter
+from proxy.edge.native.pool import Pool
+from proxy.edge.native.queue import Waiter
 from proxy.edge.native.record import Record
 from proxy.edge.native.rpc import RequestHead
 

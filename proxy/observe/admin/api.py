@@ -6,6 +6,7 @@ in words that repeat nothing of it.
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -53,54 +54,61 @@ class Api:
     async def _status(self, request: web.Request) -> web.Response:
         return _answered(request, {}, lambda _: self.status())
 
+    def history(self, model: str | None, minutes: int = MINUTES) -> dict[str, Any]:
+        """What /api/history answers."""
+        return self._sources.history.as_json(model, minutes)
+
+    def problems(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        """What /api/problems answers; a filter that cannot be used is passed over."""
+        usable: dict[str, Any] = {}
+        for name, text in asked.items():
+            with suppress(_UnusableError):
+                usable[name] = _FILTERS[name](text)
+        return self._found(Filter(**usable))
+
+    def problem(self, name: str) -> dict[str, Any] | None:
+        """What /api/problems/{id} answers."""
+        found = self._sources.problems.get(name)
+        return None if found is None else found.as_json()
+
+    def models(self) -> list[dict[str, Any]]:
+        """What /api/models lists."""
+        problems, batches = self._sources.problems.select(Filter()), self._batch_sizes()
+        drifts = list(self._sources.drifts())
+
+        def more(model: ModelListing) -> dict[str, Any]:
+            return {
+                "drifts": history_of(model.name, drifts, problems),
+                "batch_sizes": {"buckets": batches.get(model.name, [])},
+                "latency": self._sources.history.latency(model.name),
+            }
+
+        return [model_json(model) | more(model) for model in self._sources.models()]
+
     async def _history(self, request: web.Request) -> web.Response:
         return _answered(
             request,
             {"model": _text, "minutes": lambda text: _number(text, MINUTES)},
-            lambda asked: self._sources.history.as_json(asked.get("model"), asked.get("minutes", MINUTES)),
+            lambda asked: self.history(asked.get("model"), asked.get("minutes", MINUTES)),
         )
 
     async def _problems(self, request: web.Request) -> web.Response:
-        return _answered(
-            request,
-            {
-                "model": _text,
-                "client": _text,
-                "since": _time,
-                "reason": lambda text: _one_of(text, Reason),
-                "kind": lambda text: _one_of(text, KINDS),
-                "limit": lambda text: _number(text, _MOST),
-            },
-            lambda asked: self._found(Filter(**asked)),
-        )
+        return _answered(request, _FILTERS, lambda asked: self._found(Filter(**asked)))
 
     def _found(self, asked: Filter) -> dict[str, Any]:
         found = self._sources.problems.select(asked._replace(limit=None))
         return {"total": len(found), "problems": [each.as_json() for each in found[: asked.limit]]}
 
     async def _problem(self, request: web.Request) -> web.Response:
-        problem = self._sources.problems.get(request.match_info["id"])
+        problem = self.problem(request.match_info["id"])
         if problem is None:
             return json_answer(
                 {"error": "there is no problem of this id, or it is no longer remembered"}, 404
             )
-        return json_answer(problem.as_json())
+        return json_answer(problem)
 
     async def _models(self, request: web.Request) -> web.Response:
-        def shown(_: Mapping[str, Any]) -> dict[str, Any]:
-            problems, batches = self._sources.problems.select(Filter()), self._batch_sizes()
-            drifts = list(self._sources.drifts())
-
-            def more(model: ModelListing) -> dict[str, Any]:
-                return {
-                    "drifts": history_of(model.name, drifts, problems),
-                    "batch_sizes": {"buckets": batches.get(model.name, [])},
-                    "latency": self._sources.history.latency(model.name),
-                }
-
-            return {"models": [model_json(model) | more(model) for model in self._sources.models()]}
-
-        return _answered(request, {}, shown)
+        return _answered(request, {}, lambda _: {"models": self.models()})
 
     def _batch_sizes(self) -> dict[str, list[list[float | int | None]]]:
         """How many requests of each model are in each bucket alone; a bound of null is none."""
@@ -193,3 +201,14 @@ def _time(text: str) -> datetime:
         raise _UnusableError(
             "must be a time as in 2026-01-02T12:00:00Z (RFC 3339), or how many seconds ago"
         ) from None
+
+
+_FILTERS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "model": _text,
+    "client": _text,
+    "since": _time,
+    "reason": lambda text: _one_of(text, Reason),
+    "kind": lambda text: _one_of(text, KINDS),
+    "limit": lambda text: _number(text, _MOST),
+}
+"""The parameters of /api/problems."""

@@ -30,6 +30,10 @@ class Bounds(NamedTuple):
 
 BOUNDS: Final = Bounds()
 
+TRIED_OCTETS: Final = 4 << 20
+"""What a client may send for a request to try (pages/), which alone has a body."""
+_TRIED: Final = b"POST /try HTTP/"
+
 _LEAST: Final = 4
 _PART: Final = 16
 
@@ -51,7 +55,7 @@ _FIELDS: Final = 64
 class Connection(web.RequestHandler):
     """One connection. It is cut off when a request, the next one, or the taking of an answer takes too long."""
 
-    __slots__ = ("_connections", "_idle", "_lost", "_octets", "_timer", "answering", "host")
+    __slots__ = ("_connections", "_idle", "_lost", "_most", "_octets", "_timer", "answering", "host")
 
     def __init__(self, server: web.Server, connections: "Connections") -> None:
         super().__init__(
@@ -72,6 +76,7 @@ class Connection(web.RequestHandler):
         self._lost: Callable[[], None] | None = None
         self._idle = False
         self._octets = 0
+        self._most = 0
         self.answering = False
         self.host = ""
 
@@ -100,8 +105,11 @@ class Connection(web.RequestHandler):
         if self._idle:
             self._idle = False
             self._within(self._connections.bounds.head_seconds)
+        if self._octets == 0:
+            tries = data.startswith(_TRIED)
+            self._most = TRIED_OCTETS if tries else self._connections.bounds.head_octets
         self._octets += len(data)
-        if self._octets > self._connections.bounds.head_octets:
+        if self._octets > self._most:
             self.cut()
             return
         super().data_received(data)

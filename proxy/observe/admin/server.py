@@ -1,6 +1,6 @@
 """The admin port: health, metrics and what the proxy knows, over HTTP for operators and their tools.
 
-GET (and HEAD) only; nothing here changes anything:
+GET (and HEAD), and nothing that is asked for so changes anything:
 
 - `/livez`         200 while the process serves
 - `/readyz`        200 when every condition holds, else 503; `?verbose` lists them
@@ -15,13 +15,13 @@ GET (and HEAD) only; nothing here changes anything:
 - `/api/config`    the effective settings and where each comes from
 - `/api/events`    status, curves and problems as they change, as an event stream
 - `/api/openapi.json` describes all of /api
-- `/`              a page with the same for a person
+- `/`              the same for a person (pages/), with two forms by POST: a request to try, and the log level
 
 A name that the port is not known by (hosts.py) is answered 421; `/livez`, and `/readyz` without its texts, are
 answered whatever the name, because they give nothing away and a probe may ask by any. Where there are tokens
 (access.py), everything but those two wants one; `request[AUTHORISED]` says whether a request came with one.
 
-Law: the only place that knows HTTP. What it shows is handed in; it belongs on loopback or inside a pod.
+Law: with api.py and pages/handlers.py the only place that knows HTTP. What it shows is handed in; it belongs on loopback or inside a pod.
 """
 
 import asyncio
@@ -45,14 +45,17 @@ from proxy.observe.admin.api import Api, json_answer
 from proxy.observe.admin.connections import Bounds, Connection, Connections, affordable
 from proxy.observe.admin.events import STREAMS, Events
 from proxy.observe.admin.hosts import Asked, Hosts
+from proxy.observe.admin.pages.handlers import PageHandlers
 from proxy.observe.admin.securing import Handshakes
-from proxy.observe.admin.views import STYLE_HASH, Sources, page, readiness_text
+from proxy.observe.admin.views import Sources, readiness_text
 
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": f"default-src 'none'; style-src '{STYLE_HASH}'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
+    # Not no-referrer: with that a browser hides of our own forms too where they stood (see origins.py).
+    "Referrer-Policy": "same-origin",
     "Server": "tfs-proxy",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -111,6 +114,7 @@ class AdminServer:
         self._api = Api(sources)
         bounds = bounds or affordable()
         self._events = Events(sources, self._api, min(STREAMS, bounds.connections // 2))
+        self._page = PageHandlers(sources, self._api)
         self._host = host
         self._port = port
         self._certificate = certificate
@@ -184,7 +188,7 @@ class AdminServer:
             middlewares=[_in_time, self._by_name, self._by_token, _plain_errors, self._asked_first]
         )
         app.on_response_prepare.append(_harden)
-        app.router.add_get("/", self._page)
+        self._page.add_to(app.router)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
@@ -271,10 +275,6 @@ class AdminServer:
         return json_answer(
             {each.name: {"value": each.value, "origin": each.origin} for each in self._sources.settings()}
         )
-
-    async def _page(self, _: web.Request) -> web.Response:
-        body = page(self._version, self._sources)
-        return web.Response(body=body, content_type="text/html", charset="utf-8")
 
 
 def _is_health(request: web.Request) -> bool:

@@ -1,15 +1,11 @@
-"""What the admin port shows, as data, and the small page made of it.
+"""What the admin port shows, as data.
 
-Law: shows what it is handed and asks for nothing else. HTML is built as a tree of elements, so every name
-that came from a client or a server is escaped by construction.
+Law: shows what it is handed and asks for nothing else.
 """
 
-import base64
-import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from xml.etree.ElementTree import Element, SubElement, tostring
 
 from proxy.core.availability import VersionStatus
 from proxy.core.explain import printable
@@ -84,6 +80,12 @@ class KnownProblems(Protocol):
 async def _nothing_to_ask(_: str) -> None: ...
 
 
+async def _nobody_judges(_message: bytes, _send: bool) -> None: ...
+
+
+async def _keep_level(_: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where the admin port gets what it shows; each is called per request, on the event loop, and quick.
@@ -107,6 +109,11 @@ class Sources:
     problems: KnownProblems = field(default_factory=Problems)
     history: History = field(default_factory=lambda: History(lambda _: ()))
     drifts: Callable[[], Iterable[SignatureDrift]] = tuple
+    attempt: Callable[[bytes, bool], Awaitable[Mapping[str, Any] | None]] = _nobody_judges
+    """Judges a request that a person tries, and where the second is true sends it; None: nobody answers."""
+    try_send: bool = False
+    """Whether such a request may be sent to the server."""
+    set_log_level: Callable[[str], Awaitable[None]] = _keep_level
 
 
 def readiness_text(checks: Iterable[Check]) -> str:
@@ -151,105 +158,3 @@ def _tensors_json(tensors: Mapping[str, TensorSpec]) -> dict[str, Any]:
         alias: {"dtype": dtype_name(spec.dtype), "shape": None if spec.shape is None else list(spec.shape)}
         for alias, spec in sorted(tensors.items())
     }
-
-
-STYLE = """
-body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem }
-table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid #ccc }
-td { overflow-wrap: anywhere }
-.bad { color: #b00020 } .good { color: #1b7f3b }
-"""
-STYLE_HASH = "sha256-" + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-"""For the Content-Security-Policy: this style and no other."""
-
-_PAGE_REFUSALS = 20
-
-
-def page(version: str, sources: Sources) -> bytes:
-    """The page at `/`: readiness, links, models with their states, the newest refusals."""
-    checks = sources.readiness()
-    html = Element("html", lang="en")
-    head = SubElement(html, "head")
-    SubElement(head, "meta", charset="utf-8")
-    SubElement(head, "title").text = "tfs-proxy"
-    SubElement(head, "style").text = STYLE
-    body = SubElement(html, "body")
-    SubElement(body, "h1").text = f"tfs-proxy {version}"
-    ready = all(check.ok for check in checks)
-    SubElement(body, "p", {"class": "good" if ready else "bad"}).text = "ready" if ready else "not ready"
-    links = SubElement(body, "p")
-    more = [] if sources.workers is None else ["/api/workers"]
-    more += [] if sources.settings is None else ["/api/config"]
-    for path in (
-        "/metrics",
-        "/livez",
-        "/readyz?verbose",
-        "/api/models",
-        "/api/refusals",
-        "/api/suspects",
-        *more,
-    ):
-        link = SubElement(links, "a", href=path)
-        link.text, link.tail = path, " "
-    _table(
-        body,
-        "Conditions",
-        ("condition", "state", "seen"),
-        ((check.name, "ok" if check.ok else "failed", check.text) for check in checks),
-    )
-    if sources.workers is not None:
-        _table(
-            body,
-            "Workers",
-            ("worker", "state", "process", "connections", "calls under way", "started again"),
-            (
-                (
-                    str(each.worker),
-                    each.state,
-                    *map(_number, (each.pid, each.connections, each.in_flight, each.started_again)),
-                )
-                for each in sources.workers()
-            ),
-        )
-    _table(
-        body,
-        "Models",
-        ("model", "versions", "signatures"),
-        (
-            (
-                model.name,
-                ", ".join(f"{status.version} {status.state}" for status in model.versions),
-                "; ".join(str(s) for servable in model.servables for s in servable.signatures.values()),
-            )
-            for model in sources.models()
-        ),
-    )
-    newest = [refusal for refusal, _ in zip(sources.refusals(), range(_PAGE_REFUSALS), strict=False)]
-    _table(
-        body,
-        "Recent refusals",
-        ("time", "peer", "model", "code", "what the client was told"),
-        ((each.time, each.peer, each.model, each.code, each.text) for each in newest),
-    )
-    return f"<!doctype html>\n{tostring(html, encoding='unicode', method='html')}\n".encode(
-        errors="backslashreplace"
-    )
-
-
-def _number(value: int | None) -> str:
-    return "" if value is None else str(value)
-
-
-def _table(body: Element, title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    SubElement(body, "h2").text = title
-    table = SubElement(body, "table")
-    top = SubElement(table, "tr")
-    for head in heads:
-        SubElement(top, "th").text = head
-    for cells in rows:
-        row = SubElement(table, "tr")
-        for cell in cells:
-            SubElement(row, "td").text = cell
-    if len(table) == 1:
-        SubElement(body, "p").text = "none"

@@ -236,3 +236,12 @@ async def test_a_flood_of_resets_ends_its_connection_only(start_frames, start_ed
     await asyncio.wait_for(bad.closed.wait(), PATIENCE)
     assert not good.closed.is_set()
     assert isinstance(good, Peer)
+
+
+async def test_what_is_not_asked_for_is_not_there_to_be_looked_at(start_frames, start_edge):
+    """…on the path of a call; with one server nobody is compared either."""
+    edge = await start_edge((await start_frames())[1])
+    plane = edge._plane
+    assert (plane.allowed, plane.rates, plane.model_calls, plane.adaptive) == (None, None, None, None)
+    assert plane.pool.backends is None
+    assert edge.usage().upstream_calls_limit < 0

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from google.protobuf import json_format, text_format
 
-from proxy.cli.request_files import Address, Format, UnreadableRequestError, format_of, message_of
 from proxy.wire.arrays import tensor_of
 from proxy.wire.protos import predict_pb2
+from proxy.wire.request_files import Address, Format, UnreadableRequestError, format_of, message_of
 
 NOWHERE = Address()
 

@@ -1,0 +1,101 @@
+"""What fits a live signature, as text: client code in each language, and the tensors of a request as JSON.
+
+Law: a listing in, plain data out. What an example sends is `client_code.request`'s business; that none can be written
+is told in its words.
+"""
+
+import base64
+import json
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any, Final
+
+from proxy.client_code.request import ExampleRequest, Input, NoExampleError, Server, example_request
+from proxy.core.types import DEFAULT_SIGNATURE, ModelKey, Servable
+from proxy.observe.admin.views import ModelListing
+
+LANGUAGES: Final = {
+    "Python": "python",
+    "Python, light": "python_light",
+    "grpcurl": "grpcurl",
+    "Node": "node",
+    "Go": "go",
+    "Java": "java",
+}
+"""As a person calls it, and the module of client_code that writes it."""
+
+_UNKNOWN: Final = "No version of the model is known, so that there is no signature to write code for."
+_MOST_NUMBERS: Final = 64
+
+
+def code_for(models: Iterable[ModelListing], model: str, signature: str, target: str) -> dict[str, Any]:
+    """Client code for a signature: by language, or why there is none."""
+    request = _request(models, model, signature, target)
+    if isinstance(request, str):
+        return {"languages": {}, "why_not": request}
+    return {
+        "languages": {
+            name: import_module(f"proxy.client_code.{module}").render(request)
+            for name, module in LANGUAGES.items()
+        },
+        "why_not": "",
+    }
+
+
+def inputs_for(models: Iterable[ModelListing], model: str, signature: str) -> dict[str, Any]:
+    """The tensors of a request that fits, each as the JSON of a TensorProto; or why there are none."""
+    request = _request(models, model, signature, "")
+    if isinstance(request, str):
+        return {"inputs": [], "why_not": request}
+    return {"inputs": [_tensor(each) for each in request.inputs], "why_not": ""}
+
+
+def _request(models: Iterable[ModelListing], model: str, signature: str, target: str) -> ExampleRequest | str:
+    servable = _newest(models, model)
+    if servable is None:
+        return _UNKNOWN
+    name = None if signature in {"", DEFAULT_SIGNATURE} else signature
+    try:
+        return example_request(servable, ModelKey(model), name, Server(target))
+    except NoExampleError as error:
+        return str(error)
+
+
+def _newest(models: Iterable[ModelListing], model: str) -> Servable | None:
+    found = (servable for each in models if each.name == model for servable in each.servables)
+    return max(found, key=lambda each: each.version, default=None)
+
+
+def _tensor(each: Input) -> dict[str, Any]:
+    shape = {"dim": [{"size": str(size)} for size in each.dims]} if each.dims else {}
+    text = json.dumps(
+        {"dtype": each.proto_dtype, "tensorShape": shape, _field(each.dtype.field): _values(each)},
+        indent=None,
+    )
+    # One part of the tensor a line: that is short and can be read.
+    shown = text.replace('", "tensorShape"', '",\n "tensorShape"').replace('}, "', '},\n "')
+    return {
+        "alias": each.alias,
+        "declared": each.declared,
+        "note": each.note,
+        "json": shown,
+        "rows": min(8, max(3, shown.count("\n") + 1 + len(shown) // 160)),
+    }
+
+
+def _values(each: Input) -> list[Any] | str:
+    if each.element is not None:
+        # A string is told once for each element: it fills no shape.
+        return [base64.b64encode(each.element).decode()] * min(each.count, _MOST_NUMBERS)
+    if each.numbers:
+        return list(each.numbers)
+    zero: Any = False if each.dtype.name == "bool" else 0
+    if each.dtype.field == "float8_val":
+        return base64.b64encode(bytes(1)).decode()
+    return [zero] * each.dtype.per_element if each.count else []
+
+
+def _field(name: str) -> str:
+    """The name of a field in proto3's JSON."""
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
