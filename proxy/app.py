@@ -8,14 +8,13 @@ import gc
 import ssl
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Protocol
 
-import grpc
 import structlog
 from prometheus_client import CollectorRegistry
 
@@ -24,9 +23,12 @@ from proxy.capture.files import ONLY, RotatingFolder, Sink, Turn
 from proxy.capture.outputs import OutputWatch
 from proxy.capture.recorder import Recorder
 from proxy.config import Settings, plain
+from proxy.config.again import Change, Effective, read_again
+from proxy.config.held import tokens_in
 from proxy.core import freshness
 from proxy.diagnosis.reach import Reach
 from proxy.diagnosis.transport import diagnose_reach
+from proxy.edge.access import Access
 from proxy.edge.admission import BOUNDS, Limits
 from proxy.edge.descriptors import raise_limit
 from proxy.edge.explainer import Explainer
@@ -35,12 +37,14 @@ from proxy.edge.listening import ALONE, Place
 from proxy.edge.local import Handlers, Health, reflection_handlers
 from proxy.edge.readiness import Readiness
 from proxy.gate import Gate, Judge
+from proxy.gate.gate import require_means
 from proxy.life import (
     Addresses,
     Ends,
     Signals,
     StartError,
     admin_port,
+    admin_renewal,
     collect_from_here,
     drain_seconds,
     loop_factory,
@@ -50,6 +54,7 @@ from proxy.life import (
     tell_stopped,
 )
 from proxy.observe import certificates
+from proxy.observe.admin.server import AdminServer
 from proxy.observe.admin.status import DOWN, UNKNOWN, UP, Upstream
 from proxy.observe.admin.views import ModelListing, Setting, Sources, shown_settings
 from proxy.observe.drifts import Drifts
@@ -60,7 +65,9 @@ from proxy.observe.log import CallLog
 from proxy.observe.metrics import Metrics
 from proxy.observe.problems import Problems, stamp
 from proxy.observe.refusals import RecentRefusals
+from proxy.observe.reloads import Reloads
 from proxy.observe.suspects import Suspects
+from proxy.reloading import Reloading
 from proxy.trial import Trials
 from proxy.upstream.channel import ChannelWay, Tls, open_channel
 from proxy.upstream.control import Way
@@ -93,13 +100,15 @@ class Station:
     admin: Callable[[CollectorRegistry, Sources], Admin] | None = None
     """None: the admin port of the settings."""
     speaks: bool = True
-    """Whether the log says here that it serves, drains and has stopped."""
+    """Whether the log says here that it serves, drains and has stopped, and the files are looked at from here."""
+    read: Callable[[Effective], Change] = read_again
+    """How the settings are read anew."""
 
 
 _SWITCH_SECONDS: Final = 0.0005
 """How long a thread that reads a long message keeps the interpreter from the event loop, each time that it wants it."""
 
-_CERTIFICATE_FILES: Final = ("listen_cert", "listen_client_ca", "upstream_ca", "upstream_cert")
+_CERTIFICATE_FILES: Final = ("listen_cert", "listen_client_ca", "admin_cert", "upstream_ca", "upstream_cert")
 """The settings that name files with certificates, which expire."""
 
 _COLLECT_EVERY: Final = 10_000
@@ -108,36 +117,34 @@ it would look through those under way again and again, a tenth of the time with 
 
 
 def run(
-    settings: Settings,
-    origins: Mapping[str, str],
+    running: Effective,
     announce: Callable[[Addresses], None] = lambda _: None,
     sink: Sink | None = None,
     station: Station = Station(),
 ) -> bool:
     """Serve until SIGTERM or SIGINT; False when a second one cut the calls under way short.
 
-    `origins` tells where each setting came from. `announce` is called once the ports are open. `sink` takes
+    `announce` is called once the ports are open. `sink` takes
     the recorded requests, instead of the folder in the settings. Raises StartError.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.set_threshold(_COLLECT_EVERY)
     raise_limit()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_live(settings, origins, announce, sink, station))
+        return runner.run(_live(running, announce, sink, station))
 
 
 async def _live(
-    settings: Settings,
-    origins: Mapping[str, str],
+    running: Effective,
     announce: Callable[[Addresses], None],
     sink: Sink | None,
     station: Station,
 ) -> bool:
-    ends = station.ends()
+    ends, settings = station.ends(), running.settings
     try:
         if sink is None and settings.capture is not None:
             sink = RotatingFolder(settings.capture, settings.capture_max_bytes, station.turn)
-        proxy = Proxy(settings, origins, sink, station)
+        proxy = Proxy(settings, running.origins, sink, station)
         addresses = await proxy.bind()
     except (OSError, ValueError, ModuleNotFoundError) as error:
         raise StartError(str(error)) from error
@@ -145,11 +152,17 @@ async def _live(
     if station.speaks:
         tell_serving(settings, addresses, captures=sink is not None)
     announce(addresses)
+    reloading = Reloading(running, proxy.take, proxy.reloads, station.read)
+    keeping = asyncio.create_task(
+        reloading.keep(ends.again) if station.speaks else reloading.follow(ends.again), name="settings"
+    )
     collect_from_here()
     await ends.first.wait()
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
     if station.speaks:
-        tell_draining(settings, ends)
-    await proxy.drain(ends.second, drain_seconds(settings, ends))
+        tell_draining(reloading.running.settings, ends)
+    await proxy.drain(ends.second, drain_seconds(reloading.running.settings, ends))
     await proxy.stop(ends.second)
     if station.speaks:
         tell_stopped()
@@ -179,6 +192,7 @@ class Proxy:
         self._call_log = CallLog(access_log=settings.access_log)
         self._outputs = OutputWatch(self._call_log.output_found) if settings.output_sample else None
         self._suspects = Suspects()
+        self.reloads = Reloads(speaks=station.speaks)
         self._refusals = RecentRefusals(settings.refusals)
         self._problems = Problems()
         self._drifts = Drifts()
@@ -189,9 +203,8 @@ class Proxy:
             captured=lambda: self._recorder.counts if self._recorder is not None else {},
             capture_paused=lambda: self._recorder.paused if self._recorder is not None else None,
             recent_refusals=self._refusals.recent,
-            certificate_expiries=certificates.expiries(
-                {use: getattr(settings, use) for use in _CERTIFICATE_FILES}
-            ),
+            certificate_expiries=_expiries(settings),
+            reloads=self.reloads,
             outputs_checked=lambda: self._outputs.counts if self._outputs is not None else {},
             output_findings=lambda: self._outputs.findings if self._outputs is not None else {},
             bounds=BOUNDS,
@@ -229,11 +242,9 @@ class Proxy:
             listener=self._observer,
             interval=settings.poll_seconds,
         )
-        self._gate = self._open_gate()
-        self._reach = ReachWatch(
-            partial(probe, settings.upstream, _tls(settings), obeys_proxy=settings.use_http_proxy),
-            self._reach_found,
-        )
+        self._plain_gate = Gate(self._signatures, settings.policies)
+        self._gate = self._sampling_gate()
+        self._reach = ReachWatch(self._probe, self._reach_found)
         self._explainer = None
         if settings.diagnosis:
             self._explainer = Explainer(
@@ -245,9 +256,8 @@ class Proxy:
                 self._observer_failed,
             )
 
-    def _open_gate(self) -> Judge:
-        settings = self._settings
-        gate = Gate(self._signatures, settings.policies)
+    def _sampling_gate(self) -> Judge:
+        settings, gate = self._settings, self._plain_gate
         if self._recorder is None and self._outputs is None:
             return gate
         from proxy.capture.sampling import SamplingGate  # only who samples pays for it
@@ -264,26 +274,7 @@ class Proxy:
         settings = self._settings
         self._edge = self._bind_edge(
             self._health.handlers() | (reflection_handlers() if settings.reflection else {}),
-            Limits(
-                default_deadline=settings.default_deadline,
-                max_message_bytes=settings.max_message_bytes,
-                max_inflight_bytes=settings.max_inflight_bytes,
-                max_concurrent_calls=settings.max_concurrent_calls,
-                max_connections=settings.max_connections,
-                idle_seconds=settings.idle_seconds,
-                stall_seconds=settings.stall_seconds,
-                hold_seconds=settings.hold_seconds,
-                max_connection_age=settings.max_connection_age,
-                age_grace=settings.grace_seconds,
-                client_rate=settings.client_rate,
-                client_burst=settings.burst,
-                adaptive=settings.adaptive,
-                methods=settings.allow_method,
-                max_model_calls=settings.max_model_calls,
-                model_calls={
-                    name: own.max_calls for name, own in settings.models.items() if own.max_calls is not None
-                },
-            ),
+            _limits(settings),
         )
         sources = Sources(
             self._readiness.checks,
@@ -348,6 +339,34 @@ class Proxy:
             await asyncio.to_thread(self._outputs.close)
         self._call_log.close()
 
+    async def take(self, change: Change) -> None:
+        """Do from now on as the settings say that were read anew. All that can fail comes first: then it raises
+        ValueError, OSError or ModuleNotFoundError, and everything is as before.
+        """
+        settings, before = change.now.settings, self._settings
+        policies = settings.policies
+        require_means(policies)
+        renew_files = await asyncio.to_thread(self._renewals, settings)
+        for renew in renew_files:
+            renew()
+        if policies != before.policies:
+            self._plain_gate.adopt(policies)
+        self._call_log.adopt(access_log=settings.access_log)
+        if "log_level" in change.changed:
+            set_level(settings.log_level)
+        self._settings, self._origins = settings, change.now.origins
+
+    def _renewals(self, settings: Settings) -> Sequence[Callable[[], None]]:
+        """What has each part use what the files hold now."""
+        renewals: list[Callable[[], None]] = [
+            partial(self._metrics.certificates_read, _expiries(settings)),
+            partial(self._edge.adopt, _limits(settings), _access(settings), self._listen_tls(settings)),
+            self._renew_way(settings),
+        ]
+        if isinstance(self._admin, AdminServer):
+            renewals.append(admin_renewal(settings, self._admin))
+        return renewals
+
     def _open_way(self) -> tuple[Way, Callable[[Handlers, Limits], Edge]]:
         """The one place that decides which edge there is: its way to the server, and how it is bound."""
         settings = self._settings
@@ -368,19 +387,19 @@ class Proxy:
                 http_proxy=settings.use_http_proxy,
                 on_change=self._upstream_changed,
             )
+            self._listen_tls: Callable[[Settings], Any] = _native_tls
+            self._renew_way: Callable[[Settings], Callable[[], None]] = partial(_renew_pool, pool)
             return PoolWay(pool), partial(self._bind_native, pool)
         channel = open_channel(settings.upstream, _tls(settings), http_proxy=settings.use_http_proxy)
         way = ChannelWay(channel, self._upstream_changed)
+        self._listen_tls = _grpcio_tls
+        self._renew_way = _leave_channel
         return way, partial(self._bind_grpcio, way)
 
     def _bind_native(self, pool: Any, local: Handlers, limits: Limits) -> Edge:
         from proxy.edge.native.server import NativeEdge
-        from proxy.edge.native.tls import server_context
 
         settings = self._settings
-        tls = None
-        if settings.listen_cert is not None and settings.listen_key is not None:
-            tls = server_context(settings.listen_cert, settings.listen_key, settings.listen_client_ca)
         return NativeEdge(
             settings.listen,
             place=self._place,
@@ -391,16 +410,21 @@ class Proxy:
             version_seen=self._signatures.observe_version,
             local=local,
             limits=limits,
-            tls=tls,
+            tls=_native_tls(settings),
+            access=_access(settings),
             answers=self._health.answers(),
             bound_hit=self._bound_hit,
         )
 
     def _bind_grpcio(self, way: ChannelWay, local: Handlers, limits: Limits) -> Edge:
+        from proxy.edge.grpcio.credentials import ListenCredentials
         from proxy.edge.grpcio.server import GrpcioEdge
 
+        settings = self._settings
+        tls = _grpcio_tls(settings)
+        demand = settings.listen_client_ca is not None
         return GrpcioEdge(
-            self._settings.listen,
+            settings.listen,
             place=self._place,
             gate=self._gate,
             explainer=self._explainer,
@@ -409,7 +433,8 @@ class Proxy:
             version_seen=self._signatures.observe_version,
             local=local,
             limits=limits,
-            credentials=_listen_credentials(self._settings),
+            credentials=None if tls is None else ListenCredentials(tls, demand=demand),
+            access=_access(settings),
             bound_hit=self._bound_hit,
         )
 
@@ -424,6 +449,10 @@ class Proxy:
             self._up, self._up_since = up, stamp(datetime.now(UTC))
             self._reach.changed(up)
             self._observer.upstream_changed(up)
+
+    async def _probe(self) -> Reach:
+        settings = self._settings
+        return await probe(settings.upstream, _tls(settings), obeys_proxy=settings.use_http_proxy)
 
     def _reach_found(self, reach: Reach) -> None:
         why = diagnose_reach(reach)
@@ -487,21 +516,63 @@ def _tls(settings: Settings) -> Tls | None:
     )
 
 
-def _listen_credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    """Checked here, because gRPC reports an unusable file only in its own log. Raises ValueError."""
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        default_deadline=settings.default_deadline,
+        max_message_bytes=settings.max_message_bytes,
+        max_inflight_bytes=settings.max_inflight_bytes,
+        max_concurrent_calls=settings.max_concurrent_calls,
+        max_connections=settings.max_connections,
+        idle_seconds=settings.idle_seconds,
+        stall_seconds=settings.stall_seconds,
+        hold_seconds=settings.hold_seconds,
+        max_connection_age=settings.max_connection_age,
+        age_grace=settings.grace_seconds,
+        client_rate=settings.client_rate,
+        client_burst=settings.burst,
+        adaptive=settings.adaptive,
+        methods=settings.allow_method,
+        max_model_calls=settings.max_model_calls,
+        model_calls={
+            name: own.max_calls for name, own in settings.models.items() if own.max_calls is not None
+        },
+    )
+
+
+def _access(settings: Settings) -> Access | None:
+    """What is asked of clients. Raises ValueError where their tokens cannot be read."""
+    if settings.client_tokens is None and settings.listen_client_ca is None:
+        return None
+    return Access(settings.client_san, tokens_in(settings.client_tokens))
+
+
+def _expiries(settings: Settings) -> Mapping[str, float]:
+    return certificates.expiries({use: getattr(settings, use) for use in _CERTIFICATE_FILES})
+
+
+def _native_tls(settings: Settings) -> ssl.SSLContext | None:
+    from proxy.edge.native.tls import server_context
+
     if settings.listen_cert is None or settings.listen_key is None:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    roots = settings.listen_client_ca
-    try:
-        # A password stops OpenSSL from asking at the terminal.
-        context.load_cert_chain(settings.listen_cert, settings.listen_key, password="")
-        if roots is not None:
-            context.load_verify_locations(roots)
-    except OSError as error:  # ssl.SSLError is one
-        raise ValueError(f"cannot use the TLS files of --listen-…: {error.strerror or error}") from error
-    return grpc.ssl_server_credentials(
-        [(settings.listen_key.read_bytes(), settings.listen_cert.read_bytes())],
-        root_certificates=roots.read_bytes() if roots is not None else None,
-        require_client_auth=roots is not None,
-    )
+    return server_context(settings.listen_cert, settings.listen_key, settings.listen_client_ca)
+
+
+def _grpcio_tls(settings: Settings) -> Any:
+    from proxy.edge.grpcio.credentials import configuration
+
+    if settings.listen_cert is None or settings.listen_key is None:
+        return None
+    return configuration(settings.listen_cert, settings.listen_key, settings.listen_client_ca)
+
+
+def _renew_pool(pool: Any, settings: Settings) -> Callable[[], None]:
+    from proxy.edge.native.tls import client_context
+
+    tls = _tls(settings)
+    return partial(pool.secure, None if tls is None else client_context(tls))
+
+
+def _leave_channel(_: Settings) -> Callable[[], None]:
+    """A channel of gRPC's has its credentials for good."""
+    return lambda: None

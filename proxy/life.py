@@ -7,6 +7,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -14,6 +15,8 @@ from prometheus_client import CollectorRegistry
 
 from proxy.build_info import build
 from proxy.config import Settings
+from proxy.config.held import readable_by_all, tokens_in
+from proxy.observe.admin.access import Certificate, context
 from proxy.observe.admin.server import AdminServer
 from proxy.observe.admin.status import Serving
 from proxy.observe.admin.views import Sources
@@ -25,6 +28,7 @@ CAPTURING: Final = "capturing"
 """Said at start, because what is recorded holds tensor values."""
 DRAINING: Final = "draining"
 STOPPED: Final = "stopped"
+READABLE_BY_ALL: Final = "secret_readable_by_all"
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tfs-proxy")
 
@@ -43,16 +47,20 @@ class Addresses(NamedTuple):
 
 
 class Ends:
-    """`first` asks for an end, `second` for a quick one; `drains`: whoever sends calls has to notice before it begins."""
+    """`first` asks for an end, `second` for a quick one; `again` that the settings be read anew; `drains`: whoever sends
+    calls has to notice before the end begins.
+    """
 
     def __init__(self) -> None:
         self.first = asyncio.Event()
         self.second = asyncio.Event()
+        self.again = asyncio.Event()
         self.drains = True
 
 
 class Signals(Ends):
-    """The first SIGTERM or SIGINT asks for an end, the second for a quick one, the third gets it.
+    """The first SIGTERM or SIGINT asks for an end, the second for a quick one, the third gets it. SIGHUP asks for the
+    settings to be read anew.
 
     SIGINT comes from a person at a terminal, before whose proxy there is no balancer: nobody has to notice first.
     """
@@ -62,6 +70,7 @@ class Signals(Ends):
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._received, number)
+        self._loop.add_signal_handler(signal.SIGHUP, self.again.set)
 
     def _received(self, number: int) -> None:
         if not self.first.is_set():
@@ -73,7 +82,10 @@ class Signals(Ends):
 
 
 def admin_port(settings: Settings, registry: CollectorRegistry, sources: Sources) -> AdminServer:
-    """The admin port that the settings ask for."""
+    """The admin port that the settings ask for. Raises ValueError where their files cannot be used."""
+    certificate = None
+    if settings.admin_cert is not None and settings.admin_key is not None:
+        certificate = Certificate(settings.admin_cert, settings.admin_key)
     host, _, port = settings.admin_listen.rpartition(":")
     return AdminServer(
         registry,
@@ -82,6 +94,8 @@ def admin_port(settings: Settings, registry: CollectorRegistry, sources: Sources
         host=host.strip("[]"),
         port=int(port),
         names=settings.admin_host,
+        tokens=tokens_in(settings.admin_tokens),
+        certificate=certificate,
     )
 
 
@@ -95,6 +109,20 @@ def serving_as(settings: Settings, listen: str) -> Serving:
         build().version,
         log_level=level,
     )
+
+
+def admin_renewal(settings: Settings, admin: AdminServer) -> Callable[[], None]:
+    """What has the admin port do as these settings say, once all else that they need is there too. Raises ValueError."""
+    tokens, made = tokens_in(settings.admin_tokens), None
+    if settings.admin_cert is not None and settings.admin_key is not None:
+        made = context(settings.admin_cert, settings.admin_key)
+    return partial(admin.adopt, settings.admin_host, tokens, made)
+
+
+def tell_readable_by_all(settings: Settings) -> None:
+    """Warn of secrets that are none on this machine."""
+    for path in readable_by_all(settings):
+        _log.warning(READABLE_BY_ALL, path=str(path))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -127,6 +155,7 @@ def tell_serving(settings: Settings, addresses: Addresses, *, captures: bool, **
     )
     if captures:
         _log.warning(CAPTURING, share=settings.capture_sample, models=settings.capture_model or "all")
+    tell_readable_by_all(settings)
     notify(READY)
 
 

@@ -50,6 +50,11 @@ def address_of(sock: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def reloading(monotonic_ns: int) -> bytes:
+    """That what follows until READY is a reload, which began at this time (systemd.service(5), `Type=notify-reload`)."""
+    return b"RELOADING=1\nMONOTONIC_USEC=%d" % (monotonic_ns // 1000)
+
+
 def notify(state: bytes) -> None:
     """Tell systemd how far this service is, if it wants to know."""
     path = os.environ.get("NOTIFY_SOCKET")

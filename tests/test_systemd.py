@@ -1,9 +1,11 @@
 """What the proxy takes from systemd and tells it, with this process in systemd's place."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import grpc
 import pytest
@@ -136,6 +138,11 @@ def test_systemd_is_told_when_calls_are_answered_and_when_the_end_begins(tmp_pat
         ) as proxy:
             assert manager.recv(100) == b"READY=1"
             assert is_alive(proxy.target)
+            proxy.process.send_signal(signal.SIGHUP)
+            kind, _, since = manager.recv(100).partition(b"\nMONOTONIC_USEC=")
+            assert kind == b"RELOADING=1"
+            assert 0 < int(since) <= time.monotonic_ns() // 1000
+            assert manager.recv(100) == b"READY=1"
             assert proxy.stop() == 0
             assert manager.recv(100) == b"STOPPING=1"
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from proxy.client_code import go, grpcurl, java, node
 from proxy.config import DECLARED, about
+from proxy.config.settings import Reload
 from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey
 from tests.client_code.test_other_languages import DETECTOR, example
@@ -44,8 +45,11 @@ def settings_tables() -> str:
     parts = []
     for group, settings in groupby(DECLARED, key=lambda setting: about(setting).group):
         rows = "".join(map(_row, settings))
-        parts.append(f"## {group}\n| flag | default | |\n|---|---|---|\n{rows}")
+        parts.append(f"## {group}\n| flag | default | reload | |\n|---|---|---|---|\n{rows}")
     return "\n".join(parts)
+
+
+RELOADS: Mapping[Reload, str] = {"": "", "native": "native", "always": "yes"}
 
 
 def _row(setting: "Field[Any]") -> str:
@@ -56,7 +60,9 @@ def _row(setting: "Field[Any]") -> str:
     else:
         shown = declared.shown or (f"{default:g}" if isinstance(default, float) else default or "")
     told = f"`{shown}`" if shown and not declared.multiple else ""
-    return f"| `--{declared.flag}` | {told} | {declared.help.replace('|', '/')} |\n"
+    return (
+        f"| `--{declared.flag}` | {told} | {RELOADS[declared.reload]} | {declared.help.replace('|', '/')} |\n"
+    )
 
 
 def prometheus_rule() -> str:

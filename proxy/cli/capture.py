@@ -108,7 +108,8 @@ def capture(
     Runs a proxy, as `serve` does, until there are enough requests, the time is up or Ctrl-C is pressed. Calls
     under way are finished first.
     """
-    settings, origins = effective_of_a_server()
+    effective = effective_of_a_server()
+    settings = effective.settings
     if len(settings.model) != 1:
         raise click.UsageError("say with --model which one model to record: a warm-up file is for one")
     if out.exists():
@@ -136,7 +137,8 @@ def capture(
             timer.start()
 
     try:
-        run(replace(settings, capture_sample=sample, capture_model=settings.model), origins, announce, sink)
+        recording = replace(settings, capture_sample=sample, capture_model=settings.model)
+        run(effective._replace(settings=recording), announce, sink)
     except StartError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)

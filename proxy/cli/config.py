@@ -12,6 +12,7 @@ import yaml
 
 from proxy.cli.settings import CONTEXT, SettingsCommand, effective, takes
 from proxy.config import Settings, plain
+from proxy.config.held import unusable
 
 _EPILOG = """\
 \b
@@ -34,7 +35,10 @@ def config(as_json: bool, **_: object) -> None:
     Takes the flags of `serve`, reads the same environment and file, and checks them the same way. The output
     is YAML for --config, the models' own settings included; a comment behind each says where it comes from.
     """
-    settings, origins = effective()
+    settings, origins = effective()[:2]
+    problems = unusable(settings)
+    if problems:
+        raise click.UsageError("; ".join(problems))
     if as_json:
         table = {
             name: {"value": value, "origin": origins.get(name, _DEFAULT)}

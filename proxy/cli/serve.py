@@ -6,13 +6,13 @@ Law: parses, starts, says where; what runs is app.py's business, which is import
 import gc
 import socket
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 
 import click
 
 from proxy.cli.settings import CONTEXT, SettingsCommand, effective_of_a_server, takes
-from proxy.config import Settings, SettingsError
+from proxy.config import SettingsError
+from proxy.config.again import Effective
 from proxy.systemd import address_of, handed_over
 
 _EPILOG = """\
@@ -31,7 +31,7 @@ that over the default; `tfs-proxy config` shows the result.
 
 \b
 Signals: SIGTERM drains and stops with exit code 0, SIGINT the same without --drain-seconds; a second one cuts calls
-short (exit code 1).
+short (exit code 1). SIGHUP reads settings, certificates and tokens anew, as a change of their files does.
 Exit code 2: wrong usage, or an address that cannot be had. 3: no worker of --workers can be started any more.
 Systemd: a socket that it hands over (LISTEN_FDS) takes the place of --listen; it is told when calls are answered, and when no more.
 """
@@ -55,16 +55,18 @@ def serve(**_: object) -> None:
 
 
 def _serve() -> None:
-    settings, origins = effective_of_a_server()
+    running = effective_of_a_server()
     from proxy.life import Addresses, StartError
 
     try:
         sock = handed_over()
         if sock is not None:
-            settings, origins = _activated(settings, origins, sock)
+            running = _activated(running, sock)
     except (OSError, SettingsError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(StartError.code)
+
+    settings = running.settings
 
     def announce(addresses: Addresses) -> None:
         if sys.stdout.isatty():
@@ -81,11 +83,11 @@ def _serve() -> None:
             from proxy.app import Station, run  # loads grpc
             from proxy.edge.listening import Place
 
-            undisturbed = run(settings, origins, announce, station=Station(place=Place(sock=sock)))
+            undisturbed = run(running, announce, station=Station(place=Place(sock=sock)))
         else:
             from proxy.workers.supervisor import supervise
 
-            undisturbed = supervise(settings, origins, count, announce, sock)
+            undisturbed = supervise(running, count, announce, sock)
     except StartError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.code)
@@ -93,10 +95,11 @@ def _serve() -> None:
         sys.exit(1)
 
 
-def _activated(
-    settings: Settings, origins: Mapping[str, str], sock: socket.socket
-) -> tuple[Settings, Mapping[str, str]]:
+def _activated(running: Effective, sock: socket.socket) -> Effective:
     """The settings with the address of a socket that listens already. Raises SettingsError."""
+    settings = running.settings
     if settings.edge != "native":
         raise SettingsError("a socket from systemd is taken by --edge native alone")
-    return replace(settings, listen=address_of(sock)), {**origins, "listen": "systemd"}
+    return running._replace(
+        settings=replace(settings, listen=address_of(sock)), origins={**running.origins, "listen": "systemd"}
+    )

@@ -10,16 +10,19 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import click
 from click.core import ParameterSource
 
 from proxy.config import DECLARED, ENVIRONMENT_PREFIX, About, Settings, SettingsError, about, read_file
+from proxy.config.again import Effective
 from proxy.core.explain import closest, printable
 
 _FILE: Final = "tfs-proxy.config"
-"""Where the click context keeps what the file said."""
+"""Where the click context keeps what the file said…"""
+_PATH: Final = "tfs-proxy.config.path"
+"""…and which file it is."""
 
 _OTHER: Final = "Other options"
 _PREFIX: Final = f"{ENVIRONMENT_PREFIX}_"
@@ -29,13 +32,6 @@ _SOURCES: Final = {
     ParameterSource.ENVIRONMENT: "environment",
     ParameterSource.DEFAULT_MAP: "file",
 }
-
-
-class Effective(NamedTuple):
-    """The settings and, by name, where each came from: `flag`, `environment`, `file` or `default`."""
-
-    settings: Settings
-    origins: Mapping[str, str]
 
 
 class _Setting(click.ParamType[Any]):
@@ -212,7 +208,7 @@ def _effective() -> Effective:
         values["models"] = file["models"]
         origins["models"] = "file"
     try:
-        return Effective(Settings(**values), origins)
+        return Effective(Settings(**values), origins, ctx.meta.get(_PATH))
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
 
@@ -224,7 +220,7 @@ def _load(ctx: click.Context, param: click.Parameter, path: Path | None) -> None
         found = read_file(path)
     except SettingsError as error:
         raise click.BadParameter(str(error), ctx, param) from error
-    ctx.meta[_FILE] = found
+    ctx.meta[_FILE], ctx.meta[_PATH] = found, path
     ctx.default_map = {
         name: tuple(value.items()) if isinstance(value, dict) else value for name, value in found.items()
     }

@@ -98,6 +98,23 @@ def host_name(value: Any) -> str:
     return str(value)
 
 
+_SAN = re.compile(
+    # A domain, and any first label of it; or a URI, and all below it.
+    r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|[A-Za-z][A-Za-z0-9+.-]*://[^\s*/]+(/[^\s*]*)?(/\*)?"
+)
+
+
+def client_san(value: Any) -> str:
+    """A name in a client's certificate, DNS or URI, or a pattern of them."""
+    written = str(value)
+    if not _SAN.fullmatch(written) or "@" in written:
+        raise SettingsError(
+            f"{shown(written)} is neither a DNS name nor a URI, for example batch.example.com, *.example.com, "
+            "spiffe://example.com/ns/ml/sa/batch or spiffe://example.com/ns/ml/*"
+        )
+    return written
+
+
 _METHOD = re.compile(r"/[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*/(?:[A-Za-z_][A-Za-z0-9_]*|\*)")
 
 
@@ -286,8 +303,8 @@ def mode(value: Any) -> Mode:
     return Mode(one_of(*Mode)(value))
 
 
-_NOT_JUDGED = {"admission", "upstream"}
-"""Families of reasons that say what the proxy has no room or leave for, and what the server answered."""
+_NOT_JUDGED = {"access", "admission", "upstream"}
+"""Families of reasons that say who may call, what the proxy has no room for, and what the server answered."""
 
 
 def severity(value: Any) -> tuple[Reason, Severity]:

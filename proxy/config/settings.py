@@ -2,7 +2,8 @@
 
 Law: a setting has a flag, an environment variable `TFS_PROXY_…` and a key in an optional YAML file; the flag
 wins over the environment, that over the file, that over the default. Settings are frozen and valid before a
-port opens. There are no secrets: what a target holds of them is forgotten when it is read (upstream.target).
+port opens. There are no secrets: what a target holds of them is forgotten when it is read (upstream.target), and files
+of tokens are named here and not read.
 """
 
 # ruff: noqa: RUF009  _setting() is dataclasses.field() with a declaration in it
@@ -36,6 +37,12 @@ class About(NamedTuple):
     multiple: bool = False
     shown: str = ""
     """The default as the help shows it, where its own text would not do."""
+    reload: "Reload" = ""
+
+
+Reload = Literal["", "native", "always"]
+"""Whether a setting takes effect while the proxy runs: never, with the native edge alone, or with either. A file that
+is named or not named any more does not (`proxy.config.again`), one that is another, or holds something else, does."""
 
 
 def about(setting: "Field[Any]") -> About:
@@ -55,8 +62,9 @@ def _setting(
     flag: str = "",
     multiple: bool = False,
     shown: str = "",
+    reload: Reload = "",
 ) -> Any:
-    declared = About(group, text, metavar, parse, flag, multiple, shown)
+    declared = About(group, text, metavar, parse, flag, multiple, shown, reload)
     metadata = MappingProxyType({"about": declared})
     if isinstance(default, dict):
         return field(default_factory=dict, metadata=metadata)
@@ -99,12 +107,29 @@ class Settings:
         "Speak TLS to the server (implied by the other --upstream-* flags).",
     )
     upstream_ca: Path | None = _setting(
-        None, UPSTREAM, reading.file, "FILE", "PEM roots to trust instead of the usual ones."
+        None,
+        UPSTREAM,
+        reading.file,
+        "FILE",
+        "PEM roots to trust instead of the usual ones.",
+        reload="native",
     )
     upstream_cert: Path | None = _setting(
-        None, UPSTREAM, reading.file, "FILE", "PEM certificate to show to the server; needs --upstream-key."
+        None,
+        UPSTREAM,
+        reading.file,
+        "FILE",
+        "PEM certificate to show to the server; needs --upstream-key.",
+        reload="native",
     )
-    upstream_key: Path | None = _setting(None, UPSTREAM, reading.file, "FILE", "Its PEM key.")
+    upstream_key: Path | None = _setting(
+        None,
+        UPSTREAM,
+        reading.file,
+        "FILE",
+        "Its PEM key.",
+        reload="native",
+    )
     upstream_server_name: str | None = _setting(
         None,
         UPSTREAM,
@@ -165,11 +190,47 @@ class Settings:
         "is started, then SIGTERM sent to the old one, and with the native edge no call is lost.",
     )
     listen_cert: Path | None = _setting(
-        None, LISTEN, reading.file, "FILE", "PEM certificate chain to answer TLS with; needs --listen-key."
+        None,
+        LISTEN,
+        reading.file,
+        "FILE",
+        "PEM certificate chain to answer TLS with; needs --listen-key.",
+        reload="always",
     )
-    listen_key: Path | None = _setting(None, LISTEN, reading.file, "FILE", "Its PEM key.")
+    listen_key: Path | None = _setting(
+        None,
+        LISTEN,
+        reading.file,
+        "FILE",
+        "Its PEM key.",
+        reload="always",
+    )
     listen_client_ca: Path | None = _setting(
-        None, LISTEN, reading.file, "FILE", "PEM roots; clients must show a certificate from one of them."
+        None,
+        LISTEN,
+        reading.file,
+        "FILE",
+        "PEM roots; clients must show a certificate from one of them.",
+        reload="always",
+    )
+    client_san: tuple[str, ...] = _setting(
+        (),
+        LISTEN,
+        reading.client_san,
+        "NAME",
+        "A DNS name or URI that the certificate of a client must carry to call; *.example.com stands for one label more, "
+        "spiffe://example.com/ns/* for all below. Repeatable; needs --listen-client-ca.",
+        multiple=True,
+        reload="always",
+    )
+    client_tokens: Path | None = _setting(
+        None,
+        LISTEN,
+        reading.file,
+        "FILE",
+        "Bearer tokens one of which a call must come with, each a line NAME:TOKEN, or NAME:sha256: and its digest in "
+        "hexadecimal; instead of --client-san.",
+        reload="always",
     )
     admin_listen: str = _setting(
         "127.0.0.1:8601",
@@ -185,7 +246,26 @@ class Settings:
         "NAME",
         "A host name under which the admin port may be asked, beside localhost and addresses. Repeatable.",
         multiple=True,
+        reload="always",
     )
+    admin_tokens: Path | None = _setting(
+        None,
+        LISTEN,
+        reading.file,
+        "FILE",
+        "Tokens, as in --client-tokens, one of which the admin port wants, as Bearer or as the password of Basic; "
+        "/livez, and /readyz without its texts, want none.",
+        reload="always",
+    )
+    admin_cert: Path | None = _setting(
+        None,
+        LISTEN,
+        reading.file,
+        "FILE",
+        "PEM certificate chain to answer HTTPS with on the admin port; needs --admin-key.",
+        reload="always",
+    )
+    admin_key: Path | None = _setting(None, LISTEN, reading.file, "FILE", "Its PEM key.", reload="always")
     reflection: bool = _setting(True, LISTEN, reading.yes_no, "", "Answer gRPC server reflection.")
 
     model: tuple[str, ...] = _setting(
@@ -202,6 +282,7 @@ class Settings:
         reading.mode,
         "enforce|observe|off",
         "Refuse what does not match, only count what would be refused, or just relay. Limits hold in each.",
+        reload="always",
     )
     severities: Mapping[Reason, Severity] = _setting(
         {},
@@ -211,14 +292,23 @@ class Settings:
         "What to do about one kind of finding. Repeatable.",
         flag="severity",
         multiple=True,
+        reload="always",
     )
-    max_batch: int = _setting(-1, JUDGE, reading.limit, "N", "Largest batch that passes; -1: any.")
+    max_batch: int = _setting(
+        -1,
+        JUDGE,
+        reading.limit,
+        "N",
+        "Largest batch that passes; -1: any.",
+        reload="always",
+    )
     allow_admin_methods: bool = _setting(
         False,
         JUDGE,
         reading.yes_no,
         "",
         "Let methods through that only an operator needs: HandleReloadConfigRequest, the profiler.",
+        reload="always",
     )
     allow_method: tuple[str, ...] = _setting(
         (),
@@ -228,6 +318,7 @@ class Settings:
         "Let only this method through, or all of a service: /package.Service/*. Repeatable; in each mode; health and "
         "reflection stay.",
         multiple=True,
+        reload="always",
     )
 
     default_deadline: float | None = _setting(
@@ -236,6 +327,7 @@ class Settings:
         reading.optional_seconds,
         "SECONDS",
         "Deadline for calls that come without one; 0: none.",
+        reload="always",
     )
     max_message_bytes: int = _setting(
         -1,
@@ -243,6 +335,7 @@ class Settings:
         reading.size,
         "SIZE",
         "Largest request message, for example 64MiB; -1: any, as the server.",
+        reload="native",
     )
     max_inflight_bytes: int = _setting(
         1 << 30,
@@ -252,6 +345,7 @@ class Settings:
         "Bytes of requests and answers that wait at a time, beyond which calls are turned away; of all --workers "
         "together, so that a message must fit the part of one.",
         shown="1GiB",
+        reload="always",
     )
     max_concurrent_calls: int = _setting(
         -1,
@@ -259,6 +353,7 @@ class Settings:
         reading.limit,
         "N",
         "Calls at a time, of all --workers together; -1: one for each 4 KiB of --max-inflight-bytes.",
+        reload="always",
     )
     max_fill_bytes: int = _setting(
         256 << 20,
@@ -267,6 +362,7 @@ class Settings:
         "SIZE",
         "What single values may fill in all tensors of a request together; -1: as TensorFlow.",
         shown="256MiB",
+        reload="always",
     )
     max_connections: int = _setting(
         -1,
@@ -275,6 +371,7 @@ class Settings:
         "N",
         "Client connections at a time, of all --workers together; -1: as many as the limit of open files leaves, at "
         "most 10000.",
+        reload="native",
     )
     max_model_calls: int = _setting(
         -1,
@@ -283,6 +380,7 @@ class Settings:
         "N",
         "Judged calls of one model at a time, of all --workers together; max_calls of a model in the file goes before "
         "it; -1: any.",
+        reload="always",
     )
     adaptive: bool = _setting(
         False,
@@ -307,7 +405,12 @@ class Settings:
         "How many of them may come at once; -1: as many as in a second, and at least one.",
     )
     idle_seconds: float = _setting(
-        300.0, LIMITS, reading.interval, "SECONDS", "A connection without calls for so long is asked to go."
+        300.0,
+        LIMITS,
+        reading.interval,
+        "SECONDS",
+        "A connection without calls for so long is asked to go.",
+        reload="native",
     )
     stall_seconds: float = _setting(
         10.0,
@@ -315,6 +418,7 @@ class Settings:
         reading.interval,
         "SECONDS",
         "How far a request that has begun may fall behind 1 KiB/s before it is ended.",
+        reload="native",
     )
 
     max_connection_age: float | None = _setting(
@@ -338,9 +442,15 @@ class Settings:
         reading.seconds,
         "SECONDS",
         "After SIGTERM (not SIGINT): time to be unready and still accept calls.",
+        reload="always",
     )
     grace_seconds: float = _setting(
-        20.0, LIFE, reading.seconds, "SECONDS", "Then: time for the calls under way to end by themselves."
+        20.0,
+        LIFE,
+        reading.seconds,
+        "SECONDS",
+        "Then: time for the calls under way to end by themselves.",
+        reload="always",
     )
 
     log_level: str = _setting(
@@ -349,6 +459,7 @@ class Settings:
         reading.one_of("debug", "info", "warning", "error"),
         "LEVEL",
         "debug, info, warning or error.",
+        reload="always",
     )
     log_format: Literal["auto", "json", "console"] = _setting(
         "auto",
@@ -358,7 +469,12 @@ class Settings:
         "auto: lines for people on a terminal, JSON elsewhere.",
     )
     access_log: bool = _setting(
-        False, TELL, reading.yes_no, "", "One log line per call, not only per refusal."
+        False,
+        TELL,
+        reading.yes_no,
+        "",
+        "One log line per call, not only per refusal.",
+        reload="always",
     )
     diagnosis: bool = _setting(
         True,
@@ -415,14 +531,21 @@ class Settings:
             ("listen_cert", "listen_key"),
             ("listen_key", "listen_cert"),
             ("listen_client_ca", "listen_cert"),
+            ("client_san", "listen_client_ca"),
+            ("admin_cert", "admin_key"),
+            ("admin_key", "admin_cert"),
         )
         missing = [
             f"{_flag(one)} needs {_flag(other)}"
             for one, other in pairs
-            if getattr(self, one) is not None and getattr(self, other) is None
+            if getattr(self, one) not in {None, ()} and getattr(self, other) is None
         ]
         if missing:
             raise SettingsError("; ".join(missing))
+        if self.client_san and self.client_tokens is not None:
+            raise SettingsError(
+                "--client-san and --client-tokens both say who may call: one of them is wanted"
+            )
         if self.reuse_port and self.listen.startswith("unix:"):
             raise SettingsError("--reuse-port shares a port, not a Unix socket: listen on HOST:PORT")
         if self.workers == 1:

@@ -1,6 +1,6 @@
 """What to do about violations: the mode per model and the severity per reason.
 
-Law: a policy is settled when the process starts; asking it is a dictionary look-up.
+Law: a policy never changes, another takes its place; asking it is a dictionary look-up.
 """
 
 from collections.abc import Mapping

@@ -23,6 +23,7 @@ class Code(IntEnum):
     UNIMPLEMENTED = 12
     INTERNAL = 13
     UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
 
 
 class Severity(StrEnum):
@@ -76,6 +77,8 @@ class Reason(StrEnum):
     BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
     METHOD_FORBIDDEN = "METHOD_FORBIDDEN"
     PROFILER_FORBIDDEN = "PROFILER_FORBIDDEN"
+    CLIENT_UNAUTHENTICATED = "CLIENT_UNAUTHENTICATED"
+    CLIENT_NOT_ALLOWED = "CLIENT_NOT_ALLOWED"
     DEADLINE_EXPIRED = "DEADLINE_EXPIRED"
     OVERLOADED = "OVERLOADED"
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
@@ -412,6 +415,18 @@ REASONS: Mapping[Reason, About] = MappingProxyType(
             "The method is one of TensorFlow's profiler, which slows the server down and writes to a path that its caller chooses.",
             "Let TensorBoard profile the server's own address, or start the proxy with --severity PROFILER_FORBIDDEN=off.",
             ("F113",),
+        ),
+        Reason.CLIENT_UNAUTHENTICATED: About(
+            "access",
+            Code.UNAUTHENTICATED,
+            "The proxy asks for a bearer token, and the call came without one, or with one that it does not know.",
+            "Send the metadata authorization with Bearer and a token that stands in the file of --client-tokens.",
+        ),
+        Reason.CLIENT_NOT_ALLOWED: About(
+            "access",
+            Code.PERMISSION_DENIED,
+            "No name in the client's certificate is one that may call.",
+            "Use a certificate with such a name, or add this one with --client-san.",
         ),
         Reason.DEADLINE_EXPIRED: About(
             "admission",

@@ -4,7 +4,7 @@ Law: rules and their wording, without grpc, clocks or sockets, so that every edg
 become statuses the same way as those of the gate.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -87,6 +87,32 @@ def not_allowed(method: str) -> Verdict:
         "one that --allow-method names",
         "another",
         "start the proxy with --allow-method for it too, if clients need it",
+    )
+
+
+def unauthenticated(got: str) -> Verdict:
+    """The refusal of a call without a token that the proxy knows; `got` says what it has instead, and never the token."""
+    return _refusal(
+        Reason.CLIENT_UNAUTHENTICATED,
+        "metadata authorization",
+        "one Bearer token that the proxy knows",
+        got,
+        "send the metadata `authorization: Bearer TOKEN`, with a token from the operator of the proxy",
+    )
+
+
+_NAMES_SHOWN = 3
+
+
+def client_not_allowed(names: Sequence[str]) -> Verdict:
+    """The refusal of a client whose certificate carries these names, none of which may call."""
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return _refusal(
+        Reason.CLIENT_NOT_ALLOWED,
+        "client certificate",
+        "a name that may call",
+        f"{', '.join(map(quote, names[:_NAMES_SHOWN]))}{more}" if names else "no DNS name and no URI in it",
+        "use a certificate with such a name, or have the operator add this one with --client-san",
     )
 
 

@@ -1,6 +1,9 @@
 """What the composition root knows of an edge, whichever it is."""
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
+
+from proxy.edge.access import Access
+from proxy.edge.admission import Limits
 
 
 class Usage(NamedTuple):
@@ -25,6 +28,11 @@ class Edge(Protocol):
 
     async def start(self) -> None:
         """Begin to accept calls."""
+
+    def adopt(self, limits: Limits, access: Access | None, tls: Any) -> None:
+        """Take other limits, ask other things of clients, and meet new ones with another certificate, from now on;
+        `tls` is what this edge makes of the files. Cannot fail.
+        """
 
     def usage(self) -> Usage:
         """Tell how near the bounds are."""

@@ -94,13 +94,18 @@ class Load:
     )
 
     def __init__(self, limits: Limits, hit: Callable[[str], None] = lambda _: None) -> None:
-        self._limits = limits
         self.hit = hit
         self.make_room: Callable[[Account, int], bool] = lambda _account, _size: False
         self._bytes = 0
         self._calls = 0
         self._local = 0
         self._connections = 0
+        self._peers: dict[str, Account] = {}
+        self.adopt(limits)
+
+    def adopt(self, limits: Limits) -> None:
+        """Hold callers to other limits from now on; what is held already stays."""
+        self._limits = limits
         self._most_message = _unbounded(limits.max_message_bytes)
         self._most_bytes = _unbounded(limits.max_inflight_bytes)
         self._most_calls = _unbounded(limits.max_concurrent_calls)
@@ -108,7 +113,6 @@ class Load:
             self._most_calls = max(_LEAST_CALLS, limits.max_inflight_bytes // _MEMORY_OF_A_CALL)
         self._open_bytes = int(self._most_bytes * _OPEN)
         self._open_calls = int(self._most_calls * _OPEN)
-        self._peers: dict[str, Account] = {}
 
     @property
     def most_bytes(self) -> int:

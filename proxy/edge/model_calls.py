@@ -20,6 +20,11 @@ class ModelCalls:
         self._own = own
         self._calls: dict[str, int] = {}
 
+    def adopt(self, limits: Limits) -> None:
+        """Hold to other limits from now on."""
+        self._most = limits.max_model_calls
+        self._own = limits.model_calls
+
     def enter(self, verdict: Verdict) -> Verdict | None:
         """Take in a call that was judged so, or say why not. What was taken in must leave."""
         model = verdict.model or ""
@@ -49,3 +54,11 @@ def model_calls_of(limits: Limits) -> ModelCalls | None:
     if limits.max_model_calls == UNLIMITED and not limits.model_calls:
         return None
     return ModelCalls(limits.max_model_calls, limits.model_calls)
+
+
+def adopted(calls: ModelCalls | None, limits: Limits) -> ModelCalls | None:
+    """The counts that go on under other limits: who is counted is not forgotten."""
+    if calls is None:
+        return model_calls_of(limits)
+    calls.adopt(limits)
+    return calls

@@ -94,6 +94,12 @@ def _repeatable(known: Known) -> Message | None:
     return known if isinstance(known, Message) and known.method == PREDICT else None
 
 
+def require_means(policies: Policies) -> None:
+    """See that what these policies need is installed. Raises ModuleNotFoundError."""
+    if any(each.looks_at_values for each in (policies.default, *policies.models.values())):
+        require_numpy()
+
+
 class Gate:
     """Judges requests of the methods in JUDGED_METHODS against the live signatures.
 
@@ -106,13 +112,20 @@ class Gate:
         self._repetition = Repetition()
         self._refused = Repetition(_MOST_REFUSED, _MOST_REFUSED_OCTETS)
         self._independence = Independence()
-        # How often something was learnt: what was decided before that may not hold any more.
+        # How often something was learnt, or the policies changed: what was decided before that may not hold any more.
         self._learnt = 0
         self._fitting = 0
         self._reading = Reading()
         self._going_on = Slices(_GO_ON_AT_ONCE)
-        if any(each.looks_at_values for each in (policies.default, *policies.models.values())):
-            require_numpy()
+        require_means(policies)
+
+    def adopt(self, policies: Policies) -> None:
+        """Judge by other policies from now on; a request that waits is decided by the one that it came under, and not
+        remembered. Raises ModuleNotFoundError, as the constructor does.
+        """
+        require_means(policies)
+        self._policies = policies
+        self._outdated()
 
     def judge_now(self, known: Known) -> Decision | None:
         """Decide without waiting: the common case of a good request on a known servable.
@@ -238,7 +251,8 @@ class Gate:
             return self._decided_with_values(view, verdict, known, policy, servable)
         decision = decided(view, verdict, policy, servable)
         message = _repeatable(known)
-        if servable is not None and message is not None and isinstance(decision, Refuse):
+        lasts = policy is self._policies.of(key.model)
+        if lasts and servable is not None and message is not None and isinstance(decision, Refuse):
             self._refused.remember(bytes(message.octets), key, servable, decision)
         return decision
 
@@ -281,9 +295,12 @@ class Gate:
         servable, view = decision.servable, decision.view
         if servable is not None and view is not None and self._independence.learn(view, servable):
             # What is remembered would go on warning, or refusing.
-            self._learnt += 1
-            self._repetition.forget()
-            self._refused.forget()
+            self._outdated()
+
+    def _outdated(self) -> None:
+        self._learnt += 1
+        self._repetition.forget()
+        self._refused.forget()
 
     def _decided_with_values(
         self, view: RequestView, verdict: Verdict, message: Message, policy: Policy, servable: Servable | None

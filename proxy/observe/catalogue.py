@@ -309,9 +309,28 @@ METRICS: dict[str, Declared] = {
             _PREFIX + "certificate_expiry_timestamp_seconds",
             "gauge",
             "Unix time at which the first certificate of a TLS file expires, by the setting that names the file: "
-            "listen_cert, listen_client_ca, upstream_ca, upstream_cert.",
+            "listen_cert, listen_client_ca, admin_cert, upstream_ca, upstream_cert.",
             ("use",),
             together="min",
+        ),
+        Declared(
+            _PREFIX + "config_reloads_total",
+            "counter",
+            "Times that settings, policies, certificates and tokens were read anew while the proxy ran, by result: ok, "
+            "failed (what was read cannot be used, and everything is as before).",
+            ("result",),
+        ),
+        Declared(
+            _PREFIX + "config_last_reload_successful",
+            "gauge",
+            "1 while the settings in effect are those that were read last, 0 while those cannot be used.",
+            together="min",
+        ),
+        Declared(
+            _PREFIX + "config_last_reload_success_timestamp_seconds",
+            "gauge",
+            "Unix time at which the settings in effect were read.",
+            together="max",
         ),
         Declared(
             _PREFIX + "build_info",

@@ -285,6 +285,10 @@ class CallLog:
         # Bound → when it was last told, and how often it was hit since.
         self._bounds_told: dict[str, tuple[float, int]] = {}
 
+    def adopt(self, *, access_log: bool) -> None:
+        """From now on, tell of every call or not."""
+        self._access_log = access_log
+
     # === calls ===
 
     def call_ended(self, outcome: Outcome) -> None:
@@ -450,6 +454,7 @@ def _call(outcome: Outcome) -> dict[str, str | int | None]:
             outcome.signature or (outcome.request.signature if outcome.request is not None else "")
         ),
         "peer": outcome.peer,
+        **({"identity": outcome.identity} if outcome.identity else {}),
     }
 
 

@@ -29,6 +29,7 @@ from proxy.observe.catalogue import (
     SECONDS,
 )
 from proxy.observe.outcome import Outcome
+from proxy.observe.reloads import Reloads
 from proxy.observe.series import OTHER, Histogram, Limits, Vocabulary
 
 STATES = ("START", "LOADING", AVAILABLE, "UNLOADING", "END", "FAILED")
@@ -109,7 +110,7 @@ class Metrics(Collector):
     `captured` tells how many calls were recorded, by result, and `capture_paused` whether none can be (None: none is
     to be); `outputs_checked` is the same of answers that were looked at, and `output_findings` what was found, by
     model, signature and kind. `recent_refusals` tells how many there are and how many of one client, and
-    `certificate_expiries` when the files in use expire, by their use.
+    `certificate_expiries` when the files in use expire, by their use; `reloads` how the settings were read anew.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Metrics(Collector):
         capture_paused: Callable[[], bool | None] = lambda: None,
         recent_refusals: Callable[[], tuple[int, int]] = lambda: (0, 0),
         certificate_expiries: Mapping[str, float] | None = None,
+        reloads: Reloads | None = None,
         outputs_checked: Callable[[], Mapping[str, int]] = dict,
         output_findings: Callable[[], Mapping[tuple[str, str, str], int]] = dict,
         bounds: Iterable[str] = (),
@@ -137,6 +139,7 @@ class Metrics(Collector):
         self._capture_paused = capture_paused
         self._recent_refusals = recent_refusals
         self._certificate_expiries = certificate_expiries or {}
+        self._reloads = reloads
         self._outputs_checked = outputs_checked
         self._output_findings = output_findings
         self._usage = usage
@@ -214,6 +217,10 @@ class Metrics(Collector):
     def observer_failed(self) -> None:
         """Count a fault in observation itself."""
         self._observer_failures += 1
+
+    def certificates_read(self, expiries: Mapping[str, float]) -> None:
+        """Show from now on when other files expire."""
+        self._certificate_expiries = expiries
 
     def bound_hit(self, bound: str) -> None:
         """Count that a client ran into a bound."""
@@ -390,6 +397,7 @@ class Metrics(Collector):
             "tfs_proxy_certificate_expiry_timestamp_seconds": (
                 ((use,), when) for use, when in self._certificate_expiries.items()
             ),
+            **reload_samples(self._reloads),
             "tfs_proxy_build_info": [(self._build, 1)],
             # What a supervisor tells of several.
             "tfs_proxy_workers": [],
@@ -406,6 +414,19 @@ class Metrics(Collector):
             "grpc_server_msg_sent_total": ((method.labels, method.sent) for method in methods),
             "grpc_server_handling_seconds": ((method.labels, method.seconds) for method in methods),
         }
+
+
+def reload_samples(reloads: Reloads | None) -> dict[str, Samples]:
+    """How the settings were read anew; nothing of who reads none."""
+    return {
+        "tfs_proxy_config_reloads_total": []
+        if reloads is None
+        else [((result,), n) for result, n in reloads.counts.items()],
+        "tfs_proxy_config_last_reload_successful": [] if reloads is None else [((), reloads.successful)],
+        "tfs_proxy_config_last_reload_success_timestamp_seconds": []
+        if reloads is None
+        else [((), reloads.succeeded_at)],
+    }
 
 
 def _usage_samples(usage: Usage | None) -> dict[str, Samples]:

@@ -34,7 +34,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refused call. Names are the client's, cut to size; `inputs` maps alias to dtype and shape."""
+    """One refused call. Names are the client's, cut to size, but `identity`, what it has proved to be; `inputs` maps alias to dtype and shape."""
 
     time: str
     peer: str
@@ -47,6 +47,7 @@ class Refusal:
     inputs: dict[str, str]
     outputs: tuple[str, ...]
     text: str
+    identity: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -100,6 +101,7 @@ def refusal_of(outcome: Outcome, when: datetime) -> Refusal:
         shapes_of(view),
         tuple(cut(output) for output in view.outputs[:_NAMES]),
         cut(outcome.text, _TEXT_LENGTH),
+        cut(outcome.identity),
     )
 
 

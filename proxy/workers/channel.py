@@ -1,6 +1,6 @@
 """What supervisor and worker tell one another: a socket pair with one JSON object a line, and whose end says most.
 
-Down goes one Assignment, then `drain` (or `leave`, where nobody has to notice first), then `hurry`. Up comes one Report. When the other end is gone the supervisor is
+Down goes one Assignment, then any number of `reload`, then `drain` (or `leave`, where nobody has to notice first), then `hurry`. Up comes one Report. When the other end is gone the supervisor is
 gone, however it ended, and the worker ends too.
 
 Law: the form of the lines and the worker's reading of them. It knows nothing of what a worker does.
@@ -21,6 +21,8 @@ from typing import Any, Final, NamedTuple, Self
 
 from proxy.life import Ends
 
+RELOAD: Final = b"reload\n"
+"""Read the settings anew."""
 DRAIN: Final = b"drain\n"
 LEAVE: Final = b"leave\n"
 HURRY: Final = b"hurry\n"
@@ -96,7 +98,7 @@ class Orders:
         self._leave = leave
         self._lines = _lines(channel)
         self._lock = threading.Lock()
-        self._drain = self._leave_at_once = self._hurry = False
+        self._drain = self._leave_at_once = self._hurry = self._reload = False
         self._tell: Callable[[], None] = lambda: None
         first = next(self._lines, None)
         if first is None:
@@ -114,6 +116,9 @@ class Orders:
         ends, loop = Ends(), asyncio.get_running_loop()
 
         def apply() -> None:
+            reload, self._reload = self._reload, False
+            if reload:
+                ends.again.set()
             if self._leave_at_once and not ends.first.is_set():
                 ends.drains = False
             if self._drain or self._hurry:
@@ -134,7 +139,8 @@ class Orders:
     def _read(self) -> None:
         for line in self._lines:
             with self._lock:
-                self._drain = True
+                self._reload = self._reload or line == RELOAD
+                self._drain = self._drain or line != RELOAD
                 self._leave_at_once = self._leave_at_once or line == LEAVE
                 self._hurry = self._hurry or line == HURRY
                 self._tell()

@@ -18,8 +18,10 @@ from proxy.observe.admin.views import Check, ModelListing, Setting, Sources, Wor
 from proxy.observe.catalogue import METRICS
 from proxy.observe.history import History
 from proxy.observe.levels import set_level
+from proxy.observe.metrics import reload_samples
 from proxy.observe.problems import ALL, Filter, Problem
 from proxy.observe.refusals import Refusal
+from proxy.observe.reloads import Reloads
 from proxy.observe.suspects import Death
 from proxy.workers import joining
 from proxy.workers.merging import Ledger, lasting, merge
@@ -51,13 +53,15 @@ class Pages(Collector):
         settings: Iterable[Setting],
         most_refusals: int,
         serving: Serving | None = None,
+        reloads: Reloads | None = None,
         *,
         try_send: bool = False,
     ) -> None:
         self._posts = posts
         self._serving = serving or Serving()
+        self._reloads = reloads
         self._try_send = try_send
-        self._settings = tuple(settings)
+        self.settings = tuple(settings)
         self._most_refusals = most_refusals
         self._told: dict[str, dict[int, Any]] = {}
         self._ledger = Ledger()
@@ -78,7 +82,7 @@ class Pages(Collector):
             self._checks,
             self._models,
             self._refusals,
-            lambda: self._settings,
+            lambda: self.settings,
             self._deaths,
             self._workers,
             self.ask,
@@ -227,7 +231,9 @@ class Pages(Collector):
             ((str(each.worker),), each.connections) for each in workers if each.connections is not None
         ]
         in_flight = [((str(each.worker),), each.in_flight) for each in workers if each.in_flight is not None]
+        told = reload_samples(self._reloads)
         return [
+            *(family_of(METRICS[name].family(samples)) for name, samples in told.items()),
             *map(family_of, self._own.collect()),
             family_of(
                 METRICS["tfs_proxy_workers"].family(

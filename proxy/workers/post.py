@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 
 from proxy.life import StartError
-from proxy.workers.channel import DRAIN, HURRY, LEAVE
+from proxy.workers.channel import DRAIN, HURRY, LEAVE, RELOAD
 from proxy.workers.joining import ENDED, SERVING, SILENT, STARTING, WAITING
 from proxy.workers.process import WorkerProcess, told_end
 from proxy.workers.restarts import Restarts
@@ -80,6 +80,11 @@ class Post:
         """See to it that there is a worker, until the post is to be closed and the last has ended."""
         while await self._ended():
             await self._start()
+
+    def reload(self) -> None:
+        """Have the worker read its settings anew; one that starts reads them anyway."""
+        if self._worker is not None and not self._closing.is_set():
+            self._worker.order(RELOAD)
 
     def drain(self) -> None:
         """Let the worker end when it has done what is under way, and put no other on the post."""

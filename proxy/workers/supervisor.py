@@ -6,13 +6,14 @@ so that one that is taken is told once, and stays ours while no worker stands.
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from proxy.config import Settings, plain
+from proxy.config.again import Change, Effective
 from proxy.edge.descriptors import raise_limit
 from proxy.edge.listening import path_of, reserve
 from proxy.edge.private_folder import PrivateFolder
@@ -22,6 +23,7 @@ from proxy.life import (
     Signals,
     StartError,
     admin_port,
+    admin_renewal,
     collect_from_here,
     drain_seconds,
     loop_factory,
@@ -31,7 +33,9 @@ from proxy.life import (
     tell_stopped,
 )
 from proxy.observe.admin.views import shown_settings
-from proxy.observe.levels import level
+from proxy.observe.levels import level, set_level
+from proxy.observe.reloads import Reloads
+from proxy.reloading import Reloading
 from proxy.workers.channel import Assignment
 from proxy.workers.pages import Pages
 from proxy.workers.post import Post
@@ -51,8 +55,7 @@ class NoWorkersError(StartError):
 
 
 def supervise(
-    settings: Settings,
-    origins: Mapping[str, str],
+    running: Effective,
     count: int,
     announce: Callable[[Addresses], None] = lambda _: None,
     sock: socket.socket | None = None,
@@ -64,17 +67,16 @@ def supervise(
     # Workers have the limit from here.
     raise_limit()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_live(settings, origins, count, announce, sock))
+        return runner.run(_live(running, count, announce, sock))
 
 
 async def _live(
-    settings: Settings,
-    origins: Mapping[str, str],
+    running: Effective,
     count: int,
     announce: Callable[[Addresses], None],
     sock: socket.socket | None,
 ) -> bool:
-    ends = Signals()
+    ends, settings = Signals(), running.settings
     try:
         listening = _Listening(settings.listen, sock, shared=settings.reuse_port)
         # The workers' sockets stand there.
@@ -83,7 +85,7 @@ async def _live(
         raise StartError(str(error)) from error
     with private as folder:
         try:
-            supervisor = _Supervisor(settings, origins, count, listening, folder.path)
+            supervisor = _Supervisor(running, count, listening, folder.path)
             return await supervisor.live(ends, announce)
         finally:
             listening.close()
@@ -112,28 +114,48 @@ class _Listening:
 class _Supervisor:
     def __init__(
         self,
-        settings: Settings,
-        origins: Mapping[str, str],
+        running: Effective,
         count: int,
         listening: _Listening,
         folder: Path,
     ) -> None:
-        self._settings = settings
+        self._settings = settings = running.settings
         self._listening = listening
         self._folder = folder
         self._hopeless = asyncio.Event()
         self._posts: list[Post] = []
+        self._reloads = Reloads()
         self._pages = Pages(
             self._posts,
-            shown_settings(plain(settings), origins),
+            shown_settings(plain(settings), running.origins),
             settings.refusals,
             serving_as(settings, listening.address),
+            self._reloads,
             try_send=settings.try_send,
         )
         self._posts.extend(self._post(number, count) for number in range(count))
         self._admin = admin_port(settings, self._pages.registry, self._pages.sources())
-        written = yaml.safe_dump(plain(settings), sort_keys=False)
-        (folder / "settings.yaml").write_text(written, encoding="utf-8")
+        self._reloading = Reloading(running, self._take, self._reloads)
+        self._write(settings)
+
+    def _write(self, settings: Settings) -> None:
+        """Leave the settings where workers read them."""
+        fresh = self._folder / "settings.new"
+        fresh.write_text(yaml.safe_dump(plain(settings), sort_keys=False), encoding="utf-8")
+        fresh.replace(self._folder / "settings.yaml")
+
+    async def _take(self, change: Change) -> None:
+        """Have all workers do as the settings say that were read anew, and been found right as a whole."""
+        settings = change.now.settings
+        renew = await asyncio.to_thread(admin_renewal, settings, self._admin)
+        self._write(settings)
+        renew()
+        if "log_level" in change.changed:
+            set_level(settings.log_level)
+        self._settings = settings
+        self._pages.settings = tuple(shown_settings(plain(settings), change.now.origins))
+        for post in self._posts:
+            post.reload()
 
     async def live(self, ends: Ends, announce: Callable[[Addresses], None]) -> bool:
         try:
@@ -143,6 +165,7 @@ class _Supervisor:
         relaying = asyncio.create_task(self._relay(ends))
         polling = asyncio.create_task(self._poll())
         following = asyncio.create_task(self._pages.follow())
+        reloading: asyncio.Task[None] | None = None
         try:
             await self._open()
             host, _, _ = self._settings.admin_listen.rpartition(":")
@@ -150,12 +173,16 @@ class _Supervisor:
             captures = self._settings.capture is not None
             tell_serving(self._settings, addresses, captures=captures, workers=len(self._posts))
             announce(addresses)
+            reloading = asyncio.create_task(self._reloading.keep(ends.again), name="settings")
             collect_from_here()
             await self._keep(ends)
         finally:
             relaying.cancel()
             polling.cancel()
             following.cancel()
+            if reloading is not None:
+                reloading.cancel()
+                await asyncio.gather(reloading, return_exceptions=True)
             await asyncio.gather(relaying, polling, following, return_exceptions=True)
             await asyncio.gather(*(post.close() for post in self._posts))
             await self._admin.stop()

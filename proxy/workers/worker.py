@@ -15,10 +15,11 @@ from pathlib import Path
 
 from proxy.capture.files import Turn
 from proxy.config import Settings, SettingsError, read_file
+from proxy.config.again import Effective, taken
 from proxy.edge.listening import Place
 from proxy.life import Addresses, Ends, StartError
 from proxy.observe.log import configure
-from proxy.workers.channel import Orders, Report
+from proxy.workers.channel import Assignment, Orders, Report
 from proxy.workers.parts import part_of
 
 FAILED: int = 2
@@ -28,7 +29,8 @@ def main(descriptor: int) -> None:
     """Serve as the supervisor at the other end of this socket says."""
     # As proxy.cli.serve.
     gc.disable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     orders = Orders(socket.socket(fileno=descriptor))
     try:
         undisturbed = _serve(orders)
@@ -43,7 +45,7 @@ def _serve(orders: Orders) -> bool:
     turn = Turn(task.number, task.of)
     # What one that is killed leaves behind goes with the supervisor's folder.
     tempfile.tempdir = str(Path(task.settings).parent)
-    settings = Settings(**{**read_file(Path(task.settings)), "listen": task.listen})
+    settings = _written(task)
     configure(settings.log_format, task.log_level, fields={"worker": task.number})
     from proxy.app import Station, run  # loads grpc, which the log should be ready for
     from proxy.workers.telling import Telling
@@ -57,8 +59,13 @@ def _serve(orders: Orders) -> bool:
         turn=turn,
         admin=partial(Telling, Path(task.admin)),
         speaks=False,
+        read=lambda running: taken(running, Effective(part_of(_written(task), turn), {})),
     )
-    return run(part_of(settings, turn), {}, announce, station=station)
+    return run(Effective(part_of(settings, turn), {}), announce, station=station)
+
+
+def _written(task: Assignment) -> Settings:
+    return Settings(**{**read_file(Path(task.settings)), "listen": task.listen})
 
 
 def _place(descriptor: int | None) -> Place:

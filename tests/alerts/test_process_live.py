@@ -73,6 +73,19 @@ async def test_certificates_and_a_capture_that_cannot_be_written_are_told_of_unt
     await scene.only("TfsProxyCertificateExpiry", "TfsProxyCapturePaused", "TfsProxyDown")
 
 
+async def test_settings_that_cannot_be_used_are_told_of_until_they_are_mended(scene, tmp_path: Path):
+    serving, config = await scene.serving(), tmp_path / "proxy.yaml"
+    config.write_text("mode: enforce\n")
+    proxy = await scene.proxy(serving.target, "--config", str(config))
+    config.write_text("mode: strict\n")
+    proxy.process.send_signal(signal.SIGHUP)
+    await scene.fires("TfsProxyReloadFailed")
+    # It is read without a word from anyone.
+    config.write_text("mode: observe\n")
+    await scene.resolves()
+    await scene.only("TfsProxyReloadFailed")
+
+
 async def test_a_proxy_that_is_down_or_starts_again_and_again_is_told_of_until_it_stays(scene):
     serving = await scene.serving()
     proxy = await scene.proxy(serving.target)

@@ -18,6 +18,7 @@ from proxy.config import DECLARED, ModelSettings, Settings, about, read_file
 from proxy.core.policy import Mode
 from proxy.core.reasons import Reason, Severity
 from proxy.core.values import InputPolicy, StringKind
+from tests.odd_servers import self_signed
 from tests.proxy_process import running_proxy
 
 
@@ -75,7 +76,7 @@ def test_a_variable_is_named_as_the_flag_or_as_the_setting():
         )
 
 
-@pytest.mark.parametrize("reason", ["OVERLOADED", "REQUEST_STALLED", "UPSTREAM_RESET"])
+@pytest.mark.parametrize("reason", ["OVERLOADED", "REQUEST_STALLED", "UPSTREAM_RESET", "CLIENT_NOT_ALLOWED"])
 def test_what_no_severity_changes_takes_none(reason):
     result = run("config", "--severity", f"{reason}=warn")
     assert result.exit_code == 2
@@ -88,19 +89,48 @@ def test_switches_can_be_turned_either_way_from_every_source(file):
     assert effective(env={"TFS_PROXY_REFLECTION": "0"})["reflection"] == (False, "environment")
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Path:
+    """What settings may name: a certificate `a.pem` with `a.key`, and `tokens`."""
+    folder = tmp_path_factory.mktemp("files")
+    self_signed(folder, "a", 9)
+    (folder / "tokens").write_text("a:0123456789abcdef\n")
+    return folder
+
+
 @pytest.mark.parametrize("setting", DECLARED, ids=lambda setting: setting.name)
-def test_every_setting_has_a_flag_and_a_variable(setting):
+def test_every_setting_has_a_flag_and_a_variable(setting, files):
     result = run("serve", "--help")
     assert f"--{about(setting).flag}" in result.output
-    tls = ("upstream_cert", "upstream_key", "listen_cert", "listen_key")  # only together
-    names = {setting.name, *(tls if setting.name in {*tls, "listen_client_ca"} else ())}
-    shown = effective(env={f"TFS_PROXY_{name.upper()}": _example(name) for name in names})
+    # Only together.
+    tls = ("upstream_cert", "upstream_key", "listen_cert", "listen_key", "listen_client_ca")
+    admin = ("admin_cert", "admin_key")
+    together = tls if setting.name in {*tls, "client_san"} else admin if setting.name in admin else ()
+    names = {setting.name, *together}
+    shown = effective(env={f"TFS_PROXY_{name.upper()}": _example(name, files) for name in names})
     assert shown[setting.name][1] == "environment"
 
 
-def _example(name: str) -> str:
-    if name.endswith(("_cert", "_key", "_ca")):
-        return __file__
+def test_config_says_what_is_wrong_with_the_files_that_are_named(files):
+    pem, tokens = str(files / "a.pem"), str(files / "tokens")
+    result = run(
+        *("config", "--listen-cert", pem, "--listen-key", pem),
+        *("--upstream-ca", tokens, "--admin-tokens", pem),
+    )
+    assert result.exit_code == 2
+    for words in (
+        f"--listen-cert: {pem} and {pem} cannot be used: no PEM, or a key with a password",
+        f"--upstream-ca: {tokens} cannot be used: no certificate or crl found",
+        f"--admin-tokens: {pem}: line 1: is not NAME:TOKEN",
+    ):
+        assert words in result.output
+
+
+def _example(name: str, files: Path) -> str:
+    if name.endswith(("_cert", "_ca")):
+        return str(files / "a.pem")
+    if name.endswith(("_key", "_tokens")):
+        return str(files / ("a.key" if name.endswith("_key") else "tokens"))
     return {
         "upstream": "a:1",
         "listen": "a:1",
@@ -184,10 +214,10 @@ def test_what_config_prints_is_a_file_that_says_the_same(settings):
         assert Settings(**read_file(Path(file.name))) == settings
 
 
-def test_what_config_prints_can_be_put_back(tmp_path):
+def test_what_config_prints_can_be_put_back(tmp_path, files):
     (tmp_path / "a.yaml").write_text(
         "models: {detector: {mode: observe, inputs: {x: {min: 0, max: 1}}, severities: {BATCH_EMPTY: refuse}}}\n"
-        f"upstream_ca: {__file__}\nmode: off\n"
+        f"upstream_ca: {files / 'a.pem'}\nmode: off\n"
     )
     printed = run(
         "config", "--config", str(tmp_path / "a.yaml"), "--model", "m", env={"TFS_PROXY_MAX_BATCH": "8"}
@@ -286,7 +316,7 @@ def test_a_command_can_take_some_settings_only(file):
     @click.command(context_settings=CONTEXT)
     @takes("upstream", "model")
     def command(**_):
-        settings, origins = effective()
+        settings, origins, _ = effective()
         click.echo(f"{settings.upstream} {settings.mode} {sorted(origins)}")
 
     result = CliRunner().invoke(command, ["--config", file])

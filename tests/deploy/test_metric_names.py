@@ -34,7 +34,7 @@ VALUES = {
     "kind": {kind.value for kind in (*DriftKind, *OutputKind)},
     "reason": {reason.value for reason in Reason},
     "bound": set(BOUNDS),
-    "result": {"ok", "absent", "unavailable", "error"},
+    "result": {"ok", "absent", "unavailable", "error", "failed"},
 }
 
 

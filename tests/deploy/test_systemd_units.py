@@ -48,6 +48,10 @@ def test_systemd_takes_both_units_without_a_word(units):
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+def test_a_reload_is_what_the_proxy_takes_for_one():
+    assert section("Service")["ExecReload"] == "kill -HUP $MAINPID"
+
+
 @needs_systemd
 def test_systemd_notices_a_mistake(units):
     service = units / "tfs-proxy.service"

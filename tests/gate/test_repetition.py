@@ -2,13 +2,15 @@
 
 import asyncio
 import gc
+import sys
 import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.policy import Policies
+from proxy.core.policy import Policies, Policy
+from proxy.core.reasons import Reason, Severity
 from proxy.core.types import ModelKey, Servable
 from proxy.gate import PREDICT, Admit, Gate, Message, Refuse
 from proxy.gate.repetition import MOST, MOST_OCTETS, Repetition
@@ -227,3 +229,35 @@ def test_whatever_came_before_each_request_is_decided_on_as_by_a_gate_that_remem
                 assert decided.status == fresh.status
 
     asyncio.run(run())
+
+
+async def test_what_another_policy_decided_is_not_remembered_not_even_of_a_request_that_waited(live, gate):
+    bad = Message(PREDICT, message(dims=(2, 4)))
+    for _ in range(3):
+        assert isinstance(await gate.judge(bad), Refuse)
+    lenient = Policies(Policy.of(severities={Reason.SHAPE_MISMATCH: Severity.OFF}))
+    strict = Policies(Policy.of(severities={Reason.SHAPE_MISMATCH: Severity.REFUSE}))
+    gate.adopt(lenient)
+    assert isinstance(gate.judge_now(bad), Admit)
+    assert isinstance(gate.judge_now(bad), Admit)
+    gate.adopt(strict)
+    assert gate.judge_now(bad) is None
+    adopted = [lenient]
+
+    async def recheck(*_):
+        # The policy changes while it waits.
+        if adopted:
+            gate.adopt(adopted.pop())
+        return live.servable
+
+    live.recheck = recheck
+    assert isinstance(await gate.judge(bad), Refuse)
+    assert isinstance(await gate.judge(bad), Admit)
+    assert isinstance(gate.judge_now(bad), Admit)
+
+
+async def test_a_policy_that_cannot_be_followed_changes_nothing(gate, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(ModuleNotFoundError):
+        gate.adopt(Policies(Policy.of(severities={Reason.VALUE_NOT_FINITE: Severity.REFUSE})))
+    assert isinstance(await gate.judge(Message(PREDICT, message())), Admit)

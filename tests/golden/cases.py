@@ -11,6 +11,7 @@ from proxy.core import bounds, values
 from proxy.core.availability import VersionStatus
 from proxy.core.policy import Policies, Policy
 from proxy.core.reasons import REASONS, Reason, Severity
+from proxy.core.tokens import read_tokens
 from proxy.core.types import ModelKey, RequestView
 from proxy.core.unconfirmed import unavailable, unconfirmed
 from proxy.core.validate import judge
@@ -18,6 +19,7 @@ from proxy.core.verdict import Verdict
 from proxy.diagnosis import Call, diagnose
 from proxy.diagnosis.transport import Spent, diagnose_deadline
 from proxy.edge import admission
+from proxy.edge.access import Access
 from proxy.gate import JUDGED_METHODS, PREDICT, Gate, Refuse
 from proxy.wire.diagnosis import Annotated, annotate
 from proxy.wire.protos import classification_pb2
@@ -50,6 +52,8 @@ WARNED_OF = [reason for reason, about in REASONS.items() if about.severity is Se
 STRICT = Policies(Policy.of(severities=dict.fromkeys(WARNED_OF, Severity.REFUSE), max_batch=32))
 
 NO_POLICIES = Policies()
+
+TOKENS = read_tokens("batch:0123456789abcdef")
 
 MOST_BYTES = 4 << 20
 MOST_CALLS = 100
@@ -348,6 +352,13 @@ def cases() -> dict[Reason, dict[str, Case]]:
             "TensorBoard": TurnedAway(
                 admission.forbidden("/tensorflow.ProfilerService/Profile", Reason.PROFILER_FORBIDDEN)
             ),
+        },
+        Reason.CLIENT_UNAUTHENTICATED: {
+            "no token": TurnedAway(Access(tokens=TOKENS).of_fields([])),
+            "an unknown token": TurnedAway(Access(tokens=TOKENS).of_fields([b"Bearer no-such-token-here"])),
+        },
+        Reason.CLIENT_NOT_ALLOWED: {
+            "another name": TurnedAway(Access(["batch.example.com"]).of_names(["web.example.com"], [])),
         },
         Reason.DEADLINE_EXPIRED: {"no time left": TurnedAway(admission.expired())},
         Reason.OVERLOADED: {

@@ -68,6 +68,8 @@ def _look(reason: Reason, about: About) -> str:
 def _silence(reason: Reason, about: About) -> str:
     if about.family == "upstream":
         return "the answer is the server's; `--no-diagnosis` leaves it unexplained."
+    if about.family == "access":
+        return "it holds in every mode: who may call is no matter of severity."
     if about.family == "admission":
         return "it holds in every mode; where the limit is a setting, raise it."
     if about.severity is Severity.OFF:

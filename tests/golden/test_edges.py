@@ -293,9 +293,11 @@ def test_no_case_is_left_out():
     limits = {"DEADLINE_EXPIRED", "OVERLOADED", "MESSAGE_TOO_LARGE"}
     # What a single request cannot show goes through both edges in tests/safety/.
     attacks = {"REQUEST_TOO_COMPLEX", "REQUEST_ENCODING_INVALID", "REQUEST_STALLED"}
+    # Who may call goes through both edges in tests/edge/test_access.py.
+    access = {"CLIENT_UNAUTHENTICATED", "CLIENT_NOT_ALLOWED"}
     outages = {"SIGNATURE_UNCONFIRMED", "SIGNATURE_UNAVAILABLE"}
     assert {
         name.partition(":")[0] for name in CASES.keys() - {*GATED, *ANSWERED}
-    } == methods | limits | attacks | outages
+    } == methods | access | limits | attacks | outages
     assert {*OF_NO_MODEL} == methods
     assert {reason for reason in Reason if reason.about.family == "admission"} == {*limits, "REQUEST_STALLED"}

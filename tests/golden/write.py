@@ -28,11 +28,16 @@ FAMILIES = {
     "meaning": "Meaning of values, where a policy asks",
     "batch": "Batches",
     "method": "Methods that only an operator needs",
+    "access": "Who may call",
     "admission": "The proxy's own limits",
     "upstream": "Answers of the server",
 }
 
-NOT_JUDGED = {"admission": "refuse, in every mode", "upstream": "none, the answer passes"}
+NOT_JUDGED = {
+    "access": "refuse, in every mode",
+    "admission": "refuse, in every mode",
+    "upstream": "none, the answer passes",
+}
 """What stands for the severity where no setting changes it."""
 
 HEAD = """\

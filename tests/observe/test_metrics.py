@@ -14,6 +14,7 @@ from proxy.core.types import ModelKey
 from proxy.core.verdict import Verdict, Violation
 from proxy.observe.catalogue import METRICS
 from proxy.observe.metrics import Metrics
+from proxy.observe.reloads import Reloads
 from proxy.observe.series import Limits
 from proxy.upstream.control import STATES as BACKENDS
 from tests.observe.ended import ended
@@ -468,6 +469,7 @@ def test_what_the_recorder_the_refusals_and_the_certificates_tell_is_shown_as_it
         capture_paused=lambda: paused,
         recent_refusals=lambda: recent,
         certificate_expiries={"listen_cert": 1.8e9},
+        reloads=(reloads := Reloads(clock=lambda: 1.7e9)),
     )
     assert value(metrics, "tfs_proxy_capture_paused") is None
     for paused in (False, True):
@@ -476,3 +478,10 @@ def test_what_the_recorder_the_refusals_and_the_certificates_tell_is_shown_as_it
     assert value(metrics, "tfs_proxy_recent_refusals") == 7
     assert value(metrics, "tfs_proxy_recent_refusals_largest_client") == 4
     assert value(metrics, "tfs_proxy_certificate_expiry_timestamp_seconds", use="listen_cert") == 1.8e9
+    metrics.certificates_read({"listen_cert": 1.9e9})
+    assert value(metrics, "tfs_proxy_certificate_expiry_timestamp_seconds", use="listen_cert") == 1.9e9
+    reloads.failed("wrong")
+    assert value(metrics, "tfs_proxy_config_reloads_total", result="failed") == 1
+    assert value(metrics, "tfs_proxy_config_reloads_total", result="ok") == 0
+    assert value(metrics, "tfs_proxy_config_last_reload_successful") == 0
+    assert value(metrics, "tfs_proxy_config_last_reload_success_timestamp_seconds") == 1.7e9

@@ -34,7 +34,7 @@ def refused(**fields) -> Outcome:
 
 def test_a_refusal_is_remembered_with_names_dtypes_shapes_and_reasons():
     ring = RecentRefusals(clock=lambda: NOON)
-    ring.call_ended(refused())
+    ring.call_ended(refused(identity="batch"))
     (refusal,) = [each.as_json() for each in ring]
     assert refusal == {
         "time": "2026-01-02T12:00:00.000+00:00",
@@ -56,6 +56,7 @@ def test_a_refusal_is_remembered_with_names_dtypes_shapes_and_reasons():
         "inputs": {"x": "float32[3]"},
         "outputs": ("y",),
         "text": "1 problem: …",
+        "identity": "batch",
     }
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from proxy.workers.channel import DRAIN, HURRY, LEAVE, Assignment, Orders, Report
+from proxy.workers.channel import DRAIN, HURRY, LEAVE, RELOAD, Assignment, Orders, Report
 from tests.proxy_process import ROOT
 
 TASK = Assignment(1, 2, "/nowhere/settings.yaml", "127.0.0.1:1", None, "/nowhere/1.sock", "info")
@@ -50,6 +50,20 @@ async def test_an_order_that_came_before_the_loop_is_obeyed(channel):
     channel[0].sendall(HURRY)
     await asyncio.wait_for(ends.second.wait(), 5)
     channel[0].sendall(DRAIN)
+
+
+async def test_settings_may_be_read_anew_many_times_and_that_ends_nothing(channel):
+    orders = await orders_of(channel, RELOAD)
+    ends = orders.ends()
+    for _ in range(3):
+        async with asyncio.timeout(5):
+            await ends.again.wait()
+        ends.again.clear()
+        channel[0].sendall(RELOAD)
+    assert not ends.first.is_set()
+    channel[0].sendall(DRAIN)
+    async with asyncio.timeout(5):
+        await ends.first.wait()
 
 
 @pytest.mark.parametrize(("order", "drains"), [(DRAIN, True), (LEAVE, False)])

@@ -13,18 +13,29 @@ from typing import Final
 
 import grpc
 
+from proxy.edge.access import Access
 from proxy.edge.adaptive import adaptive_of
 from proxy.edge.admission import UNLIMITED, Limits
 from proxy.edge.explainer import Explainer
 from proxy.edge.grpcio.accounts import Accounts
+from proxy.edge.grpcio.credentials import Configuration, ListenCredentials
 from proxy.edge.grpcio.relay import Relay
-from proxy.edge.grpcio.steps import Admission, Deadline, MethodPolicy, Outcomes, SignatureCheck, VersionSeen
+from proxy.edge.grpcio.steps import (
+    Admission,
+    Asked,
+    Certificates,
+    Deadline,
+    MethodPolicy,
+    Outcomes,
+    SignatureCheck,
+    VersionSeen,
+)
 from proxy.edge.interface import AddressInUseError, Usage
 from proxy.edge.listening import ALONE, Place, bind, path_of
 from proxy.edge.load import Load
 from proxy.edge.local import Handlers
 from proxy.edge.methods import allowed_of
-from proxy.edge.model_calls import model_calls_of
+from proxy.edge.model_calls import adopted, model_calls_of
 from proxy.edge.rates import rates_of
 from proxy.gate import Judge
 from proxy.observe.outcome import Observer
@@ -54,21 +65,28 @@ class GrpcioEdge:
         limits: Limits,
         place: Place = ALONE,
         explainer: Explainer | None = None,
-        credentials: grpc.ServerCredentials | None = None,
+        credentials: ListenCredentials | None = None,
         bound_hit: Callable[[str], None] = lambda _: None,
+        access: Access | None = None,
     ) -> None:
+        self._asked = Asked(access)
+        self._deadline = Deadline(limits, local)
+        self._credentials = credentials
         self._load = load = Load(limits, bound_hit)
         self._adaptive = adaptive_of(limits, load.most_calls)
         accounts = Accounts(load)
+        self._methods = MethodPolicy(gate, local, allowed_of(limits.methods))
+        self._check = SignatureCheck(
+            gate, way, version_seen, load, explainer, limits.hold_seconds, model_calls_of(limits)
+        )
         self._server = grpc.aio.server(
             interceptors=(
-                Outcomes(observer, local, load, explainer),
-                MethodPolicy(gate, local, allowed_of(limits.methods)),
-                Deadline(limits, local),
+                Outcomes(observer, local, load, explainer, self._asked),
+                Certificates(self._asked, local),
+                self._methods,
+                self._deadline,
                 Admission(load, accounts, local, rates_of(limits)),
-                SignatureCheck(
-                    gate, way, version_seen, load, explainer, limits.hold_seconds, model_calls_of(limits)
-                ),
+                self._check,
             ),
             handlers=(
                 Relay(way, load, accounts.bounded(local), explainer, limits.hold_seconds, self._adaptive),
@@ -83,7 +101,7 @@ class GrpcioEdge:
             if credentials is None:
                 port = self._server.add_insecure_port(address)
             else:
-                port = self._server.add_secure_port(address, credentials)
+                port = self._server.add_secure_port(address, credentials.ours)
         except RuntimeError as error:
             # The system's reason, which grpc only logs.
             bind(address, shared=place.shared)[0].close()
@@ -96,6 +114,16 @@ class GrpcioEdge:
 
     async def start(self) -> None:
         await self._server.start()
+
+    def adopt(self, limits: Limits, access: Access | None, tls: Configuration | None) -> None:
+        """Take other limits, ask other things of clients, and meet new ones with another certificate, from now on."""
+        self._load.adopt(limits)
+        self._deadline.default = limits.default_deadline
+        self._asked.access = access
+        self._methods.allowed = allowed_of(limits.methods)
+        self._check.models = adopted(self._check.models, limits)
+        if self._credentials is not None and tls is not None:
+            self._credentials.renew(tls)
 
     def usage(self) -> Usage:
         load = self._load

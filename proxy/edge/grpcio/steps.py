@@ -1,6 +1,7 @@
 """The steps a call goes through before it is relayed, in reading order; each is one interceptor.
 
-    Outcomes        one record per call, handed over when it is over
+    Outcomes        one record per call, handed over when it is over; who comes without a known token is turned away
+    Certificates    who has a certificate without a name that may call is turned away
     MethodPolicy    what only an operator needs stays out, and what is not allowed
     Deadline        what is expired is not sent on; what has no deadline may get one
     Admission       what the proxy cannot hold is turned away
@@ -11,7 +12,7 @@ Law: a step decides and passes on; it never touches a message. What is answered 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from typing import Any, NoReturn
 
 import grpc
@@ -19,6 +20,7 @@ import grpc
 from proxy.core.availability import Unanswered
 from proxy.core.bounds import MAX_METADATA, MAX_QUESTION, too_complex, too_much_metadata
 from proxy.core.verdict import Verdict
+from proxy.edge.access import AUTHORIZATION, Access, first_name
 from proxy.edge.admission import (
     CLIENT_RATE,
     LEAST_SECONDS,
@@ -37,7 +39,7 @@ from proxy.edge.grpcio.accounts import Accounts
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_code
 from proxy.edge.judged import note
 from proxy.edge.load import Account, Load
-from proxy.edge.metadata import diagnosed, warnings
+from proxy.edge.metadata import Pair, diagnosed, warnings
 from proxy.edge.methods import QUESTIONS, UNARY_METHODS, AllowedMethods, only_for_operators
 from proxy.edge.model_calls import ModelCalls, is_confirmed
 from proxy.edge.rates import Rates, client_identity
@@ -59,6 +61,17 @@ _LONGEST_SECONDS = 365 * 86400.0
 _DEADLINE_EXCEEDED = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
 _UNAVAILABLE = grpc.StatusCode.UNAVAILABLE.value[0]
 _CANCELLED = grpc.StatusCode.CANCELLED.value[0]
+
+
+class Asked:
+    """What is asked of clients; None: nothing, in this process for ever."""
+
+    def __init__(self, access: Access | None) -> None:
+        self.access = access
+
+
+def _octets(metadata: Iterable[Pair]) -> Iterator[tuple[str, bytes]]:
+    return ((key, value.encode() if isinstance(value, str) else value) for key, value in metadata)
 
 
 def _around(handler: Handler, step: Callable[[Behaviour, Any, Context], Awaitable[bytes | None]]) -> Handler:
@@ -91,8 +104,14 @@ class Outcomes(grpc.aio.ServerInterceptor):
     """Opens the record of a call on its arrival and hands it over when nothing more can happen."""
 
     def __init__(
-        self, observer: Observer, local: Collection[str], load: Load, explainer: Explainer | None
+        self,
+        observer: Observer,
+        local: Collection[str],
+        load: Load,
+        explainer: Explainer | None,
+        asked: Asked,
     ) -> None:
+        self._asked = asked
         self._observer = observer
         self._local = local
         self._load = load
@@ -115,6 +134,13 @@ class Outcomes(grpc.aio.ServerInterceptor):
             # Of this call, not of its method.
             self._load.hit(METADATA)
             return _refusing(too_much_metadata("fields", MAX_METADATA))
+        access = self._asked.access
+        if access is not None and access.tokens is not None:
+            who = access.of_fields([value for key, value in _octets(call.metadata) if key == AUTHORIZATION])
+            if isinstance(who, Verdict):
+                return _refusing(who)
+            call.outcome.identity = who
+            call.metadata = tuple(pair for pair in call.metadata if pair[0] != AUTHORIZATION)
         handler = self._handlers.get(method)
         if handler is None:
             handler = await continuation(details)
@@ -136,6 +162,39 @@ class Outcomes(grpc.aio.ServerInterceptor):
         self._observer.call_ended(outcome)
 
 
+class Certificates(grpc.aio.ServerInterceptor):
+    """Asks for a name in the client's certificate. grpc.aio shows that to a handler alone, which has the message of a
+    unary call by then.
+    """
+
+    def __init__(self, asked: Asked, local: Collection[str]) -> None:
+        self._asked = asked
+        self._local = local
+
+    async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
+        handler = await continuation(details)
+        access = self._asked.access
+        if access is None or access.tokens is not None or details.method in self._local:
+            return handler
+        return _around(handler, self._ask)
+
+    async def _ask(self, proceed: Behaviour, request: Any, context: Context) -> bytes | None:
+        assert self._asked.access is not None
+        found = context.auth_context()
+        dns, uris = ([name.decode("utf-8", "replace") for name in found.get(kind, ())] for kind in _NAMES)
+        who = self._asked.access.of_names(dns, uris)
+        outcome = current_call.get().outcome
+        if isinstance(who, Verdict):
+            outcome.identity = first_name(dns, uris)
+            await refuse(context, who)
+        outcome.identity = who
+        return await proceed(request, context)
+
+
+_NAMES = ("peer_dns", "peer_uri")
+"""As gRPC's core names what a certificate holds (`grpc_security_constants.h`)."""
+
+
 class MethodPolicy(grpc.aio.ServerInterceptor):
     """Refuses what is not allowed, and asks the gate about what only an operator needs, before a request is read."""
 
@@ -144,10 +203,10 @@ class MethodPolicy(grpc.aio.ServerInterceptor):
     ) -> None:
         self._gate = gate
         self._local = local
-        self._allowed = allowed
+        self.allowed = allowed
 
     async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
-        allowed, method = self._allowed, details.method
+        allowed, method = self.allowed, details.method
         if allowed is not None and method not in self._local and not allowed.has(method):
             return _refusing(not_allowed(method))
         reason = only_for_operators(details.method)
@@ -168,7 +227,7 @@ class Deadline(grpc.aio.ServerInterceptor):
     """Settles until when the call may take; an expired one never reaches the server."""
 
     def __init__(self, limits: Limits, local: Collection[str]) -> None:
-        self._default = limits.default_deadline
+        self.default = limits.default_deadline
         self._local = local
 
     async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
@@ -176,7 +235,7 @@ class Deadline(grpc.aio.ServerInterceptor):
         return handler if details.method in self._local else _around(handler, self._limit)
 
     async def _limit(self, proceed: Behaviour, request: Any, context: Context) -> bytes | None:
-        seconds = time_allowed(context.time_remaining(), self._default)
+        seconds = time_allowed(context.time_remaining(), self.default)
         if seconds is not None:
             if seconds <= 0:
                 await refuse(context, expired())
@@ -262,7 +321,7 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
     ) -> None:
         self._gate = gate
         self._way = way
-        self._models = models
+        self.models = models
         self._hold = hold
         self._version_seen = version_seen
         self._load = load
@@ -299,7 +358,7 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
         self, decision: Admit, proceed: Behaviour, message: bytes, context: Context
     ) -> bytes | None:
         """Go on if the model may have one more call."""
-        models, verdict = self._models, decision.verdict
+        models, verdict = self.models, decision.verdict
         if models is None or verdict is None or not is_confirmed(verdict):
             return await proceed(message, context)
         full = models.enter(verdict)

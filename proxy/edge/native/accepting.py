@@ -33,11 +33,15 @@ class Door:
     def __init__(self, sock: socket.socket, clients: Clients, tls: ssl.SSLContext | None) -> None:
         self._socket = sock
         self._clients = clients
+        self.secure(tls)
+        self._loop = asyncio.get_running_loop()
+        self._paused: asyncio.TimerHandle | None = None
+
+    def secure(self, tls: ssl.SSLContext | None) -> None:
+        """Meet who comes from now on in TLS with this context."""
         self._secure: dict[str, Any] = (
             {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": HANDSHAKE_SECONDS}
         )
-        self._loop = asyncio.get_running_loop()
-        self._paused: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
         """Begin to take in connections."""

@@ -12,6 +12,7 @@ those before it, and of the call no more than it needs.
 import time
 from typing import Final, final
 
+from proxy.core.verdict import Verdict
 from proxy.edge.admission import (
     CLIENT_RATE,
     LEAST_RATE,
@@ -91,6 +92,13 @@ class Call:
             self.judgement = Judgement(self)
         else:
             self.open()
+
+    def turn_away(self, verdict: Verdict, identity: str) -> None:
+        """Refuse a client that may not call, before anything of the request is read."""
+        outcome = self.record.outcome
+        outcome.identity = identity
+        self.plane.observer.call_started(self.head.method, outcome.grpc_type)
+        self.completion.refuse(verdict)
 
     def _may_begin(self) -> bool:
         """Whether the method is allowed and there is time; else the call has been answered."""

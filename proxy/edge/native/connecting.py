@@ -23,7 +23,14 @@ class Dialler:
         self, tls: ssl.SSLContext | None, server_name: str, tunnels: Mapping[Endpoint, Tunnel]
     ) -> None:
         self._tunnels = tunnels
-        self._secure: dict[str, Any] = {} if tls is None else {"ssl": tls, "server_hostname": server_name}
+        self._server_name = server_name
+        self.secure(tls)
+
+    def secure(self, tls: ssl.SSLContext | None) -> None:
+        """Meet the server with this context from the next connection on."""
+        self._secure: dict[str, Any] = (
+            {} if tls is None else {"ssl": tls, "server_hostname": self._server_name}
+        )
 
     async def connect(
         self, address: Endpoint, shell_for: Callable[[], UpstreamShell], seconds: float

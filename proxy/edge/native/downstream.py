@@ -11,6 +11,8 @@ import time
 from typing import Final, Protocol, final
 
 from proxy.core.bounds import MAX_METADATA, too_much_metadata
+from proxy.core.verdict import Verdict
+from proxy.edge.access import AUTHORIZATION, Access, first_name, names_in
 from proxy.edge.admission import METADATA
 from proxy.edge.load import Account
 from proxy.edge.native import rpc
@@ -33,6 +35,8 @@ LATE_SECONDS: Final = 1.0
 
 _RESTED: Final = 1.0
 """Seconds without a call after which a connection that had calls makes room for a new one."""
+_AUTHORIZATION: Final = AUTHORIZATION.encode()
+_OURS: Final = frozenset((_AUTHORIZATION,))
 # What of a head is needed to refuse it.
 _NEEDED: Final = frozenset((b":method", b":scheme", b":path", b":authority", b"content-type"))
 
@@ -74,6 +78,10 @@ class DownstreamShell(Shell):
         self._unread = 0
         self._unread_since = 0.0
         self._booked = 0
+        # By what the certificate of the client was judged, and what came of it.
+        self._judged_by: Access | None = None
+        self._standing: str | Verdict = ""
+        self._identity = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._opening = None
@@ -123,7 +131,8 @@ class DownstreamShell(Shell):
         head: rpc.RequestHead | None = block.memo
         if head is None:
             pool = plane.pool_for((block.get(b":path") or b"").decode("latin-1"))
-            head = block.memo = rpc.RequestHead(block, pool.scheme, pool.authority)
+            taken = _OURS if plane.access is not None and plane.access.tokens is not None else ()
+            head = block.memo = rpc.RequestHead(block, pool.scheme, pool.authority, taken)
         if not head.is_grpc:
             sink = NotGrpc(self.connection, stream)
             stream.sink = sink
@@ -135,7 +144,27 @@ class DownstreamShell(Shell):
             return
         call = Call(plane, pool, self.connection, stream, head)
         stream.sink = call
+        if plane.access is not None and pool is plane.pool:
+            who = self._who(plane.access, block)
+            if isinstance(who, Verdict):
+                call.turn_away(who, self._identity)
+                return
+            call.record.outcome.identity = who
         call.begin(self.account, ended=ended)
+
+    def _who(self, access: Access, block: HeaderBlock) -> str | Verdict:
+        """Who calls, or why it may not: by its token, or by the certificate of its connection, which is judged once."""
+        if access.tokens is not None:
+            return access.of_fields([value for name, value in block.fields if name == _AUTHORIZATION])
+        if self._judged_by is not access:
+            dns, uris = self._names()
+            self._standing = access.of_names(dns, uris)
+            self._identity = first_name(dns, uris)
+            self._judged_by = access
+        return self._standing
+
+    def _names(self) -> tuple[list[str], list[str]]:
+        return names_in(None if self.transport is None else self.transport.get_extra_info("peercert"))
 
     def relay(self, stream: Stream, head: rpc.RequestHead) -> Call:
         """Begin a call after all on a stream that was heard by someone else."""

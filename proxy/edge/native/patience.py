@@ -77,14 +77,18 @@ class Patience:
 
     def __init__(self, clients: Clients, limits: Limits) -> None:
         self._clients = clients
+        self.adopt(limits)
+        self._timer: asyncio.TimerHandle | None = None
+        self._seen = _Seen()
+
+    def adopt(self, limits: Limits) -> None:
+        """Have other patience from now on."""
         self._stall = limits.stall_seconds
         self._idle = limits.idle_seconds
         self._age = limits.max_connection_age
         self._age_grace = limits.age_grace
         times = (self._stall, self._idle, self._idle if self._age is None else self._age)
         self._step = min(_STEP, *(time / _PART_OF_A_TIME for time in times))
-        self._timer: asyncio.TimerHandle | None = None
-        self._seen = _Seen()
 
     def start(self) -> None:
         """Begin to look."""

@@ -8,13 +8,14 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, final
 
+from proxy.edge.access import Access
 from proxy.edge.adaptive import adaptive_of
 from proxy.edge.admission import Limits
 from proxy.edge.explainer import Explainer
 from proxy.edge.load import Load
 from proxy.edge.local import Answering
 from proxy.edge.methods import allowed_of
-from proxy.edge.model_calls import model_calls_of
+from proxy.edge.model_calls import adopted, model_calls_of
 from proxy.edge.native.deadlines import Deadlines
 from proxy.edge.native.plain_text import PlainText
 from proxy.edge.native.pool import Pool
@@ -43,11 +44,14 @@ class Plane:
         explainer: Explainer | None,
         answers: Mapping[str, Answering],
         bound_hit: Callable[[str], None],
+        access: Access | None = None,
     ) -> None:
         self.exchange = exchange
         self.gate = gate
         self.observer = observer
         self.limits = limits
+        self.access = access
+        """What is asked of clients; None: nothing, in this process for ever."""
         self.load = exchange.load = Load(limits, bound_hit)
         self.allowed = allowed_of(limits.methods)
         self.rates = rates_of(limits)
@@ -64,6 +68,14 @@ class Plane:
         self._local_methods = local_methods
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended: list[Outcome] = []
+
+    def adopt(self, limits: Limits, access: Access | None) -> None:
+        """Take other limits, and ask other things of clients, from now on."""
+        self.limits = limits
+        self.access = access
+        self.load.adopt(limits)
+        self.allowed = allowed_of(limits.methods)
+        self.model_calls = adopted(self.model_calls, limits)
 
     def pool_for(self, method: str) -> Pool:
         """Find who answers a method."""

@@ -102,6 +102,10 @@ class Pool:
             shell.close("the proxy is stopping")
         self._waiting.stop("the proxy is stopping")
 
+    def secure(self, tls: ssl.SSLContext | None) -> None:
+        """Meet the server with this context from the next connection on; those that stand go on."""
+        self._dialler.secure(tls)
+
     def pick(self) -> Connection | None:
         """Return a connection that takes one more call, each in its turn; None when there is none."""
         shells = self._shells

@@ -9,7 +9,7 @@ import base64
 import binascii
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, final
 from urllib.parse import quote, unquote_to_bytes
 
@@ -70,19 +70,21 @@ _OF_HTTP: Final = {
 
 @final
 class RequestHead:
-    """What the proxy needs to know of a request's head, and the block that the next hop gets."""
+    """What the proxy needs to know of a request's head, and the block that the next hop gets, without fields `taken`."""
 
     __slots__ = (
         *("block", "encodings", "is_grpc", "judged", "method", "most"),
         *("reserved", "timed_block", "timeout", "unary"),
     )
 
-    def __init__(self, block: HeaderBlock, scheme: bytes, authority: bytes) -> None:
+    def __init__(
+        self, block: HeaderBlock, scheme: bytes, authority: bytes, taken: Collection[bytes] = ()
+    ) -> None:
         own = {b":scheme": scheme, b":authority": authority}
         fields = [
             (name, own.get(name, value)) if name in own else (name, value)
             for name, value in block.fields
-            if name not in {b"host", b"grpc-timeout"}
+            if name not in {b"host", b"grpc-timeout"} and name not in taken
         ]
         if block.get(b":authority") is None:
             fields.insert(0, (b":authority", authority))

@@ -12,6 +12,7 @@ from typing import Any, final
 
 import grpc
 
+from proxy.edge.access import Access
 from proxy.edge.admission import Limits
 from proxy.edge.descriptors import connections_allowed
 from proxy.edge.explainer import Explainer
@@ -59,6 +60,7 @@ class NativeEdge:
         http2_limits: Http2Limits | None = None,
         answers: Mapping[str, Answering] | None = None,
         bound_hit: Callable[[str], None] = lambda _: None,
+        access: Access | None = None,
     ) -> None:
         if place.sock is None:
             self._socket, self._address = bind(address, shared=place.shared)
@@ -82,6 +84,7 @@ class NativeEdge:
             explainer=explainer,
             answers=answers or {},
             bound_hit=bound_hit,
+            access=access,
         )
         self._limits = limits
         self._clients = Clients(self._plane, http2_limits or Http2Limits(), 0)
@@ -102,6 +105,16 @@ class NativeEdge:
         self._patience.start()
         self._door = Door(self._socket, self._clients, self._tls)
         self._door.open()
+
+    def adopt(self, limits: Limits, access: Access | None, tls: ssl.SSLContext | None) -> None:
+        """Take other limits, ask other things of clients, and meet new ones with another certificate, from now on."""
+        self._limits = limits
+        self._plane.adopt(limits, access)
+        self._patience.adopt(limits)
+        self._tls = tls
+        if self._door is not None:
+            self._clients.max_connections = connections_allowed(limits.max_connections)
+            self._door.secure(tls)
 
     def usage(self) -> Usage:
         load, adaptive = self._plane.load, self._plane.adaptive

@@ -18,13 +18,15 @@ GET (and HEAD), and nothing that is asked for so changes anything:
 - `/`              the same for a person (pages/), with two forms by POST: a request to try, and the log level
 
 A name that the port is not known by (hosts.py) is answered 421; `/livez`, and `/readyz` without its texts, are
-answered whatever the name, because they give nothing away and a probe may ask by any.
+answered whatever the name, because they give nothing away and a probe may ask by any. Where there are tokens
+(access.py), everything but those two wants one; `request[AUTHORISED]` says whether a request came with one.
 
 Law: with api.py and pages/handlers.py the only place that knows HTTP. What it shows is handed in; it belongs on loopback or inside a pod.
 """
 
 import asyncio
 import errno
+import ssl
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import asdict
@@ -37,11 +39,14 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from proxy.core.tokens import Tokens
+from proxy.observe.admin.access import AUTHORISED, CHALLENGES, Certificate, is_authorised
 from proxy.observe.admin.api import Api, json_answer
 from proxy.observe.admin.connections import Bounds, Connection, Connections, affordable
 from proxy.observe.admin.events import STREAMS, Events
 from proxy.observe.admin.hosts import Asked, Hosts
 from proxy.observe.admin.pages.handlers import PageHandlers
+from proxy.observe.admin.securing import Handshakes
 from proxy.observe.admin.views import Sources, readiness_text
 
 _HEADERS = {
@@ -86,7 +91,8 @@ class _Collected(Collector):
 class AdminServer:
     """Serves the admin port from `start` to `stop`.
 
-    `names` are host names under which it may be asked, beside localhost, addresses and `host` itself.
+    `names` are host names under which it may be asked, beside localhost, addresses and `host` itself. `tokens` are those
+    of which it wants one; with a `certificate` it answers HTTPS.
     """
 
     def __init__(
@@ -99,6 +105,8 @@ class AdminServer:
         port: int = 8601,
         names: Collection[str] = (),
         bounds: Bounds | None = None,
+        tokens: Tokens | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         self._registry = registry
         self._sources = sources
@@ -109,11 +117,25 @@ class AdminServer:
         self._page = PageHandlers(sources, self._api)
         self._host = host
         self._port = port
-        self._hosts = Hosts((host, *names))
+        self._certificate = certificate
+        self.adopt(names, tokens)
         self._connections = Connections(_HEADERS, self._full, bounds)
+        self._handshakes: Handshakes | None = None
+        if certificate is not None:
+            most = self._connections.bounds.connections
+            self._handshakes = Handshakes(self._connection, certificate.context, most)
         self._server: asyncio.Server | None = None
         self._scraping = asyncio.Lock()
         self._runner = web.AppRunner(self._app(), handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS)
+
+    def adopt(
+        self, names: Collection[str], tokens: Tokens | None, certificate: ssl.SSLContext | None = None
+    ) -> None:
+        """Be asked under these names, want one of these tokens (None: of nobody), and answer with this certificate."""
+        self._hosts = Hosts((self._host, *names))
+        self._tokens = tokens
+        if self._certificate is not None and certificate is not None:
+            self._certificate.renew(certificate)
 
     async def start(self) -> int:
         """Bind, and return the port (useful where 0 asked for any).
@@ -122,6 +144,8 @@ class AdminServer:
         """
         await self._runner.setup()
         try:
+            if self._handshakes is not None:
+                return self._handshakes.open(self._host, self._port)
             self._server = await asyncio.get_running_loop().create_server(
                 self._connection, self._host, self._port
             )
@@ -133,6 +157,8 @@ class AdminServer:
 
     async def stop(self) -> None:
         """Close the port, giving answers under way a second. Harmless when nothing was started."""
+        if self._handshakes is not None:
+            self._handshakes.close()
         if self._server is not None:
             self._server.close()
         await self._events.stop()
@@ -158,7 +184,9 @@ class AdminServer:
                 return f"{address} cannot be had: {error.strerror or error}"
 
     def _app(self) -> web.Application:
-        app = web.Application(middlewares=[_in_time, self._by_name, _plain_errors, self._asked_first])
+        app = web.Application(
+            middlewares=[_in_time, self._by_name, self._by_token, _plain_errors, self._asked_first]
+        )
         app.on_response_prepare.append(_harden)
         self._page.add_to(app.router)
         app.router.add_get("/livez", self._livez)
@@ -177,11 +205,24 @@ class AdminServer:
     @web.middleware
     async def _by_name(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         asked = self._asked(request)
-        health = request.path in _HEALTH and "verbose" not in request.query
-        if asked is Asked.KNOWN or (asked is Asked.FOREIGN and health):
+        if asked is Asked.KNOWN or (asked is Asked.FOREIGN and _is_health(request)):
             return await handler(request)
         status, text = _REFUSED[asked]
         return web.Response(status=status, text=text)
+
+    @web.middleware
+    async def _by_token(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        tokens = self._tokens
+        authorised = tokens is not None and is_authorised(tokens, request.headers.getall("Authorization", []))
+        request[AUTHORISED] = authorised
+        if tokens is None or authorised or _is_health(request):
+            return await handler(request)
+        refusal = web.Response(
+            status=401, text="401 Unauthorized: one of the tokens of --admin-tokens is needed\n"
+        )
+        for challenge in CHALLENGES:
+            refusal.headers.add("WWW-Authenticate", challenge)
+        return refusal
 
     @web.middleware
     async def _asked_first(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -201,7 +242,7 @@ class AdminServer:
         checks = self._sources.readiness()
         failed = [check for check in checks if not check.ok]
         told = checks if "verbose" in request.query else failed
-        if self._asked(request) is not Asked.KNOWN:
+        if self._asked(request) is not Asked.KNOWN or (self._tokens is not None and not request[AUTHORISED]):
             told = []
         lines = [*([readiness_text(told)] if told else []), "not ready" if failed else "ok"]
         return web.Response(text="\n".join(lines) + "\n", status=503 if failed else 200)
@@ -234,6 +275,11 @@ class AdminServer:
         return json_answer(
             {each.name: {"value": each.value, "origin": each.origin} for each in self._sources.settings()}
         )
+
+
+def _is_health(request: web.Request) -> bool:
+    """Whether a probe may ask for it."""
+    return request.path in _HEALTH and "verbose" not in request.query
 
 
 async def _harden(_: web.Request, response: web.StreamResponse) -> None:
