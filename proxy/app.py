@@ -394,6 +394,7 @@ class Proxy:
             tls=tls,
             answers=self._health.answers(),
             bound_hit=self._bound_hit,
+            tells_all=self._settings.access_log,
         )
 
     def _bind_grpcio(self, way: ChannelWay, local: Handlers, limits: Limits) -> Edge:
@@ -411,6 +412,7 @@ class Proxy:
             limits=limits,
             credentials=_listen_credentials(self._settings),
             bound_hit=self._bound_hit,
+            tells_all=self._settings.access_log,
         )
 
     # === what one part needs to know of another ===

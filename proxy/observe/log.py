@@ -450,6 +450,8 @@ def _call(outcome: Outcome) -> dict[str, str | int | None]:
             outcome.signature or (outcome.request.signature if outcome.request is not None else "")
         ),
         "peer": outcome.peer,
+        "request_id": outcome.request_id,
+        "user_agent": outcome.user_agent,
     }
 
 

@@ -59,6 +59,8 @@ def refused(reason: Reason = Reason.DTYPE_MISMATCH, **fields) -> Outcome:
     told = {
         "code": 3,
         "peer": "127.0.0.1:5000",
+        "request_id": "r-1",
+        "user_agent": "grpc-go/1.80",
         "model": "m",
         "version": 2,
         "signature": "serving_default",
@@ -84,6 +86,8 @@ def test_a_refusal_is_one_line_that_says_who_what_and_why(stream):
         "version": 2,
         "signature": "serving_default",
         "peer": "127.0.0.1:5000",
+        "request_id": "r-1",
+        "user_agent": "grpc-go/1.80",
         "text": "2 problems: …",
     }
 

@@ -13,6 +13,7 @@ from proxy.core.verdict import Verdict
 from proxy.diagnosis.transport import Spent
 from proxy.edge.load import Account
 from proxy.edge.metadata import DETAILS, Pair
+from proxy.edge.request_ids import REQUEST_ID, TRACEPARENT, identify
 from proxy.observe.outcome import Outcome
 from proxy.upstream.channel import ChannelWay
 from proxy.wire.status import Status, status_of
@@ -64,6 +65,15 @@ class Call:
             return Spent(now - self.began, None, others)
         return Spent(self.sent - self.began, now - self.sent, others)
 
+    def identify(self) -> str:
+        """Find by what client and proxy know the call, once; see `Outcome.request_id`."""
+        if not self.outcome.request_id:
+            found = dict(reversed(self.metadata))
+            names = (REQUEST_ID, TRACEPARENT, "user-agent")
+            given, parent, agent = (str(found.get(name, "")) for name in names)
+            identify(self.outcome, given, parent, agent)
+        return self.outcome.request_id
+
     def end(self, code: int) -> None:
         """Settle the status code."""
         self.outcome.code = code
@@ -90,5 +100,6 @@ async def refuse(context: Context, verdict: Verdict, status: Status | None = Non
     call.end(status.code)
     outcome = call.outcome
     outcome.refusal, outcome.text, outcome.peer = verdict, status.text, context.peer()
-    await context.abort(status_code(status.code), status.text, ((DETAILS, status.details),))
+    trailing = ((DETAILS, status.details), (REQUEST_ID, call.identify()))
+    await context.abort(status_code(status.code), status.text, trailing)
     raise AssertionError("abort raises")

@@ -31,7 +31,7 @@ from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_c
 from proxy.edge.grpcio.upstream import Ending, InOrder, ending, initial_metadata, unary, write
 from proxy.edge.load import Load
 from proxy.edge.local import Handlers
-from proxy.edge.metadata import details_of, diagnosed, forwarded
+from proxy.edge.metadata import details_of, diagnosed, forwarded, identified
 from proxy.edge.methods import UNARY_METHODS
 from proxy.gate import JUDGED_METHODS
 from proxy.upstream.channel import ChannelWay
@@ -181,7 +181,8 @@ class Relay(grpc.GenericRpcHandler):
         annotated = self._explainer.explain(outcome, answer, call.request, spent)
         if annotated is None:
             return end
-        return Ending(end.code, annotated.text, diagnosed(end.trailing, annotated))
+        trailing = identified(diagnosed(end.trailing, annotated), call.identify())
+        return Ending(end.code, annotated.text, trailing)
 
     async def _responses(self, call: Call, upstream: Any, context: Context) -> None:
         """Server to client: initial metadata as soon as it is known, then one message at a time."""

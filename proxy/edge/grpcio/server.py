@@ -56,13 +56,14 @@ class GrpcioEdge:
         explainer: Explainer | None = None,
         credentials: grpc.ServerCredentials | None = None,
         bound_hit: Callable[[str], None] = lambda _: None,
+        tells_all: bool = False,
     ) -> None:
         self._load = load = Load(limits, bound_hit)
         self._adaptive = adaptive_of(limits, load.most_calls)
         accounts = Accounts(load)
         self._server = grpc.aio.server(
             interceptors=(
-                Outcomes(observer, local, load, explainer),
+                Outcomes(observer, local, load, explainer, tells_all=tells_all),
                 MethodPolicy(gate, local, allowed_of(limits.methods)),
                 Deadline(limits, local),
                 Admission(load, accounts, local, rates_of(limits)),

@@ -37,10 +37,11 @@ from proxy.edge.grpcio.accounts import Accounts
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_code
 from proxy.edge.judged import note
 from proxy.edge.load import Account, Load
-from proxy.edge.metadata import diagnosed, warnings
+from proxy.edge.metadata import diagnosed, identified, warnings
 from proxy.edge.methods import QUESTIONS, UNARY_METHODS, AllowedMethods, only_for_operators
 from proxy.edge.model_calls import ModelCalls, is_confirmed
 from proxy.edge.rates import Rates, client_identity
+from proxy.edge.request_ids import is_told_of
 from proxy.gate import JUDGED_METHODS, Admit, Decision, Judge, Message, Refuse
 from proxy.observe.outcome import Observer, Outcome
 from proxy.upstream.channel import ChannelWay
@@ -91,9 +92,16 @@ class Outcomes(grpc.aio.ServerInterceptor):
     """Opens the record of a call on its arrival and hands it over when nothing more can happen."""
 
     def __init__(
-        self, observer: Observer, local: Collection[str], load: Load, explainer: Explainer | None
+        self,
+        observer: Observer,
+        local: Collection[str],
+        load: Load,
+        explainer: Explainer | None,
+        *,
+        tells_all: bool,
     ) -> None:
         self._observer = observer
+        self._tells_all = tells_all
         self._local = local
         self._load = load
         self._explainer = explainer
@@ -133,6 +141,8 @@ class Outcomes(grpc.aio.ServerInterceptor):
             if late and self._explainer is not None:
                 spent = call.spent(now, others=self._load.calls)
                 self._explainer.explain(outcome, Answer(_DEADLINE_EXCEEDED), call.request, spent)
+        if self._tells_all or is_told_of(outcome):
+            call.identify()
         self._observer.call_ended(outcome)
 
 
@@ -212,7 +222,8 @@ class Admission(grpc.aio.ServerInterceptor):
             full = load.enter(account)
             if full is not None:
                 await refuse(context, full)
-            current_call.get().account = account
+            call = current_call.get()
+            call.account, call.outcome.peer = account, context.peer()
             size = len(request) if isinstance(request, bytes) else 0
             try:
                 full = load.take(account, size)
@@ -343,10 +354,8 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
             spent = call.spent(time.monotonic(), others=self._load.calls - 1)
             annotated = self._explainer.explain(outcome, answer, decision.view, spent)
         call.end(answer.code)
-        if annotated is None:
-            await context.abort(status_code(answer.code), why)
-        else:
-            await context.abort(status_code(answer.code), annotated.text, diagnosed((), annotated))
+        text, trailing = (why, ()) if annotated is None else (annotated.text, diagnosed((), annotated))
+        await context.abort(status_code(answer.code), text, identified(trailing, call.identify()))
         raise AssertionError("abort raises")
 
     async def _refuse_unasked(
@@ -362,6 +371,7 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
             annotated = explainer.explain(call.outcome, answer, decision.view, spent, of_the_way=not late)
             if annotated is not None:
                 call.end(answer.code)
-                await context.abort(status_code(answer.code), annotated.text, diagnosed((), annotated))
+                trailing = identified(diagnosed((), annotated), call.identify())
+                await context.abort(status_code(answer.code), annotated.text, trailing)
         if late:
             await refuse(context, expired())

@@ -156,7 +156,11 @@ class Call:
 
     def admitted(self, decision: Decision) -> bool:
         """Note what was decided; where it is a refusal, answer it."""
-        self.record.note(decision)
+        record = self.record
+        record.note(decision)
+        if record.outcome.warnings or record.outcome.would_refuse:
+            # As long as the client is there to be asked who it is.
+            self.completion.identify()
         if isinstance(decision, Refuse):
             self.completion.refuse_as_decided(decision)
             return False

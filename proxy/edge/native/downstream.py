@@ -33,8 +33,13 @@ LATE_SECONDS: Final = 1.0
 
 _RESTED: Final = 1.0
 """Seconds without a call after which a connection that had calls makes room for a new one."""
-# What of a head is needed to refuse it.
-_NEEDED: Final = frozenset((b":method", b":scheme", b":path", b":authority", b"content-type"))
+# What of a head is needed to refuse it, and to tell of that.
+_NEEDED: Final = frozenset(
+    (
+        *(b":method", b":scheme", b":path", b":authority", b"content-type"),
+        *(b"x-request-id", b"traceparent", b"user-agent"),
+    )
+)
 
 
 class Connections(Protocol):

@@ -43,6 +43,7 @@ class Plane:
         explainer: Explainer | None,
         answers: Mapping[str, Answering],
         bound_hit: Callable[[str], None],
+        tells_all: bool,
     ) -> None:
         self.exchange = exchange
         self.gate = gate
@@ -57,6 +58,7 @@ class Plane:
         self.version_suffixes = VersionSuffixes()
         self.version_seen = version_seen
         self.explainer = explainer
+        self.tells_all = tells_all
         self.pool = pool
         self.deadlines = Deadlines(self.flush)
         self.plain_text = PlainText()

@@ -40,7 +40,7 @@ class NativeEdge:
     `address` is HOST:PORT (port 0: any free one) or unix:PATH, had as `place` says. `pool` holds the connections to the server, and is
     started and stopped by whoever made it. `tls` is a context with ALPN `h2`. The rest is as for the grpcio edge.
     `answers` are methods that are answered here and at once. `bound_hit` is told the name of a bound that a client
-    ran into. Raises AddressInUseError.
+    ran into. `tells_all`: somebody hears of every call, who it is and whose. Raises AddressInUseError.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class NativeEdge:
         http2_limits: Http2Limits | None = None,
         answers: Mapping[str, Answering] | None = None,
         bound_hit: Callable[[str], None] = lambda _: None,
+        tells_all: bool = False,
     ) -> None:
         if place.sock is None:
             self._socket, self._address = bind(address, shared=place.shared)
@@ -82,6 +83,7 @@ class NativeEdge:
             explainer=explainer,
             answers=answers or {},
             bound_hit=bound_hit,
+            tells_all=tells_all,
         )
         self._limits = limits
         self._clients = Clients(self._plane, http2_limits or Http2Limits(), 0)
