@@ -40,5 +40,6 @@ def is_told_of(outcome: Outcome) -> bool:
 
 def identify(outcome: Outcome, given: str, traceparent: str, user_agent: str) -> None:
     """Give the call the id that its client gave it, else that of its trace, else a new one."""
-    outcome.request_id = given if _WELL_FORMED(given) else trace_id(traceparent) or os.urandom(16).hex()
+    trace = outcome.trace.trace_id if outcome.trace is not None else trace_id(traceparent)
+    outcome.request_id = given if _WELL_FORMED(given) else trace or os.urandom(16).hex()
     outcome.user_agent = printable(user_agent[:_LONGEST_AGENT])

@@ -11,6 +11,25 @@ from proxy.core.types import RequestView
 from proxy.core.verdict import Verdict, Violation
 
 
+class Trace(Protocol):
+    """A call that is traced: a span for the call, and one for what the server is asked."""
+
+    trace_id: str
+    """Of all spans of the trace: 32 digits, or "" where there is none."""
+    sampled: bool
+    """Whether the spans are kept, and sent to whoever collects them."""
+
+    def forwarded(self) -> str:
+        """The `traceparent` for the server, which is asked now; "" for none."""
+
+
+class Tracer(Protocol):
+    """Who traces calls."""
+
+    def begin(self, method: str, traceparent: str) -> Trace:
+        """A call has arrived; `traceparent` is the field of its metadata, "" where there is none."""
+
+
 @final
 class Outcome:
     """What happened to one call.
@@ -30,6 +49,8 @@ class Outcome:
     """What the client says that it is; set where the call is worth telling of."""
     request_id: str = ""
     """By which client and proxy can be joined; set where the call is worth telling of."""
+    trace: Trace | None = None
+    """Set where calls are traced."""
     seconds: float = 0.0
     upstream_seconds: float | None = None
     request_bytes: int = 0

@@ -310,11 +310,16 @@ def told_with(written: io.StringIO, name: str) -> str:
     structlog.get_logger("tfs-proxy").info(name, value=name, nested={name: [name, (name,)]}, other=Odd(name))
     logging.getLogger(name).warning("said %s", name)
     try:
-        getattr(log, "absent" + name)
-    except AttributeError as error:
+        # Not an AttributeError: Python 3.13.0 looks for names like it, and fails at a lone surrogate.
+        fail(name)
+    except LookupError as error:
         log.observer_failed(object(), error)
         logging.getLogger("aiohttp.server").exception("failed with %s", name)
     return written.getvalue()
+
+
+def fail(name: str) -> None:
+    raise LookupError(f"absent {name}")
 
 
 class Odd:

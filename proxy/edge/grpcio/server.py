@@ -27,7 +27,7 @@ from proxy.edge.methods import allowed_of
 from proxy.edge.model_calls import model_calls_of
 from proxy.edge.rates import rates_of
 from proxy.gate import Judge
-from proxy.observe.outcome import Observer
+from proxy.observe.outcome import Observer, Tracer
 from proxy.upstream.channel import ChannelWay
 
 _ANY_NUMBER: Final = 2**31 - 1
@@ -57,13 +57,14 @@ class GrpcioEdge:
         credentials: grpc.ServerCredentials | None = None,
         bound_hit: Callable[[str], None] = lambda _: None,
         tells_all: bool = False,
+        tracer: Tracer | None = None,
     ) -> None:
         self._load = load = Load(limits, bound_hit)
         self._adaptive = adaptive_of(limits, load.most_calls)
         accounts = Accounts(load)
         self._server = grpc.aio.server(
             interceptors=(
-                Outcomes(observer, local, load, explainer, tells_all=tells_all),
+                Outcomes(observer, local, load, explainer, tells_all=tells_all, tracer=tracer),
                 MethodPolicy(gate, local, allowed_of(limits.methods)),
                 Deadline(limits, local),
                 Admission(load, accounts, local, rates_of(limits)),

@@ -43,7 +43,7 @@ from proxy.edge.model_calls import ModelCalls, is_confirmed
 from proxy.edge.rates import Rates, client_identity
 from proxy.edge.request_ids import is_told_of
 from proxy.gate import JUDGED_METHODS, Admit, Decision, Judge, Message, Refuse
-from proxy.observe.outcome import Observer, Outcome
+from proxy.observe.outcome import Observer, Outcome, Tracer
 from proxy.upstream.channel import ChannelWay
 from proxy.wire.response import served_version
 
@@ -99,8 +99,10 @@ class Outcomes(grpc.aio.ServerInterceptor):
         explainer: Explainer | None,
         *,
         tells_all: bool,
+        tracer: Tracer | None,
     ) -> None:
         self._observer = observer
+        self._tracer = tracer
         self._tells_all = tells_all
         self._local = local
         self._load = load
@@ -115,6 +117,8 @@ class Outcomes(grpc.aio.ServerInterceptor):
         call = Call(Outcome(method, grpc_type), details.invocation_metadata, time.monotonic())
         current_call.set(call)
         self._observer.call_started(method, grpc_type)
+        if self._tracer is not None:
+            call.begin_trace(self._tracer)
         # Unlike a wrapped handler, the task also ends for calls that are cancelled before their message came.
         task = asyncio.current_task()
         assert task is not None

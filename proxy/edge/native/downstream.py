@@ -128,7 +128,7 @@ class DownstreamShell(Shell):
         head: rpc.RequestHead | None = block.memo
         if head is None:
             pool = plane.pool_for((block.get(b":path") or b"").decode("latin-1"))
-            head = block.memo = rpc.RequestHead(block, pool.scheme, pool.authority)
+            head = block.memo = rpc.RequestHead(block, pool.scheme, pool.authority, plane.omitted(block))
         if not head.is_grpc:
             sink = NotGrpc(self.connection, stream)
             stream.sink = sink
@@ -165,7 +165,7 @@ class DownstreamShell(Shell):
             verdict = too_much_metadata("fields", MAX_METADATA)
         else:
             verdict = too_much_metadata("bytes", self.connection.limits.header_list_size)
-        plane.observer.call_started(head.method, call.record.outcome.grpc_type)
+        call.tell_started()
         call.completion.refuse(verdict)
 
     def write(self) -> None:

@@ -16,7 +16,7 @@ from proxy.edge.native.kept_answer import message_in
 from proxy.edge.native.rpc import Messages, RequestHead, text_of
 from proxy.edge.request_ids import identify
 from proxy.gate import Admit, Decision
-from proxy.observe.outcome import Outcome
+from proxy.observe.outcome import Outcome, Tracer
 
 
 @final
@@ -81,6 +81,11 @@ class Record:
                 text_of(fields, b"user-agent"),
             )
         return outcome.request_id
+
+    def begin_trace(self, tracer: Tracer) -> None:
+        """Have the call traced, as a part of its client's trace."""
+        parent = text_of(self._head.fields, b"traceparent")
+        self.outcome.trace = tracer.begin(self.outcome.method, parent)
 
     def spent(self, others: int, *, arriving: bool) -> Spent:
         """Where the time went, with so many other calls under way; `arriving`: the client has yet to send."""

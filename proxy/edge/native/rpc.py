@@ -71,20 +71,22 @@ _OF_HTTP: Final = {
 
 @final
 class RequestHead:
-    """What the proxy needs to know of a request's head, and the block that the next hop gets."""
+    """What the proxy needs to know of a request's head, and the block that the next hop gets, without what is `omitted`."""
 
     __slots__ = (
         *("block", "encodings", "fields", "is_grpc", "judged", "method", "most"),
         *("reserved", "timed_block", "timeout", "unary"),
     )
 
-    def __init__(self, block: HeaderBlock, scheme: bytes, authority: bytes) -> None:
+    def __init__(
+        self, block: HeaderBlock, scheme: bytes, authority: bytes, omitted: frozenset[bytes] = frozenset()
+    ) -> None:
         self.fields = block.fields
         own = {b":scheme": scheme, b":authority": authority}
         fields = [
             (name, own.get(name, value)) if name in own else (name, value)
             for name, value in block.fields
-            if name not in {b"host", b"grpc-timeout"}
+            if name not in {b"host", b"grpc-timeout"} and name not in omitted
         ]
         if block.get(b":authority") is None:
             fields.insert(0, (b":authority", authority))
@@ -225,6 +227,11 @@ def details_of(block: HeaderBlock) -> bytes:
         return base64.b64decode(value + b"=" * (-len(value) % 4))
     except binascii.Error:
         return b""
+
+
+def trace_fields(traceparent: str) -> bytes:
+    """Encode where in a trace the server's work belongs, as a literal that is not indexed; "": nothing."""
+    return b"\x00\x0btraceparent" + bytes((len(traceparent),)) + traceparent.encode() if traceparent else b""
 
 
 def reworded(block: HeaderBlock, annotated: Annotated, request_id: str) -> bytes:

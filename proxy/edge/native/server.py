@@ -27,7 +27,7 @@ from proxy.edge.native.pool import Pool
 from proxy.edge.native.pool_options import MANY_CLIENTS, PoolOptions
 from proxy.edge.private_folder import PrivateFolder
 from proxy.gate import Judge
-from proxy.observe.outcome import Observer
+from proxy.observe.outcome import Observer, Tracer
 
 _LOCAL = PoolOptions(limits=replace(MANY_CLIENTS, pace_resets=False))
 
@@ -60,6 +60,7 @@ class NativeEdge:
         answers: Mapping[str, Answering] | None = None,
         bound_hit: Callable[[str], None] = lambda _: None,
         tells_all: bool = False,
+        tracer: Tracer | None = None,
     ) -> None:
         if place.sock is None:
             self._socket, self._address = bind(address, shared=place.shared)
@@ -84,6 +85,7 @@ class NativeEdge:
             answers=answers or {},
             bound_hit=bound_hit,
             tells_all=tells_all,
+            tracer=tracer,
         )
         self._limits = limits
         self._clients = Clients(self._plane, http2_limits or Http2Limits(), 0)
