@@ -29,7 +29,7 @@ from proxy.observe.catalogue import (
     SECONDS,
 )
 from proxy.observe.outcome import Outcome
-from proxy.observe.series import OTHER, Histogram, Limits, Vocabulary
+from proxy.observe.series import OTHER, Example, Histogram, Limits, Vocabulary
 
 STATES = ("START", "LOADING", AVAILABLE, "UNLOADING", "END", "FAILED")
 FAILED = "FAILED"
@@ -205,6 +205,8 @@ class Metrics(Collector):
         if outcome.upstream_seconds is not None:
             timing.upstream.observe(outcome.upstream_seconds)
             own = max(seconds - outcome.upstream_seconds, 0.0)
+        if outcome.trace is not None and outcome.trace.sampled:
+            _remember(timing, outcome, outcome.trace.trace_id)
         self._overhead.observe(own)
         self._request_bytes.observe(outcome.request_bytes)
         self._response_bytes.observe(outcome.response_bytes)
@@ -406,6 +408,14 @@ class Metrics(Collector):
             "grpc_server_msg_sent_total": ((method.labels, method.sent) for method in methods),
             "grpc_server_handling_seconds": ((method.labels, method.seconds) for method in methods),
         }
+
+
+def _remember(timing: _Timing, outcome: Outcome, trace_id: str) -> None:
+    """Leave a trace of a call beside the times that were just counted."""
+    now = time.time()
+    timing.seconds.remember(Example(trace_id, outcome.seconds, now))
+    if outcome.upstream_seconds is not None:
+        timing.upstream.remember(Example(trace_id, outcome.upstream_seconds, now))
 
 
 def _usage_samples(usage: Usage | None) -> dict[str, Samples]:
