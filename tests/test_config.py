@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config import DECLARED, ModelSettings, Settings, SettingsError, about, plain, read_file
+from proxy.config import DECLARED, ModelSettings, Settings, SettingsError, about, plain, read_file, reading
 from proxy.core.policy import Mode
 from proxy.core.reasons import Reason, Severity
 from proxy.core.values import InputPolicy, StringKind
@@ -84,6 +84,18 @@ def test_a_unix_socket_is_written_with_three_slashes_or_none(written):
     [
         ("listen", "8600", "'8600' is not HOST:PORT"),
         ("listen", "::1:8600", "an IPv6 address stands in brackets"),
+        *(
+            ("otlp_endpoint", value, "is not the address of a collector, for example http://localhost:4317")
+            for value in (
+                "",
+                "collector:4317",
+                "ftp://a:1",
+                "http://",
+                "http://u:secret@a:1",
+                "http://a:1/v1/traces",
+            )
+        ),
+        ("trace_sample", "2", "1"),
         ("listen", "host:99999", "is not HOST:PORT"),
         ("listen", "unix:", "'unix:' names no socket, for example unix:/run/tfs-proxy.sock"),
         ("listen", "unix:/run/", "names no socket"),
@@ -484,3 +496,10 @@ def test_captures_need_a_limit_and_a_folder(tmp_path):
     with pytest.raises(SettingsError, match="is not a folder"):
         parse("capture", str(file))
     assert parse("capture", str(tmp_path / "new")) == tmp_path / "new"
+
+
+@pytest.mark.parametrize("where", ["http://collector:4317", "https://collector", "http://[::1]:4317/"])
+def test_an_address_of_a_collector_means_traces(where):
+    assert not Settings().traces
+    assert Settings(tracing=True).traces
+    assert Settings(otlp_endpoint=reading.collector(where)).traces

@@ -444,8 +444,6 @@ class Settings:
             for one, other in pairs
             if getattr(self, one) is not None and getattr(self, other) is None
         ]
-        if self.trace_sample is not None and not self.traces:
-            missing.append("--trace-sample needs --tracing or --otlp-endpoint")
         if missing:
             raise SettingsError("; ".join(missing))
         if self.reuse_port and self.listen.startswith("unix:"):

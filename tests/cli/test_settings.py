@@ -108,6 +108,7 @@ def _example(name: str) -> str:
         "mode": "observe",
         "edge": "native",
         "severities": "BATCH_EMPTY=off",
+        "otlp_endpoint": "http://a:1",
         "log_level": "debug",
         "log_format": "json",
     }.get(name, "1")
