@@ -167,13 +167,16 @@ def open_tracing(
         "service.version": version,
         "service.instance.id": str(uuid.uuid4()),
     }
-    provider = TracerProvider(
-        sampler=None if sample is None else ParentBased(TraceIdRatioBased(sample)),
-        resource=Resource.create({**own, **OTELResourceDetector().detect().attributes}),
-        shutdown_on_exit=False,
-    )
-    exporter = _Exporter(OTLPSpanExporter(endpoint=endpoint), silent, lost)
-    provider.add_span_processor(BatchSpanProcessor(exporter))
+    try:
+        provider = TracerProvider(
+            sampler=None if sample is None else ParentBased(TraceIdRatioBased(sample)),
+            resource=Resource.create({**own, **OTELResourceDetector().detect().attributes}),
+            shutdown_on_exit=False,
+        )
+        exporter = _Exporter(OTLPSpanExporter(endpoint=endpoint), silent, lost)
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    except Exception as error:  # of many kinds, as are the variables
+        raise ValueError(f"traces cannot be set up by the variables OTEL_…: {error}") from error
     return Tracing(provider, exporter, target)
 
 

@@ -1,6 +1,7 @@
 """Traces as a collector gets them, of calls through a real proxy with each edge."""
 
 import asyncio
+import os
 import re
 import socket
 import subprocess
@@ -24,6 +25,7 @@ SAMPLED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 NOT_SAMPLED = "00-5bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 CLIENT, SERVER = Span.SPAN_KIND_CLIENT, Span.SPAN_KIND_SERVER
 ERROR = 2
+FREE_PORTS = ("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
 in_module = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -331,10 +333,26 @@ async def test_a_collector_that_never_answers_does_not_keep_the_proxy():
                     assert await asyncio.to_thread(proxy.stop) == 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_variable_that_cannot_be_used_is_told_at_the_start(workers: str):
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", "serve", "--tracing", "--workers", workers, *FREE_PORTS],
+        env=os.environ | {"OTEL_EXPORTER_OTLP_COMPRESSION": "lzma"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert 'Invalid value "lzma"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_without_the_extra_the_start_says_what_to_install():
     hide = (
         "import sys; sys.modules['opentelemetry'] = None; from proxy.cli import main; "
-        "sys.argv = ['tfs-proxy', 'serve', '--tracing', '--listen', '127.0.0.1:0', '--admin-listen', '127.0.0.1:0']; main()"
+        f"sys.argv = ['tfs-proxy', 'serve', '--tracing', *{FREE_PORTS}]; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", hide], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
