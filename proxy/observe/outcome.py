@@ -49,8 +49,6 @@ class Outcome:
     """What the client says that it is; set where the call is worth telling of."""
     request_id: str = ""
     """By which client and proxy can be joined; set where the call is worth telling of."""
-    trace: Trace | None = None
-    """Set where calls are traced."""
     seconds: float = 0.0
     upstream_seconds: float | None = None
     request_bytes: int = 0
@@ -88,6 +86,9 @@ class Outcome:
         """Full method: `/tensorflow.serving.PredictionService/Predict`."""
         self.grpc_type = grpc_type
         """`unary`, `client_stream`, `server_stream` or `bidi_stream`; relayed methods are `bidi_stream`."""
+        # Compiled, a None of a protocol's type is not set by the class.
+        self.trace: Trace | None = None
+        """Set where calls are traced."""
 
 
 class EndObserver(Protocol):
