@@ -9,7 +9,7 @@ COMPILED := .compiled
 BUILT    := $(COMPILED)/.built
 TESTS    ?=
 
-.PHONY: help demo test c-compiler compiled test-compiled trust check words bench screenshots format lock clean
+.PHONY: help demo test c-compiler compiled test-compiled wheel-slim trust check words bench screenshots format lock image-locks clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,9 @@ $(BUILT): $(shell find proxy -name '*.py') pyproject.toml
 
 test-compiled: compiled ## the whole test suite (or TESTS='tests/core ...') with the hot path compiled
 	cd $(COMPILED)/tree && PYTHONPATH=$(abspath $(COMPILED))/tree $(abspath $(BIN))/pytest $(TESTS)
+
+wheel-slim: $(READY) ## build dist/tfs_proxy_slim-….whl: with TensorFlow's message classes in it, so that pip installs no TensorFlow
+	$(BIN)/python deploy/wheel/slim.py dist
 
 trust: $(READY) ## obey hints on 20 000 random mistakes, new ones each time (some minutes)
 	TFS_PROXY_EXPLORE=32 $(BIN)/pytest tests/property/test_obeyed_hints.py
@@ -68,9 +71,16 @@ lock: ## pin the newest versions that pyproject.toml allows, with hashes and wit
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
 	$(VENV)-lock/bin/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet --upgrade -o requirements/dev.lock
-	$(VENV)-lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \
+	$(MAKE) image-locks
+
+image-locks: ## pin what the images install, at the versions of requirements/dev.lock
+	test -x $(VENV)-lock/bin/uv || { $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv; }
+	$(IMAGE_LOCK) -o requirements/image.lock
+	$(IMAGE_LOCK) --extra values -o requirements/image-values.lock
+
+IMAGE_LOCK = $(VENV)-lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --extra tracing \
 	  --overrides requirements/image.overrides --constraint requirements/dev.lock \
-	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet --upgrade -o requirements/image.lock
+	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet --upgrade
 
 clean: ## forget the environment and every cache
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench $(COMPILED)

@@ -63,6 +63,7 @@ from proxy.observe.history import History
 from proxy.observe.levels import set_level
 from proxy.observe.log import CallLog
 from proxy.observe.metrics import Metrics
+from proxy.observe.outcome import EndObserver, Tracer
 from proxy.observe.problems import Problems, stamp
 from proxy.observe.refusals import RecentRefusals
 from proxy.observe.reloads import Reloads
@@ -87,6 +88,13 @@ class Admin(Protocol):
 
     async def stop(self) -> None:
         """Answer no more."""
+
+
+class Tracing(Tracer, EndObserver, Protocol):
+    """Who traces calls and sends what became of them to a collector."""
+
+    def close(self) -> None:
+        """Send what there is still, in a time that is bounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +198,7 @@ class Proxy:
             else None
         )
         self._call_log = CallLog(access_log=settings.access_log)
+        self._tracing = self._open_tracing()
         self._outputs = OutputWatch(self._call_log.output_found) if settings.output_sample else None
         self._suspects = Suspects()
         self.reloads = Reloads(speaks=station.speaks)
@@ -219,6 +228,7 @@ class Proxy:
             observers=(self._metrics,),
             ends=(
                 *(self._call_log, self._refusals, self._problems, self._suspects),
+                *((self._tracing,) if self._tracing is not None else ()),
                 *((self._recorder,) if self._recorder is not None else ()),
                 *((self._outputs,) if self._outputs is not None else ()),
             ),
@@ -255,6 +265,24 @@ class Proxy:
                 self._reach,
                 self._observer_failed,
             )
+
+    def _open_tracing(self) -> Tracing | None:
+        settings = self._settings
+        if not settings.traces:
+            return None
+        try:
+            from proxy.observe.tracing import open_tracing  # an extra, and only who traces pays for it
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"traces need OpenTelemetry ({error}): pip install 'tfs-proxy[tracing]'"
+            ) from error
+        return open_tracing(
+            build()[0],
+            settings.upstream,
+            settings.otlp_endpoint,
+            settings.trace_sample,
+            self._call_log.traces_lost,
+        )
 
     def _sampling_gate(self) -> Judge:
         settings, gate = self._settings, self._plain_gate
@@ -337,6 +365,8 @@ class Proxy:
             await asyncio.to_thread(self._recorder.close)
         if self._outputs is not None:
             await asyncio.to_thread(self._outputs.close)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
         self._call_log.close()
 
     async def take(self, change: Change) -> None:
@@ -414,6 +444,8 @@ class Proxy:
             access=_access(settings),
             answers=self._health.answers(),
             bound_hit=self._bound_hit,
+            tells_all=self._settings.access_log or self._tracing is not None,
+            tracer=self._tracing,
         )
 
     def _bind_grpcio(self, way: ChannelWay, local: Handlers, limits: Limits) -> Edge:
@@ -436,6 +468,8 @@ class Proxy:
             credentials=None if tls is None else ListenCredentials(tls, demand=demand),
             access=_access(settings),
             bound_hit=self._bound_hit,
+            tells_all=self._settings.access_log or self._tracing is not None,
+            tracer=self._tracing,
         )
 
     # === what one part needs to know of another ===

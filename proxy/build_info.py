@@ -6,7 +6,7 @@ Law: reads how the package was installed; imports nothing of it and decides noth
 
 import platform
 from importlib.machinery import EXTENSION_SUFFIXES
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Final, NamedTuple
 
@@ -29,4 +29,12 @@ def build() -> Build:
     """Tell the build that runs here."""
     spec = find_spec(_ONE_OF_THE_HOT_PATH)
     compiled = spec is not None and str(spec.origin).endswith(tuple(EXTENSION_SUFFIXES))
-    return Build(version("tfs-proxy"), platform.python_version(), "compiled" if compiled else "interpreted")
+    return Build(_version(), platform.python_version(), "compiled" if compiled else "interpreted")
+
+
+def _version() -> str:
+    try:
+        return version("tfs-proxy")
+    except PackageNotFoundError:
+        # The same package without TensorFlow (deploy/wheel/slim.py).
+        return version("tfs-proxy-slim")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config import DECLARED, ModelSettings, Settings, SettingsError, about, plain, read_file
+from proxy.config import DECLARED, ModelSettings, Settings, SettingsError, about, plain, read_file, reading
 from proxy.core.policy import Mode
 from proxy.core.reasons import Reason, Severity
 from proxy.core.values import InputPolicy, StringKind
@@ -84,6 +84,18 @@ def test_a_unix_socket_is_written_with_three_slashes_or_none(written):
     [
         ("listen", "8600", "'8600' is not HOST:PORT"),
         ("listen", "::1:8600", "an IPv6 address stands in brackets"),
+        *(
+            ("otlp_endpoint", value, "is not the address of a collector, for example http://localhost:4317")
+            for value in (
+                "",
+                "collector:4317",
+                "ftp://a:1",
+                "http://",
+                "http://u:secret@a:1",
+                "http://a:1/v1/traces",
+            )
+        ),
+        ("trace_sample", "2", "1"),
         ("listen", "host:99999", "is not HOST:PORT"),
         ("listen", "unix:", "'unix:' names no socket, for example unix:/run/tfs-proxy.sock"),
         ("listen", "unix:/run/", "names no socket"),
@@ -332,7 +344,7 @@ def test_a_file_that_is_made_to_hurt_is_refused_in_one_sentence_and_at_once(writ
     assert told.startswith(str(path))
     assert sentence in told
     assert told.isprintable(), "one line"
-    assert len(told) < 1000
+    assert len(told) < 1500
 
 
 @pytest.mark.parametrize("octets", [b"mode: \xff", b"\xff\xfem\0o\0", b"a: 1\nb: \xc3\x28", b"\xed\xa0\x80"])
@@ -484,3 +496,10 @@ def test_captures_need_a_limit_and_a_folder(tmp_path):
     with pytest.raises(SettingsError, match="is not a folder"):
         parse("capture", str(file))
     assert parse("capture", str(tmp_path / "new")) == tmp_path / "new"
+
+
+@pytest.mark.parametrize("where", ["http://collector:4317", "https://collector", "http://[::1]:4317/"])
+def test_an_address_of_a_collector_means_traces(where):
+    assert not Settings().traces
+    assert Settings(tracing=True).traces
+    assert Settings(otlp_endpoint=reading.collector(where)).traces

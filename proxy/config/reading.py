@@ -277,6 +277,18 @@ def share_or_none(value: Any) -> float:
         raise SettingsError(f"{error}; 0: none") from error
 
 
+_COLLECTOR = re.compile(r"https?://(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?")
+
+
+def collector(value: Any) -> str:
+    """http:// or https:// with a host, of what listens for OTLP over gRPC."""
+    if not _COLLECTOR.fullmatch(str(value)):
+        raise SettingsError(
+            f"{shown(value)} is not the address of a collector, for example http://localhost:4317"
+        )
+    return str(value)
+
+
 def capture_bytes(value: Any) -> int:
     """Bytes, also as 64MiB, but not without a limit; raises SettingsError."""
     number = size(value)

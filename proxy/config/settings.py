@@ -497,6 +497,29 @@ class Settings:
         "",
         "Let requests that are tried on the page of the admin port be sent to the server, if they fit.",
     )
+    tracing: bool = _setting(
+        False,
+        TELL,
+        reading.yes_no,
+        "",
+        "Send a trace of each call to an OpenTelemetry collector (needs tfs-proxy[tracing]); the variables OTEL_… say "
+        "what else there is to say.",
+    )
+    otlp_endpoint: str | None = _setting(
+        None,
+        TELL,
+        reading.collector,
+        "URL",
+        "Where it listens for OTLP over gRPC; implies --tracing. If not set: OTEL_EXPORTER_OTLP_ENDPOINT, or "
+        "http://localhost:4317.",
+    )
+    trace_sample: float | None = _setting(
+        None,
+        TELL,
+        reading.share_or_none,
+        "SHARE",
+        "Part of the calls to trace whose client has not decided it. If not set: OTEL_TRACES_SAMPLER, or all.",
+    )
     refusals: int = _setting(200, TELL, reading.count, "N", "How many refusals /api/refusals remembers.")
 
     capture: Path | None = _setting(
@@ -560,6 +583,11 @@ class Settings:
                 raise SettingsError(
                     f"{_flag(name)} {bound} leaves nothing for some of --workers {self.workers}"
                 )
+
+    @property
+    def traces(self) -> bool:
+        """Whether calls are traced."""
+        return self.tracing or self.otlp_endpoint is not None
 
     @property
     def speaks_tls(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from proxy.core.verdict import Violation
+from proxy.edge.request_ids import REQUEST_ID
 from proxy.wire.diagnosis import TRAILER, Annotated
 from proxy.wire.status import sentence_of
 
@@ -54,6 +55,13 @@ def diagnosed(trailing: Iterable[Pair], annotated: Annotated) -> tuple[Pair, ...
         *details,
         (DIAGNOSIS, annotated.sentence),
     )
+
+
+def identified(trailing: tuple[Pair, ...], request_id: str) -> tuple[Pair, ...]:
+    """Trailing metadata with the id of the request behind it, unless the server says one itself."""
+    if any(key == REQUEST_ID for key, _ in trailing):
+        return trailing
+    return (*trailing, (REQUEST_ID, request_id))
 
 
 def details_of(trailing: Iterable[Pair]) -> bytes:

@@ -8,12 +8,13 @@ the world's dashboards query, and with them its spelling of status codes (`Inval
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
+from prometheus_client.samples import Exemplar
 
-from proxy.observe.series import Histogram
+from proxy.observe.series import Example, Histogram
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 OVERHEAD_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
@@ -100,9 +101,18 @@ class Declared:
         return family
 
 
-def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
+def _cumulative(histogram: Histogram) -> list[Any]:
     bounds = [*map(repr, histogram.bounds), "+Inf"]
-    return list(zip(bounds, accumulate(histogram.counts), strict=True))
+    buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+    if not histogram.examples:
+        return buckets
+    return [(*bucket, _exemplar(histogram.examples.get(at))) for at, bucket in enumerate(buckets)]
+
+
+def _exemplar(example: Example | None) -> Exemplar | None:
+    if example is None:
+        return None
+    return Exemplar({"trace_id": example.trace_id}, example.value, example.when)
 
 
 _PREFIX = "tfs_proxy_"

@@ -49,6 +49,8 @@ UPSTREAM_DOWN = "upstream_down"
 MODEL_VERSIONS_CHANGED = "model_versions_changed"
 SIGNATURE_DRIFT = "signature_drift"
 SIGNATURE_FETCH_FAILED = "signature_fetch_failed"
+TRACES_LOST = "traces_lost"
+TRACES_RESUMED = "traces_resumed"
 UNKNOWN_VARIABLE = "unknown_variable"
 
 Format = Literal["auto", "json", "console"]
@@ -353,6 +355,13 @@ class CallLog:
         """What a probe found in the way to the server."""
         self._log.warning(UPSTREAM_OUT_OF_REACH, reason=reason, text=text)
 
+    def traces_lost(self, why: str | None) -> None:
+        """Traces cannot be sent, or can again (None); told when it changes."""
+        if why is None:
+            self._log.info(TRACES_RESUMED)
+        else:
+            self._log.warning(TRACES_LOST, error=_cut(why, 1000))
+
     def bound_hit(self, bound: str) -> None:
         """A client ran into a bound: one line at first, then one a minute."""
         now = self._clock()
@@ -455,6 +464,8 @@ def _call(outcome: Outcome) -> dict[str, str | int | None]:
         ),
         "peer": outcome.peer,
         **({"identity": outcome.identity} if outcome.identity else {}),
+        "request_id": outcome.request_id,
+        "user_agent": outcome.user_agent,
     }
 
 

@@ -30,7 +30,7 @@ from proxy.observe.catalogue import (
 )
 from proxy.observe.outcome import Outcome
 from proxy.observe.reloads import Reloads
-from proxy.observe.series import OTHER, Histogram, Limits, Vocabulary
+from proxy.observe.series import OTHER, Example, Histogram, Limits, Vocabulary
 
 STATES = ("START", "LOADING", AVAILABLE, "UNLOADING", "END", "FAILED")
 FAILED = "FAILED"
@@ -208,6 +208,8 @@ class Metrics(Collector):
         if outcome.upstream_seconds is not None:
             timing.upstream.observe(outcome.upstream_seconds)
             own = max(seconds - outcome.upstream_seconds, 0.0)
+        if outcome.trace is not None and outcome.trace.sampled:
+            _remember(timing, outcome, outcome.trace.trace_id)
         self._overhead.observe(own)
         self._request_bytes.observe(outcome.request_bytes)
         self._response_bytes.observe(outcome.response_bytes)
@@ -427,6 +429,14 @@ def reload_samples(reloads: Reloads | None) -> dict[str, Samples]:
         if reloads is None
         else [((), reloads.succeeded_at)],
     }
+
+
+def _remember(timing: _Timing, outcome: Outcome, trace_id: str) -> None:
+    """Leave a trace of a call beside the times that were just counted."""
+    now = time.time()
+    timing.seconds.remember(Example(trace_id, outcome.seconds, now))
+    if outcome.upstream_seconds is not None:
+        timing.upstream.remember(Example(trace_id, outcome.upstream_seconds, now))
 
 
 def _usage_samples(usage: Usage | None) -> dict[str, Samples]:

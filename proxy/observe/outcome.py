@@ -11,6 +11,25 @@ from proxy.core.types import RequestView
 from proxy.core.verdict import Verdict, Violation
 
 
+class Trace(Protocol):
+    """A call that is traced: a span for the call, and one for what the server is asked."""
+
+    trace_id: str
+    """Of all spans of the trace: 32 digits, or "" where there is none."""
+    sampled: bool
+    """Whether the spans are kept, and sent to whoever collects them."""
+
+    def forwarded(self) -> str:
+        """The `traceparent` for the server, which is asked now; "" for none."""
+
+
+class Tracer(Protocol):
+    """Who traces calls."""
+
+    def begin(self, method: str, traceparent: str) -> Trace:
+        """A call has arrived; `traceparent` is the field of its metadata, "" where there is none."""
+
+
 @final
 class Outcome:
     """What happened to one call.
@@ -67,6 +86,9 @@ class Outcome:
         """Full method: `/tensorflow.serving.PredictionService/Predict`."""
         self.grpc_type = grpc_type
         """`unary`, `client_stream`, `server_stream` or `bidi_stream`; relayed methods are `bidi_stream`."""
+        # Compiled, a None of a protocol's type is not set by the class.
+        self.trace: Trace | None = None
+        """Set where calls are traced."""
 
 
 class EndObserver(Protocol):

@@ -47,6 +47,8 @@ class Refusal:
     inputs: dict[str, str]
     outputs: tuple[str, ...]
     text: str
+    request_id: str
+    user_agent: str
     identity: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -101,6 +103,8 @@ def refusal_of(outcome: Outcome, when: datetime) -> Refusal:
         shapes_of(view),
         tuple(cut(output) for output in view.outputs[:_NAMES]),
         cut(outcome.text, _TEXT_LENGTH),
+        outcome.request_id,
+        outcome.user_agent,
         cut(outcome.identity),
     )
 

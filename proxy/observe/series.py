@@ -8,20 +8,33 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
+from typing import NamedTuple
 
 OTHER = "_other"
 """The label value of everything that the upstream has not confirmed or that is beyond a limit."""
 
 
-class Histogram:
-    """Counts per bucket, not cumulative. `bounds` are inclusive upper bounds; the last count is above all."""
+class Example(NamedTuple):
+    """One value that was counted, of the call in this trace; `when` is in seconds since 1970."""
 
-    __slots__ = ("_above", "_bucket", "_to", "bounds", "counts", "sum")
+    trace_id: str
+    value: float
+    when: float
+
+
+class Histogram:
+    """Counts per bucket, not cumulative. `bounds` are inclusive upper bounds; the last count is above all.
+
+    `examples` has the newest of each bucket that has one.
+    """
+
+    __slots__ = ("_above", "_bucket", "_to", "bounds", "counts", "examples", "sum")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
+        self.examples: dict[int, Example] = {}
         # The bucket of the last value, and what is in it: most values are like those before them.
         self._bucket = 0
         self._above, self._to = inf, -inf
@@ -31,6 +44,10 @@ class Histogram:
             self._find(value)
         self.counts[self._bucket] += 1
         self.sum += value
+
+    def remember(self, example: Example) -> None:
+        """Have the value that was observed last as an example of its bucket."""
+        self.examples[self._bucket] = example
 
     def _find(self, value: float) -> None:
         bounds = self.bounds

@@ -138,6 +138,7 @@ def _example(name: str, files: Path) -> str:
         "mode": "observe",
         "edge": "native",
         "severities": "BATCH_EMPTY=off",
+        "otlp_endpoint": "http://a:1",
         "log_level": "debug",
         "log_format": "json",
     }.get(name, "1")

@@ -13,11 +13,28 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "deploy" / "docker" / "Dockerfile").read_text()
-LOCK = (ROOT / "requirements" / "image.lock").read_text()
-PINNED = dict(re.findall(r"^([a-z0-9._-]+)==([^ \\]+)", LOCK, re.MULTILINE))
+LOCKS = {name: (ROOT / "requirements" / name).read_text() for name in ("image.lock", "image-values.lock")}
+"""What the variants of the image install."""
+PINS = re.compile(r"^([a-z0-9._-]+)==([^ \\]+)(?: ; ([^\\]+))?", re.MULTILINE)
+SHARED = ("google", "grpc", "opentelemetry")
+"""Folders into which several distributions put modules."""
+
+
+def pinned(lock: str) -> dict[str, str]:
+    """Name → version, as far as the lock means this Python on this system."""
+    return {
+        name: version
+        for name, version, marker in PINS.findall(LOCKS[lock])
+        if not marker or Marker(marker.strip()).evaluate()
+    }
+
+
+PINNED = pinned("image.lock")
+each_lock = pytest.mark.parametrize("lock", LOCKS)
 
 LOAD_ALL = """
 import importlib, pkgutil, sys
@@ -36,18 +53,18 @@ assert tensorflow.__path__[0].startswith(sys.argv[1]), tensorflow.__path__
 """
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site-packages of the image: what image.lock names, the extracted modules, the proxy."""
+@pytest.fixture(scope="module", params=LOCKS)
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site-packages of an image: what its lock names, the extracted modules, the proxy."""
     site = tmp_path_factory.mktemp("image") / "site-packages"
     site.mkdir()
-    for name in PINNED:
+    for name in pinned(request.param):
         distribution = importlib.metadata.distribution(name)
         tops = {Path(file).parts[0] for file in distribution.files or () if ".." not in Path(file).parts}
-        for top in tops - {"google", "grpc", "__pycache__"}:
+        for top in tops - {*SHARED, "__pycache__"}:
             if not (site / top).exists():
                 (site / top).symlink_to(distribution.locate_file(top))
-    for shared in ("google", "grpc"):  # several distributions put modules into them
+    for shared in SHARED:
         (site / shared).symlink_to(importlib.metadata.distribution("protobuf").locate_file(shared))
     done = subprocess.run(
         [sys.executable, ROOT / "deploy" / "docker" / "extract_protos.py", site],
@@ -100,11 +117,12 @@ def test_without_the_extracted_modules_nothing_would(site, tmp_path):
     assert "the protobuf modules of TensorFlow are missing" in done.stderr
 
 
-def test_the_bill_of_materials_names_what_the_lock_file_does_and_what_was_extracted(site, tmp_path):
+@each_lock
+def test_the_bill_of_materials_names_what_the_lock_file_does_and_what_was_extracted(site, tmp_path, lock):
     bare = tmp_path / "site-packages"
     bare.mkdir()
     (bare / "tensorflow").symlink_to(site / "tensorflow")
-    for name in (*PINNED, "tfs-proxy"):
+    for name in (*pinned(lock), "tfs-proxy"):
         info = importlib.metadata.distribution(name)._path
         (bare / info.name).symlink_to(info)
     done = subprocess.run(
@@ -116,7 +134,7 @@ def test_the_bill_of_materials_names_what_the_lock_file_does_and_what_was_extrac
     bill = json.loads(done.stdout)
     told = {each["name"]: each["version"] for each in bill["components"]}
     assert told.pop("tensorflow-protobuf-modules") == importlib.metadata.version("tensorflow")
-    assert told == PINNED
+    assert told == pinned(lock)
     assert bill["metadata"]["component"]["name"] == "tfs-proxy"
     references = [each["bom-ref"] for each in (bill["metadata"]["component"], *bill["components"])]
     assert len(set(references)) == len(references)
@@ -133,22 +151,37 @@ def test_the_labels_are_those_that_registries_and_scanners_look_for():
         assert re.search(rf"^ARG {labels[name][2:-1]}\b", final, re.MULTILINE), f"nothing sets {name}"
 
 
-def test_the_image_lock_holds_no_tensorflow_and_hashes_everything():
-    assert "tensorflow" not in PINNED
-    assert "tensorflow-serving-api" in PINNED
-    assert not {"numpy", "keras", "pytest", "ruff"} & PINNED.keys()
-    for block in re.split(r"^(?=[a-z0-9._-]+==)", LOCK, flags=re.MULTILINE)[1:]:
+@each_lock
+def test_the_image_lock_holds_no_tensorflow_and_hashes_everything(lock):
+    assert "tensorflow" not in pinned(lock)
+    assert {"tensorflow-serving-api", "opentelemetry-sdk"} <= pinned(lock).keys()
+    assert not {"keras", "pytest", "ruff"} & pinned(lock).keys()
+    for block in re.split(r"^(?=[a-z0-9._-]+==)", LOCKS[lock], flags=re.MULTILINE)[1:]:
         assert "--hash=sha256:" in block, block.splitlines()[0]
 
 
-def test_the_image_runs_the_versions_that_were_tested():
+def test_the_variants_differ_by_numpy_alone():
+    without, with_it = pinned("image.lock"), pinned("image-values.lock")
+    assert with_it.pop("numpy") == importlib.metadata.version("numpy")
+    assert with_it == without
+
+
+@each_lock
+def test_the_image_runs_the_versions_that_were_tested(lock):
     dev = (ROOT / "requirements" / "dev.lock").read_text()
-    tested = dict(re.findall(r"^([a-z0-9._-]+)==([^ \\]+)", dev, re.MULTILINE))
-    assert {name: tested.get(name) for name in PINNED} == PINNED
+    assert {each[:2] for each in PINS.findall(LOCKS[lock])} <= {each[:2] for each in PINS.findall(dev)}
 
 
-def test_the_locks_name_no_package_index():
-    assert not re.search(r"https?://|file:|--(extra-)?index-url|--find-links", LOCK)
+@each_lock
+def test_the_locks_name_no_package_index(lock):
+    assert not re.search(r"https?://|file:|--(extra-)?index-url|--find-links", LOCKS[lock])
+
+
+def test_the_image_is_built_from_a_lock_that_is_there():
+    (default,) = re.findall(r"^ARG LOCK=(\S+)$", DOCKERFILE, re.MULTILINE)
+    (copied,) = re.findall(r"^COPY (.+) /locks/$", DOCKERFILE, re.MULTILINE)
+    assert default == "image.lock"
+    assert set(copied.split()) == {f"requirements/{name}" for name in LOCKS}
 
 
 def test_what_the_dockerfile_copies_exists_and_is_in_the_build_context():

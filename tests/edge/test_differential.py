@@ -34,6 +34,8 @@ from tests.transparency.scripted import (
 )
 
 MARK = ("x-of-a-client", "1")
+REQUEST_ID = ("x-request-id", "d-1")
+"""A client that gives none gets one that no other call has."""
 METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
 CLASSIFY = "/tensorflow.serving.PredictionService/Classify"
@@ -100,7 +102,7 @@ class Edges:
                 call.kind,
                 call.method,
                 call.messages,
-                metadata=(MARK, *call.metadata),
+                metadata=(MARK, REQUEST_ID, *call.metadata),
                 compression=call.compression,
                 timeout=call.timeout,
             )

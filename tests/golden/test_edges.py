@@ -71,6 +71,7 @@ PROFILE = "/tensorflow.ProfilerService/Profile"
 NOT_JUDGED = "/tensorflow.serving.ModelService/GetModelStatus"
 ANSWER = "x-answer-bin"
 IDLE = "x-idle"
+REQUEST_ID = ("x-request-id", "golden/1")
 DETAILS = "grpc-status-details-bin"
 
 CASES = {
@@ -127,8 +128,11 @@ class Edges:
         self.serving = serving
         self._channels = channels
 
-    async def ask(self, proxy: str, method: str, message: bytes, **how: Any) -> dict[str, Heard]:
-        """Per edge: what the client heard."""
+    async def ask(
+        self, proxy: str, method: str, message: bytes, metadata: tuple[Any, ...] = (), **how: Any
+    ) -> dict[str, Heard]:
+        """Per edge: what the client heard, whose request has the id REQUEST_ID."""
+        how["metadata"] = (*metadata, REQUEST_ID)
         return {
             edge: await ask(self._channels[proxy, edge], method, message, **how) for edge in sorted(EDGES)
         }
@@ -151,7 +155,7 @@ class Edges:
             with self.serving.hold(held) as hold:
                 under_way = [asyncio.create_task(ask(channel, method, message)) for _ in range(count)]
                 await hold.arrived(count)
-                heard[edge] = await ask(channel, method, message)
+                heard[edge] = await ask(channel, method, message, metadata=(REQUEST_ID,))
             assert {(await each).code for each in under_way} == {grpc.StatusCode.OK}
             for each in idling:
                 each.cancel()
@@ -213,10 +217,10 @@ def timeless(told: Any) -> Any:
 
 
 def check(heard: dict[str, Heard], case: Case) -> None:
-    """The edges answer alike, and as the case says."""
+    """The edges answer alike, and as the case says; and each says which request it was."""
     sentence = [("tfs-proxy-diagnosis", case.words.sentence)] if isinstance(case, Answered) else []
     for edge, answer in heard.items():
-        assert seen(answer) == (timeless(decoded(case.status)), timeless(sentence)), edge
+        assert seen(answer) == (timeless(decoded(case.status)), timeless([*sentence, REQUEST_ID])), edge
     first, second = heard.values()
     if not (isinstance(case, Answered) and case.spent):  # the details are as long as what they say of time
         assert first.trailing == second.trailing

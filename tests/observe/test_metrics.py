@@ -17,6 +17,8 @@ from proxy.observe.metrics import Metrics
 from proxy.observe.reloads import Reloads
 from proxy.observe.series import Limits
 from proxy.upstream.control import STATES as BACKENDS
+from proxy.workers.merging import merge
+from proxy.workers.state import family_of, metric_of
 from tests.observe.ended import ended
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
@@ -485,3 +487,65 @@ def test_what_the_recorder_the_refusals_and_the_certificates_tell_is_shown_as_it
     assert value(metrics, "tfs_proxy_config_reloads_total", result="ok") == 0
     assert value(metrics, "tfs_proxy_config_last_reload_successful") == 0
     assert value(metrics, "tfs_proxy_config_last_reload_success_timestamp_seconds") == 1.7e9
+
+
+def exemplars(metrics: Metrics, name: str) -> dict[str, tuple[str, float]]:
+    """Bucket → trace and value, as a scraper of OpenMetrics reads it."""
+    return {
+        sample.labels["le"]: (sample.exemplar.labels["trace_id"], sample.exemplar.value)
+        for family in parse_openmetrics(generate_openmetrics(metrics.registry).decode())
+        for sample in family.samples
+        if sample.name == f"{name}_bucket" and sample.exemplar
+    }
+
+
+def traced(trace_id: str, seconds: float, *, sampled: bool = True):
+    trace = SimpleNamespace(trace_id=trace_id, sampled=sampled)
+    return ended(PREDICT, seconds=seconds, upstream_seconds=seconds / 2, trace=trace)
+
+
+def test_each_bucket_of_the_latencies_has_the_trace_of_its_newest_call(metrics):
+    for trace_id, seconds in (("a" * 32, 0.3), ("b" * 32, 0.3), ("c" * 32, 0.004), ("d" * 32, 1e9)):
+        metrics.call_started(PREDICT, "unary")
+        metrics.call_ended(traced(trace_id, seconds))
+    found = exemplars(metrics, "tfs_proxy_request_seconds")
+    assert sorted(found.values()) == [("b" * 32, 0.3), ("c" * 32, 0.004), ("d" * 32, 1e9)]
+    assert found["+Inf"] == ("d" * 32, 1e9)
+    assert {value for _, value in exemplars(metrics, "tfs_proxy_upstream_seconds").values()} == {
+        0.15,
+        0.002,
+        5e8,
+    }
+    assert exemplars(metrics, "tfs_proxy_overhead_seconds") == {}
+
+
+def test_a_call_whose_trace_is_not_kept_is_no_example(metrics):
+    metrics.call_started(PREDICT, "unary")
+    metrics.call_ended(traced("a" * 32, 0.3, sampled=False))
+    metrics.call_started(PREDICT, "unary")
+    metrics.call_ended(ended(PREDICT, seconds=0.3))
+    assert exemplars(metrics, "tfs_proxy_request_seconds") == {}
+
+
+def test_whoever_does_not_ask_for_openmetrics_sees_no_traces(metrics):
+    metrics.call_started(PREDICT, "unary")
+    metrics.call_ended(traced("a" * 32, 0.3))
+    assert "aaaa" not in generate_latest(metrics.registry).decode()
+    assert (
+        sum(
+            value for (name, _), value in scrape(metrics).items() if name == "tfs_proxy_request_seconds_count"
+        )
+        == 1
+    )
+
+
+def test_several_workers_tell_the_numbers_without_traces(metrics):
+    metrics.call_started(PREDICT, "unary")
+    metrics.call_ended(traced("a" * 32, 0.3))
+    (merged,) = (
+        family
+        for family in merge([[family_of(each) for each in metrics.collect()]] * 2)
+        if family.name == "tfs_proxy_request_seconds"
+    )
+    assert {each.value for each in merged.samples if each.name.endswith("_count")} == {2}
+    assert all(sample.exemplar is None for sample in metric_of(merged).samples)

@@ -21,6 +21,8 @@ def refused(**fields) -> Outcome:
         **{
             "code": 3,
             "peer": "127.0.0.1:5000",
+            "request_id": "r-1",
+            "user_agent": "grpc-go/1.80",
             "model": "m",
             "version": 4,
             "signature": "serving_default",
@@ -57,6 +59,8 @@ def test_a_refusal_is_remembered_with_names_dtypes_shapes_and_reasons():
         "outputs": ("y",),
         "text": "1 problem: …",
         "identity": "batch",
+        "request_id": "r-1",
+        "user_agent": "grpc-go/1.80",
     }
 
 

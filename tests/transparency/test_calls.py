@@ -123,15 +123,26 @@ def test_metadata_keeps_order_duplicates_and_bytes(both: Both, method: str, kind
     assert (answer.initial, answer.trailing, seen.metadata) == (pairs, pairs[::-1], pairs)
 
 
-def test_tracing_metadata_passes(both: Both):
+@every_method
+@pytest.mark.parametrize("request_id", ["1", "no id at all"])
+def test_tracing_metadata_passes(both: Both, method: str, kind: str, request_id: str):
     both.server.script = Script(messages=(b"x",))
     pairs = (
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
-        ("x-request-id", "1"),
+        ("tracestate", "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"),
+        ("tracestate", "other=1"),
+        ("x-request-id", request_id),
         ("authorization", "Bearer t"),
     )
-    _, seen = both.same("unary_unary", PREDICT, b"x", metadata=pairs)
+    _, seen = both.same(kind, method, b"x", metadata=pairs)
     assert seen.metadata == pairs
+
+
+@every_method
+def test_a_request_without_trace_or_id_gets_none_on_its_way(both: Both, method: str, kind: str):
+    both.server.script = Script(messages=(b"x",))
+    _, seen = both.same(kind, method, b"x")
+    assert seen.metadata == ()
 
 
 _KEY = st.from_regex(r"x-[a-z0-9_.\-]{0,8}", fullmatch=True).filter(lambda key: not key.endswith("-bin"))

@@ -1,7 +1,7 @@
 """What the steps know of the call they are looking at, and how a step refuses it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
@@ -12,8 +12,9 @@ from proxy.core.types import RequestView
 from proxy.core.verdict import Verdict
 from proxy.diagnosis.transport import Spent
 from proxy.edge.load import Account
-from proxy.edge.metadata import DETAILS, Pair
-from proxy.observe.outcome import Outcome
+from proxy.edge.metadata import DETAILS, Pair, forwarded
+from proxy.edge.request_ids import REQUEST_ID, TRACEPARENT, TRACESTATE, identify, trace_id
+from proxy.observe.outcome import Outcome, Tracer
 from proxy.upstream.channel import ChannelWay
 from proxy.wire.status import Status, status_of
 
@@ -64,6 +65,33 @@ class Call:
             return Spent(now - self.began, None, others)
         return Spent(self.sent - self.began, now - self.sent, others)
 
+    def identify(self) -> str:
+        """Find by what client and proxy know the call, once; see `Outcome.request_id`."""
+        if not self.outcome.request_id:
+            identify(self.outcome, *self._values(REQUEST_ID, TRACEPARENT, "user-agent"))
+        return self.outcome.request_id
+
+    def begin_trace(self, tracer: Tracer) -> None:
+        """Have the call traced, as a part of its client's trace."""
+        self.outcome.trace = tracer.begin(self.outcome.method, *self._values(TRACEPARENT))
+
+    def forwarded(self) -> tuple[Pair, ...]:
+        """The request metadata for the server, which is asked now."""
+        passing, trace = forwarded(self.metadata), self.outcome.trace
+        if trace is None:
+            return passing
+        # W3C Trace Context §2.3: of a trace that cannot be read, nothing is passed on.
+        readable = any(map(trace_id, self._values(TRACEPARENT)))
+        omitted = {TRACEPARENT} if readable else {TRACEPARENT, TRACESTATE}
+        others = tuple(pair for pair in passing if pair[0] not in omitted)
+        parent = trace.forwarded()
+        return (*others, (TRACEPARENT, parent)) if parent else others
+
+    def _values(self, *names: str) -> Iterator[str]:
+        """The first value of each of these fields of metadata, "" where there is none."""
+        found = dict(reversed(self.metadata))
+        return (str(found.get(name, "")) for name in names)
+
     def end(self, code: int) -> None:
         """Settle the status code."""
         self.outcome.code = code
@@ -90,5 +118,6 @@ async def refuse(context: Context, verdict: Verdict, status: Status | None = Non
     call.end(status.code)
     outcome = call.outcome
     outcome.refusal, outcome.text, outcome.peer = verdict, status.text, context.peer()
-    await context.abort(status_code(status.code), status.text, ((DETAILS, status.details),))
+    trailing = ((DETAILS, status.details), (REQUEST_ID, call.identify()))
+    await context.abort(status_code(status.code), status.text, trailing)
     raise AssertionError("abort raises")

@@ -31,7 +31,7 @@ from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_c
 from proxy.edge.grpcio.upstream import Ending, InOrder, ending, initial_metadata, unary, write
 from proxy.edge.load import Load
 from proxy.edge.local import Handlers
-from proxy.edge.metadata import details_of, diagnosed, forwarded
+from proxy.edge.metadata import details_of, diagnosed, identified
 from proxy.edge.methods import UNARY_METHODS
 from proxy.gate import JUDGED_METHODS
 from proxy.upstream.channel import ChannelWay
@@ -110,9 +110,7 @@ class Relay(grpc.GenericRpcHandler):
             await self._refuse_late(call, context)
         asked = call.sent = time.monotonic()
         try:
-            response, headers, end = await self._ask[outcome.method](
-                message, remaining, forwarded(call.metadata)
-            )
+            response, headers, end = await self._ask[outcome.method](message, remaining, call.forwarded())
         finally:
             outcome.upstream_seconds = time.monotonic() - asked
         end = self._explained(call, context, end)
@@ -139,7 +137,7 @@ class Relay(grpc.GenericRpcHandler):
                 await self._refuse_late(call, context)
         asked = call.sent = time.monotonic()
         upstream: Any = self._channel.stream_stream(outcome.method)(
-            timeout=call.remaining(), metadata=InOrder(forwarded(call.metadata))
+            timeout=call.remaining(), metadata=InOrder(call.forwarded())
         )
         pump = asyncio.create_task(self._pump(call, requests, upstream))
         try:
@@ -181,7 +179,8 @@ class Relay(grpc.GenericRpcHandler):
         annotated = self._explainer.explain(outcome, answer, call.request, spent)
         if annotated is None:
             return end
-        return Ending(end.code, annotated.text, diagnosed(end.trailing, annotated))
+        trailing = identified(diagnosed(end.trailing, annotated), call.identify())
+        return Ending(end.code, annotated.text, trailing)
 
     async def _responses(self, call: Call, upstream: Any, context: Context) -> None:
         """Server to client: initial metadata as soon as it is known, then one message at a time."""

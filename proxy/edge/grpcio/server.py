@@ -38,7 +38,7 @@ from proxy.edge.methods import allowed_of
 from proxy.edge.model_calls import adopted, model_calls_of
 from proxy.edge.rates import rates_of
 from proxy.gate import Judge
-from proxy.observe.outcome import Observer
+from proxy.observe.outcome import Observer, Tracer
 from proxy.upstream.channel import ChannelWay
 
 _ANY_NUMBER: Final = 2**31 - 1
@@ -68,6 +68,8 @@ class GrpcioEdge:
         credentials: ListenCredentials | None = None,
         bound_hit: Callable[[str], None] = lambda _: None,
         access: Access | None = None,
+        tells_all: bool = False,
+        tracer: Tracer | None = None,
     ) -> None:
         self._asked = Asked(access)
         self._deadline = Deadline(limits, local)
@@ -81,7 +83,7 @@ class GrpcioEdge:
         )
         self._server = grpc.aio.server(
             interceptors=(
-                Outcomes(observer, local, load, explainer, self._asked),
+                Outcomes(observer, local, load, explainer, self._asked, tells_all=tells_all, tracer=tracer),
                 Certificates(self._asked, local),
                 self._methods,
                 self._deadline,

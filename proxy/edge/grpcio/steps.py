@@ -39,12 +39,13 @@ from proxy.edge.grpcio.accounts import Accounts
 from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_code
 from proxy.edge.judged import note
 from proxy.edge.load import Account, Load
-from proxy.edge.metadata import Pair, diagnosed, warnings
+from proxy.edge.metadata import Pair, diagnosed, identified, warnings
 from proxy.edge.methods import QUESTIONS, UNARY_METHODS, AllowedMethods, only_for_operators
 from proxy.edge.model_calls import ModelCalls, is_confirmed
 from proxy.edge.rates import Rates, client_identity
+from proxy.edge.request_ids import is_told_of
 from proxy.gate import JUDGED_METHODS, Admit, Decision, Judge, Message, Refuse
-from proxy.observe.outcome import Observer, Outcome
+from proxy.observe.outcome import Observer, Outcome, Tracer
 from proxy.upstream.channel import ChannelWay
 from proxy.wire.response import served_version
 
@@ -110,9 +111,14 @@ class Outcomes(grpc.aio.ServerInterceptor):
         load: Load,
         explainer: Explainer | None,
         asked: Asked,
+        *,
+        tells_all: bool,
+        tracer: Tracer | None,
     ) -> None:
         self._asked = asked
         self._observer = observer
+        self._tracer = tracer
+        self._tells_all = tells_all
         self._local = local
         self._load = load
         self._explainer = explainer
@@ -126,6 +132,8 @@ class Outcomes(grpc.aio.ServerInterceptor):
         call = Call(Outcome(method, grpc_type), details.invocation_metadata, time.monotonic())
         current_call.set(call)
         self._observer.call_started(method, grpc_type)
+        if self._tracer is not None:
+            call.begin_trace(self._tracer)
         # Unlike a wrapped handler, the task also ends for calls that are cancelled before their message came.
         task = asyncio.current_task()
         assert task is not None
@@ -159,6 +167,8 @@ class Outcomes(grpc.aio.ServerInterceptor):
             if late and self._explainer is not None:
                 spent = call.spent(now, others=self._load.calls)
                 self._explainer.explain(outcome, Answer(_DEADLINE_EXCEEDED), call.request, spent)
+        if self._tells_all or is_told_of(outcome):
+            call.identify()
         self._observer.call_ended(outcome)
 
 
@@ -271,7 +281,8 @@ class Admission(grpc.aio.ServerInterceptor):
             full = load.enter(account)
             if full is not None:
                 await refuse(context, full)
-            current_call.get().account = account
+            call = current_call.get()
+            call.account, call.outcome.peer = account, context.peer()
             size = len(request) if isinstance(request, bytes) else 0
             try:
                 full = load.take(account, size)
@@ -402,10 +413,8 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
             spent = call.spent(time.monotonic(), others=self._load.calls - 1)
             annotated = self._explainer.explain(outcome, answer, decision.view, spent)
         call.end(answer.code)
-        if annotated is None:
-            await context.abort(status_code(answer.code), why)
-        else:
-            await context.abort(status_code(answer.code), annotated.text, diagnosed((), annotated))
+        text, trailing = (why, ()) if annotated is None else (annotated.text, diagnosed((), annotated))
+        await context.abort(status_code(answer.code), text, identified(trailing, call.identify()))
         raise AssertionError("abort raises")
 
     async def _refuse_unasked(
@@ -421,6 +430,7 @@ class SignatureCheck(grpc.aio.ServerInterceptor):
             annotated = explainer.explain(call.outcome, answer, decision.view, spent, of_the_way=not late)
             if annotated is not None:
                 call.end(answer.code)
-                await context.abort(status_code(answer.code), annotated.text, diagnosed((), annotated))
+                trailing = identified(diagnosed((), annotated), call.identify())
+                await context.abort(status_code(answer.code), annotated.text, trailing)
         if late:
             await refuse(context, expired())

@@ -76,7 +76,9 @@ class Answer:
         if not head.code or block.get(b"grpc-status") is None:
             return head.block
         annotated = self._completion.explained(head.code, rpc.message_of(block), rpc.details_of(block))
-        return head.block if annotated is None else rpc.reworded(block, annotated)
+        if annotated is None:
+            return head.block
+        return rpc.reworded(block, annotated, self._record.outcome.request_id)
 
     def on_informational(self, _stream: Stream, block: HeaderBlock) -> None:
         self._client.send_informational(response_head(block).block)

@@ -103,7 +103,7 @@ class Call:
     def _may_begin(self) -> bool:
         """Whether the method is allowed and there is time; else the call has been answered."""
         plane, head, record = self.plane, self.head, self.record
-        plane.observer.call_started(head.method, record.outcome.grpc_type)
+        self.tell_started()
         if plane.allowed is not None and not plane.allowed.has(head.method):
             self.completion.refuse(not_allowed(head.method))
             return False
@@ -127,6 +127,13 @@ class Call:
             self.plane.load.hit(CLIENT_RATE)
             self.completion.refuse(too_often(rates.rate, wait))
         return wait > 0
+
+    def tell_started(self) -> None:
+        """Let those know who hear of arrivals."""
+        plane, record = self.plane, self.record
+        plane.observer.call_started(self.head.method, record.outcome.grpc_type)
+        if plane.tracer is not None:
+            record.begin_trace(plane.tracer)
 
     def on_data(self, _stream: Stream, pieces: list[Buffer], size: int, ended: bool) -> None:
         client, judgement = self.client, self.judgement
@@ -164,7 +171,11 @@ class Call:
 
     def admitted(self, decision: Decision) -> bool:
         """Note what was decided; where it is a refusal, answer it."""
-        self.record.note(decision)
+        record = self.record
+        record.note(decision)
+        if record.outcome.warnings or record.outcome.would_refuse:
+            # As long as the client is there to be asked who it is.
+            self.completion.identify()
         if isinstance(decision, Refuse):
             self.completion.refuse_as_decided(decision)
             return False
@@ -220,6 +231,8 @@ class Call:
                     return
                 self._is_let = True
             record.sent_at = record.sent_at or now
+            if record.outcome.trace is not None:
+                block += rpc.trace_fields(record.outcome.trace.forwarded())
             full = self.server.begin(connection, Answer(self), block)
             if full is not None:
                 self.completion.refuse(full)

@@ -33,10 +33,12 @@ class ClientSide:
 
     @property
     def peer(self) -> str:
-        """The client, named as gRPC does: `ipv4:192.0.2.1:5`, `ipv6:[::1]:5` or `unix:`."""
+        """The client, named as gRPC does: `ipv4:192.0.2.1:5`, `ipv6:[::1]:5` or `unix:`; "" once it has gone."""
         handler = self.connection.handler
         transport = handler.transport if isinstance(handler, Shell) else None
-        peer = None if transport is None else transport.get_extra_info("peername")
+        if transport is None:
+            return ""
+        peer = transport.get_extra_info("peername")
         if not isinstance(peer, tuple):
             return "unix:"
         host, port = peer[:2]
@@ -69,7 +71,14 @@ class ClientSide:
         self.connection.send_trailers(self.stream, block)
 
     def end_with_status(
-        self, code: int, text: str, details: bytes, annotated: Annotated | None, *, behind: bool
+        self,
+        code: int,
+        text: str,
+        details: bytes,
+        annotated: Annotated | None,
+        request_id: str,
+        *,
+        behind: bool,
     ) -> bool:
         """
         End the answer with a status of the proxy's own; `behind`: all that was sent of it comes first.
@@ -79,8 +88,10 @@ class ClientSide:
         """
         text = text if annotated is None else annotated.text
         block = rpc.status_block(code, text, details, alone=not self.head_sent)
-        if annotated is not None:
-            block += rpc.diagnosis_fields(annotated)
+        if annotated is None:
+            block += rpc.request_id_field(request_id)
+        else:
+            block += rpc.diagnosis_fields(annotated, request_id)
         if not self.head_sent:
             self.connection.send_head(self.stream, block, end=True)
         elif self.stream.queue and not behind:

@@ -19,6 +19,7 @@ from proxy.edge.native.ledger import Ledger
 from proxy.edge.native.plane import Plane
 from proxy.edge.native.record import Record
 from proxy.edge.native.server_side import ServerSide
+from proxy.edge.request_ids import is_told_of
 from proxy.gate import Refuse
 from proxy.wire.diagnosis import Annotated
 from proxy.wire.status import Status, status_of
@@ -63,7 +64,7 @@ class Completion:
         """Answer with the verdict's status; nothing of the request goes on."""
         status = status or status_of(verdict)
         outcome = self._record.outcome
-        outcome.refusal, outcome.text, outcome.peer = verdict, status.text, self._client.peer
+        outcome.refusal, outcome.text = verdict, status.text
         self._server.drop()
         self._answer(status.code, status.text, details=status.details)
 
@@ -131,7 +132,8 @@ class Completion:
         details: bytes = b"",
         behind: bool = False,
     ) -> None:
-        if not self._client.end_with_status(code, text, details, annotated, behind=behind):
+        request_id = "" if self._local else self.identify()
+        if not self._client.end_with_status(code, text, details, annotated, request_id, behind=behind):
             self._ledger.read(self._ledger.unread)
         self.finish(code)
 
@@ -148,11 +150,18 @@ class Completion:
         explainer = plane.explainer
         if explainer is None or self._local:
             return None
-        record.outcome.peer, record.outcome.request_bytes = self._client.peer, record.received.octets
+        self.identify()
+        record.outcome.request_bytes = record.received.octets
         others += plane.load.calls - (self._ledger.account is not None)
         spent = record.spent(others, arriving=self._server.is_arriving)
         answered = Answered(code, text, details)
         return explainer.explain(record.outcome, answered, record.view, spent, of_the_way=of_the_way)
+
+    def identify(self) -> str:
+        """Write down who makes the call, and the id that it has, which is returned."""
+        outcome = self._record.outcome
+        outcome.peer = outcome.peer or self._client.peer
+        return self._record.identify()
 
     # === the client ends it ===
 
@@ -193,4 +202,7 @@ class Completion:
         if self.due:
             plane.deadlines.remove(self)
         if not self._local:
-            plane.call_ended(self._record.close(code, arriving=arriving))
+            outcome = self._record.close(code, arriving=arriving)
+            if plane.tells_all or is_told_of(outcome):
+                self.identify()
+            plane.call_ended(outcome)

@@ -36,9 +36,13 @@ LATE_SECONDS: Final = 1.0
 _RESTED: Final = 1.0
 """Seconds without a call after which a connection that had calls makes room for a new one."""
 _AUTHORIZATION: Final = AUTHORIZATION.encode()
-_OURS: Final = frozenset((_AUTHORIZATION,))
-# What of a head is needed to refuse it.
-_NEEDED: Final = frozenset((b":method", b":scheme", b":path", b":authority", b"content-type"))
+# What of a head is needed to refuse it, and to tell of that.
+_NEEDED: Final = frozenset(
+    (
+        *(b":method", b":scheme", b":path", b":authority", b"content-type"),
+        *(b"x-request-id", b"traceparent", b"user-agent"),
+    )
+)
 
 
 class Connections(Protocol):
@@ -131,8 +135,7 @@ class DownstreamShell(Shell):
         head: rpc.RequestHead | None = block.memo
         if head is None:
             pool = plane.pool_for((block.get(b":path") or b"").decode("latin-1"))
-            taken = _OURS if plane.access is not None and plane.access.tokens is not None else ()
-            head = block.memo = rpc.RequestHead(block, pool.scheme, pool.authority, taken)
+            head = block.memo = rpc.RequestHead(block, pool.scheme, pool.authority, plane.omitted(block))
         if not head.is_grpc:
             sink = NotGrpc(self.connection, stream)
             stream.sink = sink
@@ -189,7 +192,7 @@ class DownstreamShell(Shell):
             verdict = too_much_metadata("fields", MAX_METADATA)
         else:
             verdict = too_much_metadata("bytes", self.connection.limits.header_list_size)
-        plane.observer.call_started(head.method, call.record.outcome.grpc_type)
+        call.tell_started()
         call.completion.refuse(verdict)
 
     def write(self) -> None:

@@ -6,9 +6,9 @@ Law: holds, does not decide.
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from typing import Any, final
+from typing import Any, Final, final
 
-from proxy.edge.access import Access
+from proxy.edge.access import AUTHORIZATION, Access
 from proxy.edge.adaptive import adaptive_of
 from proxy.edge.admission import Limits
 from proxy.edge.explainer import Explainer
@@ -17,13 +17,21 @@ from proxy.edge.local import Answering
 from proxy.edge.methods import allowed_of
 from proxy.edge.model_calls import adopted, model_calls_of
 from proxy.edge.native.deadlines import Deadlines
+from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.plain_text import PlainText
 from proxy.edge.native.pool import Pool
+from proxy.edge.native.rpc import text_of
 from proxy.edge.native.served_version import VersionSuffixes
 from proxy.edge.native.shell import Exchange
 from proxy.edge.rates import rates_of
+from proxy.edge.request_ids import trace_id
 from proxy.gate import Judge
-from proxy.observe.outcome import Observer, Outcome
+from proxy.observe.outcome import Observer, Outcome, Tracer
+
+_TOKENS: Final = frozenset((AUTHORIZATION.encode(),))
+_NONE: Final[frozenset[bytes]] = frozenset()
+_PARENT: Final = frozenset((b"traceparent",))
+_TRACE: Final = frozenset((b"traceparent", b"tracestate"))
 
 
 @final
@@ -45,6 +53,8 @@ class Plane:
         answers: Mapping[str, Answering],
         bound_hit: Callable[[str], None],
         access: Access | None = None,
+        tells_all: bool,
+        tracer: Tracer | None,
     ) -> None:
         self.exchange = exchange
         self.gate = gate
@@ -61,6 +71,8 @@ class Plane:
         self.version_suffixes = VersionSuffixes()
         self.version_seen = version_seen
         self.explainer = explainer
+        self.tells_all = tells_all
+        self.tracer = tracer
         self.pool = pool
         self.deadlines = Deadlines(self.flush)
         self.plain_text = PlainText()
@@ -82,6 +94,14 @@ class Plane:
         if self._local_pool is not None and method in self._local_methods:
             return self._local_pool
         return self.pool
+
+    def omitted(self, block: HeaderBlock) -> frozenset[bytes]:
+        """The fields of a head that the server gets from the proxy instead, or not at all: those of a trace, tokens."""
+        tokens = _NONE if self.access is None or self.access.tokens is None else _TOKENS
+        if self.tracer is None:
+            return tokens
+        # W3C Trace Context §2.3: of a trace that cannot be read, nothing is passed on.
+        return tokens | (_PARENT if trace_id(text_of(block.fields, b"traceparent")) else _TRACE)
 
     @property
     def out_of_reach(self) -> bool:

@@ -13,9 +13,10 @@ from proxy.edge.judged import note
 from proxy.edge.metadata import warnings
 from proxy.edge.native import rpc
 from proxy.edge.native.kept_answer import message_in
-from proxy.edge.native.rpc import Messages, RequestHead
+from proxy.edge.native.rpc import Messages, RequestHead, text_of
+from proxy.edge.request_ids import identify
 from proxy.gate import Admit, Decision
-from proxy.observe.outcome import Outcome
+from proxy.observe.outcome import Outcome, Tracer
 
 
 @final
@@ -38,6 +39,7 @@ class Record:
 
     def __init__(self, head: RequestHead) -> None:
         self.began = time.monotonic()
+        self._head = head
         self.outcome = Outcome(head.method, "unary" if head.unary else "bidi_stream")
         self.received = Messages()
         self.sent = Messages()
@@ -66,6 +68,24 @@ class Record:
                 self.unsettled = decision
             if outcome.warnings:
                 self.trailing = rpc.encode_metadata(warnings(outcome.warnings))
+
+    def identify(self) -> str:
+        """Find by what client and proxy know the call; once."""
+        outcome = self.outcome
+        if not outcome.request_id:
+            fields = self._head.fields
+            identify(
+                outcome,
+                text_of(fields, b"x-request-id"),
+                text_of(fields, b"traceparent"),
+                text_of(fields, b"user-agent"),
+            )
+        return outcome.request_id
+
+    def begin_trace(self, tracer: Tracer) -> None:
+        """Have the call traced, as a part of its client's trace."""
+        parent = text_of(self._head.fields, b"traceparent")
+        self.outcome.trace = tracer.begin(self.outcome.method, parent)
 
     def spent(self, others: int, *, arriving: bool) -> Spent:
         """Where the time went, with so many other calls under way; `arriving`: the client has yet to send."""

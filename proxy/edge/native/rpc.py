@@ -9,7 +9,7 @@ import base64
 import binascii
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Final, final
 from urllib.parse import quote, unquote_to_bytes
 
@@ -19,8 +19,9 @@ from proxy.edge.metadata import DETAILS, Pair, diagnosed
 from proxy.edge.methods import QUESTIONS, UNARY_METHODS, only_for_operators
 from proxy.edge.native.http2 import frames
 from proxy.edge.native.http2.compression import encode_fields
-from proxy.edge.native.http2.fields import HeaderBlock
+from proxy.edge.native.http2.fields import Fields, HeaderBlock
 from proxy.edge.native.http2.stream import Buffer
+from proxy.edge.request_ids import REQUEST_ID
 from proxy.gate import JUDGED_METHODS
 from proxy.wire.diagnosis import Annotated
 
@@ -70,21 +71,22 @@ _OF_HTTP: Final = {
 
 @final
 class RequestHead:
-    """What the proxy needs to know of a request's head, and the block that the next hop gets, without fields `taken`."""
+    """What the proxy needs to know of a request's head, and the block that the next hop gets, without what is `omitted`."""
 
     __slots__ = (
-        *("block", "encodings", "is_grpc", "judged", "method", "most"),
+        *("block", "encodings", "fields", "is_grpc", "judged", "method", "most"),
         *("reserved", "timed_block", "timeout", "unary"),
     )
 
     def __init__(
-        self, block: HeaderBlock, scheme: bytes, authority: bytes, taken: Collection[bytes] = ()
+        self, block: HeaderBlock, scheme: bytes, authority: bytes, omitted: frozenset[bytes] = frozenset()
     ) -> None:
+        self.fields = block.fields
         own = {b":scheme": scheme, b":authority": authority}
         fields = [
             (name, own.get(name, value)) if name in own else (name, value)
             for name, value in block.fields
-            if name not in {b"host", b"grpc-timeout"} and name not in taken
+            if name not in {b"host", b"grpc-timeout"} and name not in omitted
         ]
         if block.get(b":authority") is None:
             fields.insert(0, (b":authority", authority))
@@ -154,6 +156,14 @@ def response_head(block: HeaderBlock) -> ResponseHead:
     return head
 
 
+def text_of(fields: Fields, name: bytes) -> str:
+    """Return the value of the first field of that name as text; "" where there is none."""
+    for key, value in fields:
+        if key == name:
+            return value.decode("latin-1")
+    return ""
+
+
 def parse_timeout(value: bytes | None) -> float | None:
     """Read `grpc-timeout` as seconds; None for no or no readable timeout."""
     match = _TIMEOUT(value) if value else None
@@ -219,18 +229,29 @@ def details_of(block: HeaderBlock) -> bytes:
         return b""
 
 
-def reworded(block: HeaderBlock, annotated: Annotated) -> bytes:
+def trace_fields(traceparent: str) -> bytes:
+    """Encode where in a trace the server's work belongs, as a literal that is not indexed; "": nothing."""
+    return b"\x00\x0btraceparent" + bytes((len(traceparent),)) + traceparent.encode() if traceparent else b""
+
+
+def reworded(block: HeaderBlock, annotated: Annotated, request_id: str) -> bytes:
     """Encode trailers again with text and details of a diagnosis in the place of the server's."""
     own = {b"grpc-message", DETAILS.encode()} if annotated.details else {b"grpc-message"}
     fields = tuple(field for field in block.fields if field[0] not in own)
     if annotated.text:
         fields = (*fields, (b"grpc-message", encode_message(annotated.text)))
-    return encode_fields(fields) + diagnosis_fields(annotated)
+    has_one = block.get(REQUEST_ID.encode()) is not None
+    return encode_fields(fields) + diagnosis_fields(annotated, "" if has_one else request_id)
 
 
-def diagnosis_fields(annotated: Annotated) -> bytes:
-    """Encode the details and the sentence of a diagnosis."""
-    return encode_metadata(diagnosed((), annotated))
+def diagnosis_fields(annotated: Annotated, request_id: str) -> bytes:
+    """Encode the details and the sentence of a diagnosis, and the id of the request behind them (""; none)."""
+    return encode_metadata(diagnosed((), annotated)) + request_id_field(request_id)
+
+
+def request_id_field(request_id: str) -> bytes:
+    """Encode the id of a request as a literal that is not indexed: no two calls have the same; "": nothing."""
+    return b"\x00\x0cx-request-id" + bytes((len(request_id),)) + request_id.encode() if request_id else b""
 
 
 def status_of_reset(code: int) -> int:

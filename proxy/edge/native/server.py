@@ -28,7 +28,7 @@ from proxy.edge.native.pool import Pool
 from proxy.edge.native.pool_options import MANY_CLIENTS, PoolOptions
 from proxy.edge.private_folder import PrivateFolder
 from proxy.gate import Judge
-from proxy.observe.outcome import Observer
+from proxy.observe.outcome import Observer, Tracer
 
 _LOCAL = PoolOptions(limits=replace(MANY_CLIENTS, pace_resets=False))
 
@@ -41,7 +41,7 @@ class NativeEdge:
     `address` is HOST:PORT (port 0: any free one) or unix:PATH, had as `place` says. `pool` holds the connections to the server, and is
     started and stopped by whoever made it. `tls` is a context with ALPN `h2`. The rest is as for the grpcio edge.
     `answers` are methods that are answered here and at once. `bound_hit` is told the name of a bound that a client
-    ran into. Raises AddressInUseError.
+    ran into. `tells_all`: somebody hears of every call, who it is and whose. Raises AddressInUseError.
     """
 
     def __init__(
@@ -61,6 +61,8 @@ class NativeEdge:
         answers: Mapping[str, Answering] | None = None,
         bound_hit: Callable[[str], None] = lambda _: None,
         access: Access | None = None,
+        tells_all: bool = False,
+        tracer: Tracer | None = None,
     ) -> None:
         if place.sock is None:
             self._socket, self._address = bind(address, shared=place.shared)
@@ -85,6 +87,8 @@ class NativeEdge:
             answers=answers or {},
             bound_hit=bound_hit,
             access=access,
+            tells_all=tells_all,
+            tracer=tracer,
         )
         self._limits = limits
         self._clients = Clients(self._plane, http2_limits or Http2Limits(), 0)

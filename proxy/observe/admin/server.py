@@ -178,7 +178,7 @@ class AdminServer:
                 return f"{address} is already in use: stop what listens there or choose another with --admin-listen"
             case errno.EACCES:
                 return f"{address} needs privileges: choose a port above 1023 with --admin-listen"
-            case errno.EADDRNOTAVAIL:
+            case errno.EADDRNOTAVAIL | None:  # asyncio of Python 3.13 says so without the number
                 return f"{address} is no address of this machine: choose another with --admin-listen"
             case _:
                 return f"{address} cannot be had: {error.strerror or error}"

@@ -32,7 +32,7 @@ async def test_a_server_that_speaks_tls_has_to_agree_on_http_2(start_pool, stack
     pki = odd_servers.make_pki(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pki / "server.pem", pki / "server.key")
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
     stack.callback(server.close)
     reason = await outcome(
         await start_pool(
