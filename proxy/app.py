@@ -532,7 +532,16 @@ class Proxy:
         state = {True: UP, False: DOWN, None: UNKNOWN}[self._way.up]
         checks = self._readiness.checks()
         why = next((check.text for check in checks if check.name == "upstream" and not check.ok), "")
-        return [Upstream(self._settings.upstream, state, self._up_since, why)]
+        backends = self._way.backends()
+        return [
+            Upstream(self._settings.upstream, state, self._up_since, why),
+            # Of a name with one address there is nothing more to tell.
+            *(
+                Upstream(each.address, each.state, stamp(datetime.fromtimestamp(each.since, UTC)))
+                for each in backends
+                if len(backends) > 1
+            ),
+        ]
 
     def _shown_settings(self) -> Iterable[Setting]:
         return shown_settings(plain(self._settings), self._origins)

@@ -139,6 +139,7 @@ def _example(name: str, files: Path) -> str:
         "edge": "native",
         "severities": "BATCH_EMPTY=off",
         "otlp_endpoint": "http://a:1",
+        "allow_method": "/a.Service/*",
         "log_level": "debug",
         "log_format": "json",
     }.get(name, "1")
