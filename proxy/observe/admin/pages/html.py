@@ -147,7 +147,10 @@ def _step(step: Mapping[str, Any]) -> str:
 def _told(value: Any) -> str:
     """A value of a setting as its file would hold it."""
     match value:
-        case None | "" | [] | {}:
+        # Any mapping, empty or not, matches the pattern {}.
+        case None | "" | []:
+            return "\N{EN DASH}"
+        case Mapping() if not value:
             return "\N{EN DASH}"
         case bool():
             return "yes" if value else "no"

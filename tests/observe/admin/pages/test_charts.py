@@ -26,7 +26,7 @@ def span(*ages: float):
 
 def test_a_curve_goes_from_left_to_right_and_up_with_the_value():
     chart = curves("k", "Requests", span(60, 30, 0), [Line("all", "first", [0, 5, 10])], PER_SECOND)
-    assert chart.series[0].path == "M0.0 100.0h.1L500.0 50.0L1000.0 0.0"
+    assert chart.series[0].path == "M0.0 100.0L500.0 50.0L1000.0 0.0"
     assert chart.series[0].newest == "10"
     assert [tick.label for tick in chart.up] == ["0", "2.5", "5", "7.5", "10"]
     assert [tick.label for tick in chart.across] == ["11:00", "11:15", "11:30", "11:45", "12:00"]
@@ -35,6 +35,7 @@ def test_a_curve_goes_from_left_to_right_and_up_with_the_value():
 def test_what_is_not_known_is_a_gap_and_not_a_zero():
     chart = curves("k", "Latency", span(60, 40, 20, 0), [Line("p99", "first", [1, None, 1, 1])], SECONDS)
     assert chart.series[0].path.count("M") == 2
+    assert re.match(r"M0\.0 [\d.]+h-8M", chart.series[0].path), "one alone is a dash"
     assert "100.0" not in chart.series[0].path.replace("1000.0", "")
 
 
