@@ -626,6 +626,10 @@ class Settings:
 DECLARED: Final = tuple(setting for setting in fields(Settings) if setting.name != "models")
 """The settings that have a flag and a variable too, in the order of the help."""
 
+MEANINGS: Final = {setting.name: about(setting).help for setting in DECLARED} | {
+    "models": "Policies of single models."
+}
+
 
 def plain(settings: Settings) -> dict[str, Any]:
     """The settings by name as plain values, just as the file can hold them."""

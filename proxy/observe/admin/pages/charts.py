@@ -156,22 +156,27 @@ class Scale:
     least: float
 
 
+def three(value: float) -> str:
+    """Three digits, or more before the point: never an exponent."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
+
+
 def number(value: float) -> str:
     """A number as short as it stays true: three digits."""
     if value >= 1000:
         for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
             if value >= size:
-                return f"{value / size:.3g}{letter}"
-    return f"{value:.3g}"
+                return f"{three(value / size)}{letter}"
+    return three(value)
 
 
 def duration(seconds: float) -> str:
     """Seconds as people say them: 850 µs, 12.3 ms, 1.2 s."""
     if seconds >= 1:
-        return f"{seconds:.3g} s"
+        return f"{three(seconds)} s"
     if seconds >= 0.001:
-        return f"{seconds * 1e3:.3g} ms"
-    return f"{seconds * 1e6:.3g} µs" if seconds else "0"
+        return f"{three(seconds * 1e3)} ms"
+    return f"{three(seconds * 1e6)} µs" if seconds else "0"
 
 
 PER_SECOND: Final = Scale("per second", number, 1.0)

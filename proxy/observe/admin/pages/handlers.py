@@ -153,7 +153,7 @@ def known_from(sources: Sources, api: Api) -> views.Known:
         models=api.models,
         suspects=lambda: [death.as_json() for death in sources.suspects()],
         settings=lambda: {
-            each.name: {"value": each.value, "origin": each.origin}
+            each.name: {"value": each.value, "origin": each.origin, "meaning": each.meaning}
             for each in (sources.settings() if sources.settings is not None else ())
         },
         code=lambda model, signature: code_for(sources.models(), model, signature, sources.serving.listen),

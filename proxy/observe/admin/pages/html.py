@@ -115,7 +115,7 @@ def _amount(value: float, name: str) -> str:
         return charts.number(value)
     for size, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if value >= size:
-            return f"{value / size:.3g} {unit}"
+            return f"{charts.three(value / size)} {unit}"
     return f"{value:.0f} B"
 
 

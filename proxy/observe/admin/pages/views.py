@@ -15,7 +15,6 @@ from urllib.parse import urlencode
 from proxy.core.reasons import Reason
 from proxy.core.types import DEFAULT_SIGNATURE
 from proxy.documents import section
-from proxy.config.settings import DECLARED, about
 from proxy.observe.admin.pages import charts
 from proxy.observe.admin.pages.axes import aligned
 from proxy.observe.admin.pages.html import render
@@ -238,7 +237,6 @@ def settings(known: Known, allowed: Allowed, said: str = "") -> bytes:
         known,
         chosen=[each for each in shown if each[1]["origin"] != "default"],
         left=[each for each in shown if each[1]["origin"] == "default"],
-        meanings={setting.name: about(setting).help for setting in DECLARED},
         may_change=allowed.change,
         why_not=allowed.why_not,
         said=said,

@@ -74,14 +74,32 @@ def test_an_axis_has_round_steps_and_room_for_everything(most):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0"), (0.00045, "450 µs"), (0.0123, "12.3 ms"), (1.5, "1.5 s"), (120, "120 s")]
+    ("seconds", "text"),
+    [
+        (0, "0"),
+        (0.00045, "450 µs"),
+        (0.0123, "12.3 ms"),
+        (1.5, "1.5 s"),
+        (120, "120 s"),
+        (0.9996, "1000 ms"),
+        (3600, "3600 s"),
+    ],
 )
 def test_a_duration_is_told_in_its_unit(seconds, text):
     assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0, "0"), (3.14159, "3.14"), (999, "999"), (1500, "1.5k"), (2e6, "2M")]
+    ("value", "text"),
+    [
+        (0, "0"),
+        (3.14159, "3.14"),
+        (999, "999"),
+        (999.7, "1000"),
+        (1500, "1.5k"),
+        (2e6, "2M"),
+        (999_900, "1000k"),
+    ],
 )
 def test_a_number_is_told_in_three_digits(value, text):
     assert number(value) == text
