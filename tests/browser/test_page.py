@@ -192,6 +192,15 @@ async def test_nothing_has_to_be_scrolled_sideways(stage, tab, width):
             ), f"{view}: a column so narrow that its words stand on end"
 
 
+async def test_on_a_phone_the_name_of_the_view_is_in_sight(stage, tab):
+    await tab.look(375, "light")
+    await tab.open(stage.at("/settings"))
+    right, room = await tab.run(
+        "[document.querySelector('nav [aria-current]').getBoundingClientRect().right, innerWidth]"
+    )
+    assert right <= room
+
+
 async def test_without_scripts_everything_is_there(stage):
     async with stage.browser.tab(scripts=False) as tab:
         await tab.look(1440, "light")

@@ -99,4 +99,6 @@ function addCopying(root) {
 }
 
 addCopying(document);
+// On a phone the views stand in a row that is longer than the screen.
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 if (document.querySelector("[data-live]")) follow();
