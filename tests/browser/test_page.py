@@ -192,6 +192,17 @@ async def test_nothing_has_to_be_scrolled_sideways(stage, tab, width):
             ), f"{view}: a column so narrow that its words stand on end"
 
 
+async def test_on_a_phone_the_four_axes_of_a_picture_are_in_sight(stage, tab):
+    await tab.look(375, "light")
+    await tab.open(stage.at(f"/problems/{stage.problem}"))
+    assert await tab.run("document.querySelectorAll('.axes thead th').length") == 5
+    right, room = await tab.run(
+        "(() => { const table = document.querySelector('.axes');"
+        " return [table.getBoundingClientRect().right, table.parentElement.getBoundingClientRect().right] })()"
+    )
+    assert right <= room + 1
+
+
 async def test_on_a_phone_the_name_of_the_view_is_in_sight(stage, tab):
     await tab.look(375, "light")
     await tab.open(stage.at("/settings"))
