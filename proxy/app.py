@@ -22,7 +22,7 @@ from proxy.build_info import build
 from proxy.capture.files import ONLY, RotatingFolder, Sink, Turn
 from proxy.capture.outputs import OutputWatch
 from proxy.capture.recorder import Recorder
-from proxy.config import Settings, plain
+from proxy.config import MEANINGS, Settings, plain
 from proxy.config.again import Change, Effective, read_again
 from proxy.config.held import tokens_in
 from proxy.core import freshness
@@ -544,7 +544,7 @@ class Proxy:
         ]
 
     def _shown_settings(self) -> Iterable[Setting]:
-        return shown_settings(plain(self._settings), self._origins)
+        return shown_settings(plain(self._settings), self._origins, MEANINGS)
 
 
 async def _set_level(name: str) -> None:

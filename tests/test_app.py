@@ -200,6 +200,7 @@ def test_a_taken_port_is_one_clear_sentence(flag):
     assert line.startswith("Error: ")
     assert address in line
     assert "in use" in line
+    assert "Errno" not in line
 
 
 def test_an_address_of_another_machine_is_one_clear_sentence():

@@ -197,7 +197,7 @@ def _meaning(code: int) -> str:
         return "404: this is no admin port of tfs-proxy, or one of an older version"
     if code == 421:
         return "421: it is not known by this name; start the proxy with --admin-host, or ask by address"
-    return str(code)
+    return f"{code}: is this the admin port (8601 by default), and not that of gRPC?"
 
 
 class _Newest:

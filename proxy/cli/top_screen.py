@@ -35,7 +35,7 @@ _ALWAYS: Final = frozenset({"requests", "refused", "errors"})
 _TIMES: Final = (("latency", ""), ("server's part", "upstream_"), ("proxy's part", "own_"))
 _MOST_MODELS: Final = 6
 _LABEL: Final = 14
-_VALUE: Final = 20
+_VALUE: Final = 25
 _KEYS: Final = "q quit  ↑↓ select  enter open  m model  r reason  esc all"
 _KEYS_OPEN: Final = "q quit  ↑↓ scroll  esc back"
 
@@ -147,7 +147,7 @@ def _standing(status: Mapping[str, Any], now: datetime) -> Iterable[Text]:
         (f"tfs-proxy {status['version']}", "bold"),
         "  ",
         (state, _STATES.get(state, "bold red")),
-        f"  for {_age(status['started'], now)}  {status['listen']}  {status['edge']}, {status['hot_path']}",
+        f"  up for {_age(status['started'], now)}  {status['listen']}  {status['edge']}, {status['hot_path']}",
     )
     for upstream in status["upstreams"]:
         since = f" for {_age(upstream['since'], now)}" if upstream["since"] else ""
@@ -179,7 +179,7 @@ def _curves(answers: Answers, width: int) -> Iterable[Text]:
     for label, prefix in _TIMES:
         high = [point[f"{prefix}p99"] for point in points]
         newest = next((point for point in reversed(points) if point[f"{prefix}p50"] is not None), None)
-        value = f"{duration(newest[f'{prefix}p50'])} / {duration(newest[f'{prefix}p99'])}" if newest else "-"
+        value = _times(newest[f"{prefix}p50"], newest[f"{prefix}p99"]) if newest else "-"
         yield Text(f"{label:<{_LABEL}}{value:<{_VALUE}}{sparkline([each or 0 for each in high], room)}")
 
 
@@ -215,7 +215,8 @@ def _problems(
         return
     widths = _widths(width)
     yield _styled(
-        _row(("count", "last", "what", "reason", "model", "field", "last hour"), widths), "dim underline"
+        _row(("count", "last", "what", "reason", "model", "field", "last hour", "sent by"), widths),
+        "dim underline",
     )
     rows = len(shown) if room is None else max(1, room - 2)
     at = cursor.place(shown)
@@ -231,7 +232,8 @@ def _problems(
             problem["reason"],
             problem["model"],
             problem["field"],
-            sparkline(problem["sparkline"], widths[-1]),
+            sparkline(problem["sparkline"], widths[6]),
+            _by(problem),
         )
         selected = room is not None and number == at
         yield _styled(_row(cells, widths), f"{style} reverse" if selected else style)
@@ -240,15 +242,30 @@ def _problems(
 
 
 def _widths(width: int) -> tuple[int, ...]:
-    """The widths of the columns: what is over after the fixed ones goes to model, field and curve."""
+    """The widths of the columns: what is over after the fixed ones goes to model, field and curve; of a wide terminal
+    to senders too, which have no column (0) in others."""
     over = max(24, width - (7 + 5 + 8 + 25 + 6))
     spark = min(30, max(6, over // 5))
     model = min(20, max(8, (over - spark) // 3))
-    return 7, 5, 8, 25, model, over - spark - model, spark
+    by = 44 if over - spark - model > 80 else 0
+    return 7, 5, 8, 25, model, over - spark - model - (by and by + 1), spark, by
+
+
+def _by(problem: Mapping[str, Any]) -> str:
+    """Who sends most of it."""
+    senders = problem["senders"]
+    if not senders:
+        return ""
+    most = max(senders, key=lambda each: each["count"])
+    more = len(senders) - 1 + problem["more_senders"]
+    who = f"{most['identity'] or most['peer']} {most['user_agent'].partition(' ')[0]}".rstrip()
+    return f"{who} and {more} more" if more else who
 
 
 def _row(cells: Iterable[str], widths: Sequence[int]) -> str:
-    return " ".join(_fit(printable(str(cell)), room) for cell, room in zip(cells, widths, strict=True))
+    return " ".join(
+        _fit(printable(str(cell)), room) for cell, room in zip(cells, widths, strict=True) if room
+    )
 
 
 def _models(models: Sequence[Mapping[str, Any]], width: int) -> list[Text]:
@@ -258,9 +275,7 @@ def _models(models: Sequence[Mapping[str, Any]], width: int) -> list[Text]:
         versions = ", ".join(f"{each['version']} {each['state']}" for each in model["versions"][:4])
         failed = next((each["error"] for each in model["versions"] if each["error"]), "")
         latency = model["latency"]
-        times = (
-            f"{duration(latency['p50'])} / {duration(latency['p99'])}" if latency["p50"] is not None else "-"
-        )
+        times = _times(latency["p50"], latency["p99"]) if latency["p50"] is not None else "-"
         line = Text(f"{_fit(printable(model['name']), wide)} {times:<{_VALUE}} {printable(versions)}")
         if failed:
             line.append(f"  {printable(failed)}", "red")
@@ -306,12 +321,9 @@ def opened(problem: Mapping[str, Any], now: datetime, width: int) -> list[Text]:
         lines.append(_styled(f"… {problem['more_senders']} more", "dim"))
     lines += [Text(), _styled("EXAMPLES", "bold")]
     for example in problem["examples"]:
-        inputs = ", ".join(f"{name}: {shape}" for name, shape in example["inputs"].items())
-        lines += _told(
-            _clock(example["time"]),
-            "  ".join(filter(None, (example["peer"], example["request_id"], inputs))),
-            width,
-        )
+        who = "  ".join(filter(None, (example["peer"], example["request_id"])))
+        lines += _told(_clock(example["time"]), who, width)
+        lines += _told("", ", ".join(f"{name}: {shape}" for name, shape in example["inputs"].items()), width)
         lines += _told("", example["text"], width, "dim")
     return lines
 
@@ -343,7 +355,16 @@ def duration(seconds: float) -> str:
     """A short time as a person says it."""
     if seconds < 0.001:
         return f"{seconds * 1e6:.0f} µs"
-    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+    return f"{_three(seconds * 1e3)} ms" if seconds < 1 else f"{_three(seconds)} s"
+
+
+def _three(number: float) -> str:
+    """Three digits, or more before the point: never an exponent."""
+    return f"{number:.3g}" if number < 999.5 else f"{number:.0f}"
+
+
+def _times(fifty: float, ninety_nine: float) -> str:
+    return f"p50 {duration(fifty)} p99 {duration(ninety_nine)}"
 
 
 def _age(when: str, now: datetime) -> str:
@@ -361,7 +382,7 @@ def _clock(when: str) -> str:
 def _octets(number: int) -> str:
     for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if number >= size:
-            return f"{number / size:.3g} {unit}"
+            return f"{_three(number / size)} {unit}"
     return f"{number} B"
 
 

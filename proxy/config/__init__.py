@@ -2,11 +2,21 @@
 
 from proxy.config.file import read_file
 from proxy.config.reading import SettingsError, capture_bytes, share
-from proxy.config.settings import DECLARED, ENVIRONMENT_PREFIX, About, ModelSettings, Settings, about, plain
+from proxy.config.settings import (
+    DECLARED,
+    ENVIRONMENT_PREFIX,
+    MEANINGS,
+    About,
+    ModelSettings,
+    Settings,
+    about,
+    plain,
+)
 
 __all__ = [
     "DECLARED",
     "ENVIRONMENT_PREFIX",
+    "MEANINGS",
     "About",
     "ModelSettings",
     "Settings",

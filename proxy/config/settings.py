@@ -127,7 +127,7 @@ class Settings:
         UPSTREAM,
         reading.file,
         "FILE",
-        "Its PEM key.",
+        "PEM key of --upstream-cert.",
         reload="native",
     )
     upstream_server_name: str | None = _setting(
@@ -202,7 +202,7 @@ class Settings:
         LISTEN,
         reading.file,
         "FILE",
-        "Its PEM key.",
+        "PEM key of --listen-cert.",
         reload="always",
     )
     listen_client_ca: Path | None = _setting(
@@ -237,7 +237,7 @@ class Settings:
         LISTEN,
         reading.address,
         "HOST:PORT",
-        "HTTP: /metrics, /livez, /readyz, /api; port 0: any.",
+        "HTTP: a page for people, /metrics, /livez, /readyz, /api; port 0: any.",
     )
     admin_host: tuple[str, ...] = _setting(
         (),
@@ -265,7 +265,9 @@ class Settings:
         "PEM certificate chain to answer HTTPS with on the admin port; needs --admin-key.",
         reload="always",
     )
-    admin_key: Path | None = _setting(None, LISTEN, reading.file, "FILE", "Its PEM key.", reload="always")
+    admin_key: Path | None = _setting(
+        None, LISTEN, reading.file, "FILE", "PEM key of --admin-cert.", reload="always"
+    )
     reflection: bool = _setting(True, LISTEN, reading.yes_no, "", "Answer gRPC server reflection.")
 
     model: tuple[str, ...] = _setting(
@@ -449,7 +451,7 @@ class Settings:
         LIFE,
         reading.seconds,
         "SECONDS",
-        "Then: time for the calls under way to end by themselves.",
+        "After that: time for the calls under way to end by themselves.",
         reload="always",
     )
 
@@ -625,6 +627,10 @@ class Settings:
 
 DECLARED: Final = tuple(setting for setting in fields(Settings) if setting.name != "models")
 """The settings that have a flag and a variable too, in the order of the help."""
+
+MEANINGS: Final = {setting.name: about(setting).help for setting in DECLARED} | {
+    "models": "Policies of single models."
+}
 
 
 def plain(settings: Settings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from proxy.config import Settings, plain
+from proxy.config import MEANINGS, Settings, plain
 from proxy.config.again import Change, Effective
 from proxy.edge.descriptors import raise_limit
 from proxy.edge.listening import path_of, reserve
@@ -127,7 +127,7 @@ class _Supervisor:
         self._reloads = Reloads()
         self._pages = Pages(
             self._posts,
-            shown_settings(plain(settings), running.origins),
+            shown_settings(plain(settings), running.origins, MEANINGS),
             settings.refusals,
             serving_as(settings, listening.address),
             self._reloads,
@@ -153,7 +153,7 @@ class _Supervisor:
         if "log_level" in change.changed:
             set_level(settings.log_level)
         self._settings = settings
-        self._pages.settings = tuple(shown_settings(plain(settings), change.now.origins))
+        self._pages.settings = tuple(shown_settings(plain(settings), change.now.origins, MEANINGS))
         for post in self._posts:
             post.reload()
 

@@ -91,6 +91,17 @@ async def test_what_is_open_chosen_and_focused_stays_while_the_page_follows(stag
     assert await tab.run("document.querySelector('#lang-3').checked")
 
 
+async def test_the_open_example_stays_the_only_one_while_new_ones_come(stage, tab):
+    await tab.open(stage.at(f"/problems/{stage.problem}"))
+    open_ones = "[...document.querySelectorAll('#examples details[open]')].map((each) => each.id)"
+    before = await tab.run(open_ones)
+    newest = "document.querySelector('#examples details').id"
+    first = await tab.run(newest)
+    await stage.clients.send(NO_BATCH, client=1)
+    await tab.until(f"{newest} !== {json.dumps(first)}")
+    assert await tab.run(open_ones) == before
+
+
 async def test_filters_work(stage, tab):
     await tab.open(stage.at("/problems"))
     await tab.run("document.querySelector('#reason').value = 'RANK_MISMATCH'")
@@ -175,6 +186,30 @@ async def test_nothing_has_to_be_scrolled_sideways(stage, tab, width):
                 "document.documentElement.scrollWidth - document.documentElement.clientWidth"
             )
             assert over <= 0, view
+            assert await tab.run(
+                "[...document.querySelectorAll('.rows td')].filter((each) => each.offsetWidth)"
+                ".every((each) => each.offsetWidth >= 32)"
+            ), f"{view}: a column so narrow that its words stand on end"
+
+
+async def test_on_a_phone_the_four_axes_of_a_picture_are_in_sight(stage, tab):
+    await tab.look(375, "light")
+    await tab.open(stage.at(f"/problems/{stage.problem}"))
+    assert await tab.run("document.querySelectorAll('.axes thead th').length") == 5
+    right, room = await tab.run(
+        "(() => { const table = document.querySelector('.axes');"
+        " return [table.getBoundingClientRect().right, table.parentElement.getBoundingClientRect().right] })()"
+    )
+    assert right <= room + 1
+
+
+async def test_on_a_phone_the_name_of_the_view_is_in_sight(stage, tab):
+    await tab.look(375, "light")
+    await tab.open(stage.at("/settings"))
+    right, room = await tab.run(
+        "[document.querySelector('nav [aria-current]').getBoundingClientRect().right, innerWidth]"
+    )
+    assert right <= room
 
 
 async def test_without_scripts_everything_is_there(stage):

@@ -108,22 +108,34 @@ def shown(
 def test_at_a_glance_are_state_server_rates_bounds_problems_and_models():
     text = shown(answers([problem(1)], [MODEL], rates={"requests": 12.34, "refused": 0.5}))
     for words in (
-        "tfs-proxy 1.2.3  ready  for 3m",
+        "tfs-proxy 1.2.3  ready  up for 3m",
         "tfs:8500  up for 3m",
         "12.3/s",
         "0.5/s",
-        "400 µs / 20 ms",
-        "300 µs / 1.5 s",
+        "p50 400 µs p99 20 ms",
+        "p50 300 µs p99 1.5 s",
         "calls under way 2  inflight bytes 512 MiB/1 GiB",
         "PROBLEMS 1",
         "MODELS 1",
         "2 AVAILABLE, 3 END",
-        "2 ms / 250 ms",
+        "p50 2 ms p99 250 ms",
     ):
         assert words in text
     assert "would refuse" not in text
     assert "Read less bytes" in shown(answers(models=[MODEL]), width=120)
     assert "changed with version 2, 2 clients affected" in shown(answers(models=[MODEL]), width=160)
+
+
+def test_a_wide_terminal_shows_who_sends_most_of_a_problem():
+    wide, narrow = (screen(answers([problem(1)]), Cursor(), "", NOW, width, 30).plain for width in (200, 120))
+    assert "sent by" in wide
+    assert "team-a grpc-go and 4 more" in wide
+    assert "sent by" not in narrow
+
+
+def test_just_below_a_larger_unit_there_is_no_exponent():
+    text = shown(answers(bounds=[{"name": "inflight_bytes", "used": (1 << 20) - 1, "limit": (1 << 30) - 1}]))
+    assert "inflight bytes 1024 KiB/1024 MiB" in text
 
 
 def test_without_a_poll_before_the_rate_is_that_of_the_last_step():
@@ -274,7 +286,15 @@ def test_a_sparkline_fits_and_shows_the_highest(values, width):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.00004, "40 µs"), (0.0012, "1.2 ms"), (0.25, "250 ms"), (1.5, "1.5 s"), (60.0, "60 s")],
+    [
+        (0.00004, "40 µs"),
+        (0.0012, "1.2 ms"),
+        (0.25, "250 ms"),
+        (0.9997, "1000 ms"),
+        (1.5, "1.5 s"),
+        (60.0, "60 s"),
+        (3600.0, "3600 s"),
+    ],
 )
 def test_a_duration_is_said_as_a_person_says_it(seconds, text):
     assert duration(seconds) == text

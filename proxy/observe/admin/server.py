@@ -151,7 +151,8 @@ class AdminServer:
             )
         except OSError as error:
             await self._runner.cleanup()
-            raise OSError(error.errno, self._complaint(error)) from error
+            # Without its number, which a sentence would begin with.
+            raise OSError(self._complaint(error)) from error
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 

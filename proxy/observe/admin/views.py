@@ -44,6 +44,7 @@ class Setting:
     name: str
     value: Any
     origin: str
+    meaning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,14 @@ class WorkerListing:
     in_flight: int | None
 
 
-def shown_settings(values: Mapping[str, Any], origins: Mapping[str, str]) -> Iterable[Setting]:
-    """Settings as plain values by name, each with its origin."""
-    return [Setting(name, value, origins.get(name, "default")) for name, value in values.items()]
+def shown_settings(
+    values: Mapping[str, Any], origins: Mapping[str, str], meanings: Mapping[str, str]
+) -> Iterable[Setting]:
+    """Settings as plain values by name, each with its origin and what it means."""
+    return [
+        Setting(name, value, origins.get(name, "default"), meanings.get(name, ""))
+        for name, value in values.items()
+    ]
 
 
 class KnownProblems(Protocol):

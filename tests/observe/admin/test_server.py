@@ -1,5 +1,4 @@
 import asyncio
-import errno
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -228,7 +227,7 @@ async def test_a_taken_port_is_said_in_a_sentence(admin):
         OSError, match=rf"admin address 127\.0\.0\.1:{port} is already in use: .*--admin-listen"
     ) as raised:
         await second.start()
-    assert raised.value.errno == errno.EADDRINUSE
+    assert "Errno" not in str(raised.value)
     await second.stop()
 
 

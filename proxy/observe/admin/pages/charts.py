@@ -7,6 +7,7 @@ the style sheet's. A step without a number is a gap and not a zero.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from math import floor, log10
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ WIDTH: Final = 1000
 HEIGHT: Final = 100
 
 _TICKS_X: Final = 4
+_ALONE: Final = 8
+"""How wide a value is drawn that has no neighbour: a dot would not be seen."""
 _STEPS: Final = (1, 2, 2.5, 5, 10)
 
 
@@ -94,15 +97,14 @@ def curves(key: str, title: str, span: Span, lines: Sequence[Line], scale: "Scal
     top, ticks = _axis(lines, scale)
 
     def path(values: Values) -> str:
-        parts, drawing = [], False
-        for time, value in zip(span.times, values, strict=True):
-            if value is None or time < span.start:
-                drawing = False
-                continue
-            x, y = span.across(time), _height(value, top)
-            # A round cap makes a dot of a line without length, where a value stands alone.
-            parts.append(f"L{x} {y}" if drawing else f"M{x} {y}h.1")
-            drawing = True
+        parts = []
+        for known, group in groupby(
+            zip(span.times, values, strict=True),
+            lambda each: each[1] is not None and each[0] >= span.start,
+        ):
+            if known:
+                places = [f"{span.across(time)} {_height(value or 0, top)}" for time, value in group]
+                parts.append("M" + "L".join(places) + (f"h-{_ALONE}" if len(places) == 1 else ""))
         return "".join(parts)
 
     return _chart(key, title, span, lines, scale, ticks, [path(line.values) for line in lines])
@@ -154,22 +156,27 @@ class Scale:
     least: float
 
 
+def three(value: float) -> str:
+    """Three digits, or more before the point: never an exponent."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
+
+
 def number(value: float) -> str:
     """A number as short as it stays true: three digits."""
     if value >= 1000:
         for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
             if value >= size:
-                return f"{value / size:.3g}{letter}"
-    return f"{value:.3g}"
+                return f"{three(value / size)}{letter}"
+    return three(value)
 
 
 def duration(seconds: float) -> str:
     """Seconds as people say them: 850 µs, 12.3 ms, 1.2 s."""
     if seconds >= 1:
-        return f"{seconds:.3g} s"
+        return f"{three(seconds)} s"
     if seconds >= 0.001:
-        return f"{seconds * 1e3:.3g} ms"
-    return f"{seconds * 1e6:.3g} µs" if seconds else "0"
+        return f"{three(seconds * 1e3)} ms"
+    return f"{three(seconds * 1e6)} µs" if seconds else "0"
 
 
 PER_SECOND: Final = Scale("per second", number, 1.0)

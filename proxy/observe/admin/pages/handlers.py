@@ -34,7 +34,7 @@ _MOST_PARTS: Final = 600
 _FOREIGN: Final = "403 Forbidden: this is for the page itself; a browser must say that the form stood on it\n"
 _LOOK_ONLY: Final = (
     "Whoever reaches this port may look, and only who has a token may change anything: start the proxy with "
-    "--admin-token-file FILE."
+    "--admin-tokens FILE."
 )
 
 
@@ -132,7 +132,7 @@ class PageHandlers:
             return web.Response(status=403, text=_FOREIGN)
         if not request.get(AUTHORISED):
             return web.Response(
-                status=403, text="403 Forbidden: --admin-token-file is needed to change anything\n"
+                status=403, text="403 Forbidden: --admin-tokens is needed to change anything\n"
             )
         if request.content_type != "application/x-www-form-urlencoded":
             raise web.HTTPUnsupportedMediaType
@@ -153,7 +153,7 @@ def known_from(sources: Sources, api: Api) -> views.Known:
         models=api.models,
         suspects=lambda: [death.as_json() for death in sources.suspects()],
         settings=lambda: {
-            each.name: {"value": each.value, "origin": each.origin}
+            each.name: {"value": each.value, "origin": each.origin, "meaning": each.meaning}
             for each in (sources.settings() if sources.settings is not None else ())
         },
         code=lambda model, signature: code_for(sources.models(), model, signature, sources.serving.listen),

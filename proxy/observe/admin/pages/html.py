@@ -115,7 +115,7 @@ def _amount(value: float, name: str) -> str:
         return charts.number(value)
     for size, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if value >= size:
-            return f"{value / size:.3g} {unit}"
+            return f"{charts.three(value / size)} {unit}"
     return f"{value:.0f} B"
 
 
@@ -147,7 +147,10 @@ def _step(step: Mapping[str, Any]) -> str:
 def _told(value: Any) -> str:
     """A value of a setting as its file would hold it."""
     match value:
-        case None | "" | [] | {}:
+        # Any mapping, empty or not, matches the pattern {}.
+        case None | "" | []:
+            return "\N{EN DASH}"
+        case Mapping() if not value:
             return "\N{EN DASH}"
         case bool():
             return "yes" if value else "no"

@@ -26,7 +26,7 @@ def span(*ages: float):
 
 def test_a_curve_goes_from_left_to_right_and_up_with_the_value():
     chart = curves("k", "Requests", span(60, 30, 0), [Line("all", "first", [0, 5, 10])], PER_SECOND)
-    assert chart.series[0].path == "M0.0 100.0h.1L500.0 50.0L1000.0 0.0"
+    assert chart.series[0].path == "M0.0 100.0L500.0 50.0L1000.0 0.0"
     assert chart.series[0].newest == "10"
     assert [tick.label for tick in chart.up] == ["0", "2.5", "5", "7.5", "10"]
     assert [tick.label for tick in chart.across] == ["11:00", "11:15", "11:30", "11:45", "12:00"]
@@ -35,6 +35,7 @@ def test_a_curve_goes_from_left_to_right_and_up_with_the_value():
 def test_what_is_not_known_is_a_gap_and_not_a_zero():
     chart = curves("k", "Latency", span(60, 40, 20, 0), [Line("p99", "first", [1, None, 1, 1])], SECONDS)
     assert chart.series[0].path.count("M") == 2
+    assert re.match(r"M0\.0 [\d.]+h-8M", chart.series[0].path), "one alone is a dash"
     assert "100.0" not in chart.series[0].path.replace("1000.0", "")
 
 
@@ -73,14 +74,32 @@ def test_an_axis_has_round_steps_and_room_for_everything(most):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0"), (0.00045, "450 µs"), (0.0123, "12.3 ms"), (1.5, "1.5 s"), (120, "120 s")]
+    ("seconds", "text"),
+    [
+        (0, "0"),
+        (0.00045, "450 µs"),
+        (0.0123, "12.3 ms"),
+        (1.5, "1.5 s"),
+        (120, "120 s"),
+        (0.9996, "1000 ms"),
+        (3600, "3600 s"),
+    ],
 )
 def test_a_duration_is_told_in_its_unit(seconds, text):
     assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0, "0"), (3.14159, "3.14"), (999, "999"), (1500, "1.5k"), (2e6, "2M")]
+    ("value", "text"),
+    [
+        (0, "0"),
+        (3.14159, "3.14"),
+        (999, "999"),
+        (999.7, "1000"),
+        (1500, "1.5k"),
+        (2e6, "2M"),
+        (999_900, "1000k"),
+    ],
 )
 def test_a_number_is_told_in_three_digits(value, text):
     assert number(value) == text

@@ -103,7 +103,10 @@ class Shown:
             lambda: self.checks,
             lambda: self.models,
             tuple,
-            lambda: [Setting("upstream", EVIL, "flag"), Setting("models", {EVIL: {"mode": EVIL}}, "file")],
+            lambda: [
+                Setting("upstream", EVIL, "flag", "Where it is. "),
+                Setting("models", {EVIL: {"mode": EVIL}}, "file"),
+            ],
             lambda: self.suspects,
             serving=Serving("native", "127.0.0.1:8600", "localhost:8500", "interpreted", "1.2.3"),
             upstreams=lambda: [Upstream("localhost:8500", "down", None, EVIL)],
@@ -441,10 +444,16 @@ async def test_one_request_is_tried_at_a_time(shown):
 # === the level of the log ===
 
 
+async def test_settings_say_what_they_are_and_what_is_in_them(port):
+    text = await text_of(port, "/settings")
+    assert "Where it is." in text
+    assert ": mode: " in text, "of models too, which hold others"
+
+
 async def test_without_a_token_the_level_is_shown_and_cannot_be_changed(shown, port):
     text = await text_of(port, "/settings")
     assert "disabled" in text
-    assert "--admin-token-file" in text
+    assert "--admin-tokens" in text
     async with port.post("/settings/log-level", data={"level": "debug"}, headers=OWN) as answer:
         assert answer.status == 403
     assert shown.levels == []

@@ -12,14 +12,17 @@ function isBusy(part) {
 }
 
 function replace(part, fresh) {
-  const open = [...part.querySelectorAll("details[open][id]")].map((each) => each.id);
+  const folded = part.querySelector("details[id]");
+  const open = new Set([...part.querySelectorAll("details[open][id]")].map((each) => each.id));
   const checked = [...part.querySelectorAll("input[type=radio]:checked")].map((each) => each.id);
   const scrolled = [...part.querySelectorAll("nav ul, .scroll")].map((each) => each.scrollLeft);
   const focused = part.contains(document.activeElement) ? document.activeElement : null;
   const mark = focused && (focused.id ? "#" + CSS.escape(focused.id) : focused.getAttribute("href") && `[href="${CSS.escape(focused.getAttribute("href"))}"]`);
   const known = new Set([...part.querySelectorAll("[data-row]")].map((each) => each.dataset.row));
   part.replaceWith(fresh);
-  for (const id of open) fresh.querySelector("#" + CSS.escape(id))?.setAttribute("open", "");
+  const cases = [...fresh.querySelectorAll("details[id]")];
+  // What was open stays so, and alone; where it has gone, the page opens what it opens by itself.
+  if (folded && (!open.size || cases.some((each) => open.has(each.id)))) for (const each of cases) each.open = open.has(each.id);
   for (const id of checked) { const radio = fresh.querySelector("#" + CSS.escape(id)); if (radio) radio.checked = true; }
   [...fresh.querySelectorAll("nav ul, .scroll")].forEach((each, place) => { each.scrollLeft = scrolled[place] || 0; });
   if (mark) fresh.querySelector(mark)?.focus({ preventScroll: true });
@@ -96,4 +99,6 @@ function addCopying(root) {
 }
 
 addCopying(document);
+// On a phone the views stand in a row that is longer than the screen.
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 if (document.querySelector("[data-live]")) follow();
