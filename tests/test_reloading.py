@@ -197,6 +197,44 @@ async def test_a_bad_file_changes_nothing_and_all_that_is_wrong_is_told_at_once(
     assert "tfs_proxy_config_last_reload_successful 1.0" in await proxy.get("/metrics")
 
 
+async def test_which_methods_may_be_called_is_asked_anew_of_methods_that_were_called_before(start):
+    operators = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
+    proxy = await start("mode: enforce\n")
+    async with grpc.aio.insecure_channel(proxy.target, options=OWN) as channel:
+
+        async def becomes(text: str, method: str, code: grpc.StatusCode) -> None:
+            if text:
+                write(proxy.config, text)
+                await proxy.next()
+            async with asyncio.timeout(10):
+                while (await ask(channel, method, predict() if method == PREDICT else b"")).code is not code:
+                    pass
+
+        ok, forbidden = grpc.StatusCode.OK, grpc.StatusCode.PERMISSION_DENIED
+        await becomes("", operators, forbidden)
+        await becomes("allow-admin-methods: true\n", operators, ok)
+        await becomes("mode: enforce\n", operators, forbidden)
+        await becomes("", PREDICT, ok)
+        await becomes("allow-method: /tensorflow.serving.ModelService/*\n", PREDICT, forbidden)
+        await becomes("allow-method: /tensorflow.serving.PredictionService/*\n", PREDICT, ok)
+
+
+@pytest.mark.parametrize("start", ["native"], indirect=True)
+@pytest.mark.parametrize("state", ["emptied", "deleted", "a folder", "a hundred megabytes", "cut short"])
+async def test_a_settings_file_that_is_none_at_the_moment_changes_nothing(start, state):
+    proxy = await start("max_batch: 1\n")
+    proxy.config.unlink()
+    if state == "a folder":
+        proxy.config.mkdir()
+    elif state != "deleted":
+        with proxy.config.open("w") as file:
+            file.write("max_batch: [" if state == "cut short" else "")
+            if state == "a hundred megabytes":
+                file.truncate(100 << 20)
+    assert str(proxy.config) in (await proxy.next("settings_reload_failed"))["text"]
+    assert await verdict(proxy, predict()) == "BATCH_TOO_LARGE"
+
+
 async def test_what_needs_a_restart_is_named_and_the_rest_takes_effect(start):
     proxy = await start("admin-listen: 127.0.0.1:0\nlog-level: info\nrefusals: 7\n")
     write(proxy.config, "upstream: elsewhere:1\nlog-level: debug\nrefusals: 8\nreflection: false\n")

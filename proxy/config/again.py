@@ -63,6 +63,10 @@ def read_again(running: Effective) -> Change:
 def _anew(running: Effective) -> Effective:
     if running.file is None:
         return running
+    if _is_blank(running.file):
+        raise SettingsError(
+            f"{running.file} is empty, as a file that is being written; {{}} stands for no settings"
+        )
     written = read_file(running.file)
     values: dict[str, Any] = {}
     origins = dict(running.origins)
@@ -81,6 +85,15 @@ def _anew(running: Effective) -> Effective:
     else:
         origins.pop("models", None)
     return Effective(Settings(**values), origins, running.file)
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether a file has nothing in it. Not so one that cannot be read, about which `read_file` has a sentence."""
+    try:
+        with path.open("rb") as file:
+            return not file.read(1)
+    except OSError:
+        return False
 
 
 def taken(running: Effective, found: Effective) -> Change:

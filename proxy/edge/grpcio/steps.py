@@ -124,6 +124,10 @@ class Outcomes(grpc.aio.ServerInterceptor):
         self._explainer = explainer
         self._handlers: dict[str, Handler] = {}
 
+    def forget(self) -> None:
+        """Let the further steps make of each method what they now would: the settings are others."""
+        self._handlers.clear()
+
     async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
         method = details.method
         if method in self._local:
@@ -152,7 +156,7 @@ class Outcomes(grpc.aio.ServerInterceptor):
         handler = self._handlers.get(method)
         if handler is None:
             handler = await continuation(details)
-            # What the further steps make of a method is the same for each of its calls.
+            # What the further steps make of a method is the same for each of its calls, until the settings change.
             if method in UNARY_METHODS:
                 self._handlers[method] = handler
         return handler
