@@ -144,6 +144,8 @@ def test_names_of_clients(name):
         "a*.example.com",
         "batch.example.com:8600",
         "spiffe://*",
+        "10.0.0.1",
+        "127.0.0.1",
         "spiffe://td/a*",
         "a b",
         "me@b.c",

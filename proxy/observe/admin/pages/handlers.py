@@ -34,7 +34,7 @@ _MOST_PARTS: Final = 600
 _FOREIGN: Final = "403 Forbidden: this is for the page itself; a browser must say that the form stood on it\n"
 _LOOK_ONLY: Final = (
     "Whoever reaches this port may look, and only who has a token may change anything: start the proxy with "
-    "--admin-token-file FILE."
+    "--admin-tokens FILE."
 )
 
 
@@ -132,7 +132,7 @@ class PageHandlers:
             return web.Response(status=403, text=_FOREIGN)
         if not request.get(AUTHORISED):
             return web.Response(
-                status=403, text="403 Forbidden: --admin-token-file is needed to change anything\n"
+                status=403, text="403 Forbidden: --admin-tokens is needed to change anything\n"
             )
         if request.content_type != "application/x-www-form-urlencoded":
             raise web.HTTPUnsupportedMediaType

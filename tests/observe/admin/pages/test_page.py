@@ -444,7 +444,7 @@ async def test_one_request_is_tried_at_a_time(shown):
 async def test_without_a_token_the_level_is_shown_and_cannot_be_changed(shown, port):
     text = await text_of(port, "/settings")
     assert "disabled" in text
-    assert "--admin-token-file" in text
+    assert "--admin-tokens" in text
     async with port.post("/settings/log-level", data={"level": "debug"}, headers=OWN) as answer:
         assert answer.status == 403
     assert shown.levels == []
