@@ -34,6 +34,10 @@ def test_a_file_that_is_empty_may_still_be_written_and_says_nothing(tmp_path):
         read_again(first)
 
 
+def test_a_file_that_has_always_been_empty_is_no_reason_to_leave_others_unread(tmp_path):
+    assert not read_again(running(tmp_path, "")).changed
+
+
 def test_what_stands_no_more_in_the_file_is_the_default_again(tmp_path):
     first = read_again(running(tmp_path, "max-batch: 4\nmodels: {m: {mode: off}}\n")).now
     first.file.write_text("{}")

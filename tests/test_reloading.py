@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import signal
 import socket
@@ -220,12 +221,16 @@ async def test_which_methods_may_be_called_is_asked_anew_of_methods_that_were_ca
 
 
 @pytest.mark.parametrize("start", ["native"], indirect=True)
-@pytest.mark.parametrize("state", ["emptied", "deleted", "a folder", "a hundred megabytes", "cut short"])
+@pytest.mark.parametrize(
+    "state", ["emptied", "deleted", "a folder", "a pipe", "a hundred megabytes", "cut short"]
+)
 async def test_a_settings_file_that_is_none_at_the_moment_changes_nothing(start, state):
     proxy = await start("max_batch: 1\n")
     proxy.config.unlink()
     if state == "a folder":
         proxy.config.mkdir()
+    elif state == "a pipe":
+        os.mkfifo(proxy.config)
     elif state != "deleted":
         with proxy.config.open("w") as file:
             file.write("max_batch: [" if state == "cut short" else "")
@@ -233,6 +238,17 @@ async def test_a_settings_file_that_is_none_at_the_moment_changes_nothing(start,
                 file.truncate(100 << 20)
     assert str(proxy.config) in (await proxy.next("settings_reload_failed"))["text"]
     assert await verdict(proxy, predict()) == "BATCH_TOO_LARGE"
+
+
+async def test_a_proxy_that_ends_takes_no_other_settings_and_does_not_say_so(start):
+    proxy = await start("mode: enforce\n", "--drain-seconds", "1")
+    proxy.process.send_signal(signal.SIGTERM)
+    await asyncio.to_thread(proxy.wait_for, "draining")
+    write(proxy.config, "max_batch: 1\n")
+    proxy.process.send_signal(signal.SIGHUP)
+    assert await verdict(proxy, predict()) == "OK"
+    await asyncio.to_thread(proxy.process.wait, 20)
+    assert not proxy.reloads()
 
 
 async def test_what_needs_a_restart_is_named_and_the_rest_takes_effect(start):
