@@ -104,13 +104,13 @@ _SAN = re.compile(
 )
 
 
-_DOTTED = re.compile(r"[0-9.]+")
+_ADDRESS = re.compile(r"[0-9]+(\.[0-9]+){3}")
 
 
 def client_san(value: Any) -> str:
     """A name in a client's certificate, DNS or URI, or a pattern of them."""
     written = str(value)
-    if _DOTTED.fullmatch(written):
+    if _ADDRESS.fullmatch(written):
         raise SettingsError(
             f"{shown(written)} is an address: of a client's certificate only DNS names and URIs are looked at"
         )
