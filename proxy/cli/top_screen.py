@@ -307,11 +307,9 @@ def opened(problem: Mapping[str, Any], now: datetime, width: int) -> list[Text]:
     lines += [Text(), _styled("EXAMPLES", "bold")]
     for example in problem["examples"]:
         inputs = ", ".join(f"{name}: {shape}" for name, shape in example["inputs"].items())
-        lines += _told(
-            _clock(example["time"]),
-            "  ".join(filter(None, (example["peer"], example["request_id"], inputs))),
-            width,
-        )
+        who = "  ".join(filter(None, (example["peer"], example["request_id"])))
+        lines += _told(_clock(example["time"]), who, width)
+        lines += _told("", inputs, width)
         lines += _told("", example["text"], width, "dim")
     return lines
 

@@ -17,7 +17,7 @@ from tests.observe.test_problems import NOON, call
 
 
 def refusal(time: str) -> Refusal:
-    return Refusal(time, "", "", "", "m", None, "", (), {}, (), "")
+    return Refusal(time, "", "", "", "m", None, "", (), {}, (), "", "", "")
 
 
 def death(seconds: float, calls: int) -> Death:
