@@ -426,6 +426,23 @@ async def test_tls_and_tokens_do_not_come_and_go(start, authority, tmp_path):
     assert await verdict(proxy) == "RANK_MISMATCH"
 
 
+async def test_an_access_log_that_is_switched_on_tells_who_called(start):
+    proxy = await start("mode: enforce\n")
+    write(proxy.config, "access-log: true\n")
+    await proxy.next()
+
+    def told() -> list[dict]:
+        return [line for line in proxy.log if line["event"] == "call"]
+
+    async with asyncio.timeout(10):
+        while not told():
+            await verdict(proxy, predict(), metadata=(("x-request-id", "mine"),))
+    line = told()[0]
+    assert (line["code"], line["request_id"]) == ("OK", "mine")
+    assert line["peer"].startswith("ipv4:127.0.0.1")
+    assert "grpc-python" in line["user_agent"]
+
+
 @pytest.mark.parametrize("start", ["native"], indirect=True)
 async def test_limits_are_exchanged(start):
     proxy = await start("default-deadline: 5\n")

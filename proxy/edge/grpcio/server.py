@@ -120,14 +120,16 @@ class GrpcioEdge:
     async def start(self) -> None:
         await self._server.start()
 
-    def adopt(self, limits: Limits, access: Access | None, tls: Configuration | None) -> None:
+    def adopt(
+        self, limits: Limits, access: Access | None, tls: Configuration | None, *, tells_all: bool
+    ) -> None:
         """Take other limits, ask other things of clients, and meet new ones with another certificate, from now on."""
         self._load.adopt(limits)
         self._deadline.default = limits.default_deadline
         self._asked.access = access
         self._methods.allowed = allowed_of(limits.methods)
         self._check.models = adopted(self._check.models, limits)
-        self._outcomes.forget()
+        self._outcomes.adopt(tells_all=tells_all)
         if self._credentials is not None and tls is not None:
             self._credentials.renew(tls)
 

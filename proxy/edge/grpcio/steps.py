@@ -124,8 +124,9 @@ class Outcomes(grpc.aio.ServerInterceptor):
         self._explainer = explainer
         self._handlers: dict[str, Handler] = {}
 
-    def forget(self) -> None:
-        """Let the further steps make of each method what they now would: the settings are others."""
+    def adopt(self, *, tells_all: bool) -> None:
+        """The settings are others: tell who each call was, or not, and let the further steps look at each method anew."""
+        self._tells_all = tells_all
         self._handlers.clear()
 
     async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:

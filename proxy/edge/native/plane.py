@@ -81,8 +81,9 @@ class Plane:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended: list[Outcome] = []
 
-    def adopt(self, limits: Limits, access: Access | None) -> None:
-        """Take other limits, and ask other things of clients, from now on."""
+    def adopt(self, limits: Limits, access: Access | None, tells_all: bool) -> None:
+        """Take other limits, ask other things of clients, and tell of all calls or not, from now on."""
+        self.tells_all = tells_all
         self.limits = limits
         self.access = access
         self.load.adopt(limits)
