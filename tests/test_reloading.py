@@ -443,6 +443,14 @@ async def test_an_access_log_that_is_switched_on_tells_who_called(start):
     assert "grpc-python" in line["user_agent"]
 
 
+@pytest.mark.parametrize("start", [*EDGES], indirect=True)
+async def test_a_larger_number_of_calls_holds_for_the_adaptive_limit_too(start):
+    proxy = await start("max-concurrent-calls: 3\n", "--adaptive")
+    write(proxy.config, "max-concurrent-calls: 30\n")
+    await proxy.next()
+    assert "tfs_proxy_upstream_calls_limit 30.0" in await proxy.get("/metrics")
+
+
 @pytest.mark.parametrize("start", ["native"], indirect=True)
 async def test_limits_are_exchanged(start):
     proxy = await start("default-deadline: 5\n")

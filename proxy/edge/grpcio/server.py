@@ -125,6 +125,8 @@ class GrpcioEdge:
     ) -> None:
         """Take other limits, ask other things of clients, and meet new ones with another certificate, from now on."""
         self._load.adopt(limits)
+        if self._adaptive is not None:
+            self._adaptive.adopt(self._load.most_calls)
         self._deadline.default = limits.default_deadline
         self._asked.access = access
         self._methods.allowed = allowed_of(limits.methods)

@@ -87,6 +87,8 @@ class Plane:
         self.limits = limits
         self.access = access
         self.load.adopt(limits)
+        if self.adaptive is not None:
+            self.adaptive.adopt(self.load.most_calls)
         self.allowed = allowed_of(limits.methods)
         self.model_calls = adopted(self.model_calls, limits)
 
