@@ -386,11 +386,21 @@ class Proxy:
             set_level(settings.log_level)
         self._settings, self._origins = settings, change.now.origins
 
+    def _tells_all(self, settings: Settings) -> bool:
+        """Whether somebody hears of each call, and not only of those that someone may look into."""
+        return settings.access_log or self._tracing is not None
+
     def _renewals(self, settings: Settings) -> Sequence[Callable[[], None]]:
         """What has each part use what the files hold now."""
         renewals: list[Callable[[], None]] = [
             partial(self._metrics.certificates_read, _expiries(settings)),
-            partial(self._edge.adopt, _limits(settings), _access(settings), self._listen_tls(settings)),
+            partial(
+                self._edge.adopt,
+                _limits(settings),
+                _access(settings),
+                self._listen_tls(settings),
+                tells_all=self._tells_all(settings),
+            ),
             self._renew_way(settings),
         ]
         if isinstance(self._admin, AdminServer):
@@ -444,7 +454,7 @@ class Proxy:
             access=_access(settings),
             answers=self._health.answers(),
             bound_hit=self._bound_hit,
-            tells_all=self._settings.access_log or self._tracing is not None,
+            tells_all=self._tells_all(settings),
             tracer=self._tracing,
         )
 
@@ -468,7 +478,7 @@ class Proxy:
             credentials=None if tls is None else ListenCredentials(tls, demand=demand),
             access=_access(settings),
             bound_hit=self._bound_hit,
-            tells_all=self._settings.access_log or self._tracing is not None,
+            tells_all=self._tells_all(settings),
             tracer=self._tracing,
         )
 

@@ -27,9 +27,20 @@ def test_a_flag_goes_on_to_win_over_the_file(tmp_path):
     assert (change.changed, change.restart) == (["max_batch"], [])
 
 
+def test_a_file_that_is_empty_may_still_be_written_and_says_nothing(tmp_path):
+    first = read_again(running(tmp_path, "max-batch: 4\n")).now
+    first.file.write_text("")
+    with pytest.raises(SettingsError, match="is empty"):
+        read_again(first)
+
+
+def test_a_file_that_has_always_been_empty_is_no_reason_to_leave_others_unread(tmp_path):
+    assert not read_again(running(tmp_path, "")).changed
+
+
 def test_what_stands_no_more_in_the_file_is_the_default_again(tmp_path):
     first = read_again(running(tmp_path, "max-batch: 4\nmodels: {m: {mode: off}}\n")).now
-    first.file.write_text("")
+    first.file.write_text("{}")
     change = read_again(first)
     assert change.now.settings == Settings()
     assert change.changed == ["max_batch", "models"]
@@ -152,6 +163,12 @@ def test_names_of_clients(name):
 def test_what_is_no_name_of_a_client(name):
     with pytest.raises(SettingsError, match="neither a DNS name nor a URI"):
         reading.client_san(name)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "127.0.0.1"])
+def test_an_address_would_never_let_anybody_in_and_is_no_name_of_a_client(address):
+    with pytest.raises(SettingsError, match=r"is an address: .* only DNS names and URIs"):
+        reading.client_san(address)
 
 
 def test_who_may_call_is_said_in_one_way(tmp_path):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import signal
 import socket
@@ -197,6 +198,59 @@ async def test_a_bad_file_changes_nothing_and_all_that_is_wrong_is_told_at_once(
     assert "tfs_proxy_config_last_reload_successful 1.0" in await proxy.get("/metrics")
 
 
+async def test_which_methods_may_be_called_is_asked_anew_of_methods_that_were_called_before(start):
+    operators = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
+    proxy = await start("mode: enforce\n")
+    async with grpc.aio.insecure_channel(proxy.target, options=OWN) as channel:
+
+        async def becomes(text: str, method: str, code: grpc.StatusCode) -> None:
+            if text:
+                write(proxy.config, text)
+                await proxy.next()
+            async with asyncio.timeout(10):
+                while (await ask(channel, method, predict() if method == PREDICT else b"")).code is not code:
+                    pass
+
+        ok, forbidden = grpc.StatusCode.OK, grpc.StatusCode.PERMISSION_DENIED
+        await becomes("", operators, forbidden)
+        await becomes("allow-admin-methods: true\n", operators, ok)
+        await becomes("mode: enforce\n", operators, forbidden)
+        await becomes("", PREDICT, ok)
+        await becomes("allow-method: /tensorflow.serving.ModelService/*\n", PREDICT, forbidden)
+        await becomes("allow-method: /tensorflow.serving.PredictionService/*\n", PREDICT, ok)
+
+
+@pytest.mark.parametrize("start", ["native"], indirect=True)
+@pytest.mark.parametrize(
+    "state", ["emptied", "deleted", "a folder", "a pipe", "a hundred megabytes", "cut short"]
+)
+async def test_a_settings_file_that_is_none_at_the_moment_changes_nothing(start, state):
+    proxy = await start("max_batch: 1\n")
+    proxy.config.unlink()
+    if state == "a folder":
+        proxy.config.mkdir()
+    elif state == "a pipe":
+        os.mkfifo(proxy.config)
+    elif state != "deleted":
+        with proxy.config.open("w") as file:
+            file.write("max_batch: [" if state == "cut short" else "")
+            if state == "a hundred megabytes":
+                file.truncate(100 << 20)
+    assert str(proxy.config) in (await proxy.next("settings_reload_failed"))["text"]
+    assert await verdict(proxy, predict()) == "BATCH_TOO_LARGE"
+
+
+async def test_a_proxy_that_ends_takes_no_other_settings_and_does_not_say_so(start):
+    proxy = await start("mode: enforce\n", "--drain-seconds", "1")
+    proxy.process.send_signal(signal.SIGTERM)
+    await asyncio.to_thread(proxy.wait_for, "draining")
+    write(proxy.config, "max_batch: 1\n")
+    proxy.process.send_signal(signal.SIGHUP)
+    assert await verdict(proxy, predict()) == "OK"
+    await asyncio.to_thread(proxy.process.wait, 20)
+    assert not proxy.reloads()
+
+
 async def test_what_needs_a_restart_is_named_and_the_rest_takes_effect(start):
     proxy = await start("admin-listen: 127.0.0.1:0\nlog-level: info\nrefusals: 7\n")
     write(proxy.config, "upstream: elsewhere:1\nlog-level: debug\nrefusals: 8\nreflection: false\n")
@@ -370,6 +424,31 @@ async def test_tls_and_tokens_do_not_come_and_go(start, authority, tmp_path):
     write(proxy.config, f"listen-cert: {server}\nlisten-key: {key_of(server)}\nclient-tokens: {tokens}\n")
     assert (await proxy.next())["needs_restart"] == ["listen_cert", "listen_key", "client_tokens"]
     assert await verdict(proxy) == "RANK_MISMATCH"
+
+
+async def test_an_access_log_that_is_switched_on_tells_who_called(start):
+    proxy = await start("mode: enforce\n")
+    write(proxy.config, "access-log: true\n")
+    await proxy.next()
+
+    def told() -> list[dict]:
+        return [line for line in proxy.log if line["event"] == "call"]
+
+    async with asyncio.timeout(10):
+        while not told():
+            await verdict(proxy, predict(), metadata=(("x-request-id", "mine"),))
+    line = told()[0]
+    assert (line["code"], line["request_id"]) == ("OK", "mine")
+    assert line["peer"].startswith("ipv4:127.0.0.1")
+    assert "grpc-python" in line["user_agent"]
+
+
+@pytest.mark.parametrize("start", [*EDGES], indirect=True)
+async def test_a_larger_number_of_calls_holds_for_the_adaptive_limit_too(start):
+    proxy = await start("max-concurrent-calls: 3\n", "--adaptive")
+    write(proxy.config, "max-concurrent-calls: 30\n")
+    await proxy.next()
+    assert "tfs_proxy_upstream_calls_limit 30.0" in await proxy.get("/metrics")
 
 
 @pytest.mark.parametrize("start", ["native"], indirect=True)

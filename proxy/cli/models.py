@@ -5,14 +5,14 @@ command says from where, and shows only what GetModelStatus answers.
 """
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.text import Text
 
+from proxy.cli.admin_port import AdminPort, NoAnswerError, asks_admin_port
 from proxy.cli.asking import UPSTREAM_SETTINGS, ask
 from proxy.cli.settings import CONTEXT, NAME, effective, takes
 from proxy.cli.tables import open_console, show_table
@@ -20,7 +20,6 @@ from proxy.core.availability import AVAILABLE, LOADING_STATES, VersionStatus
 from proxy.core.explain import without_credentials
 from proxy.upstream.client import ServingClient
 
-_ADMIN = "127.0.0.1:8601"
 _ADMIN_PATIENCE = 2.0
 
 Versions = Mapping[str, tuple[VersionStatus, ...]]
@@ -35,6 +34,7 @@ Exit code: 0 every model has an available version, 1 some model has none,
 Examples:
   tfs-proxy models --model detector --model text
   tfs-proxy models --upstream tfs.example:8500 --model detector --json
+  tfs-proxy models --admin https://proxy.example:8601 --token-file /run/secrets/admin-token
   until tfs-proxy models --model detector; do sleep 1; done
 """
 
@@ -42,25 +42,20 @@ Examples:
 @click.command("models", context_settings=CONTEXT, epilog=_EPILOG)
 @click.option("--model", type=NAME, multiple=True, metavar="NAME", help="A model to ask for. Repeatable.")
 @takes(*UPSTREAM_SETTINGS)
-@click.option(
-    "--admin",
-    metavar="HOST:PORT",
-    default=_ADMIN,
-    show_default=True,
-    allow_from_autoenv=False,
-    help="Admin port of a running proxy, asked for names when none is given.",
-)
+@asks_admin_port(", asked for names when none is given")
 @click.option(
     "--json", "as_json", is_flag=True, allow_from_autoenv=False, help="Print JSON instead of a table."
 )
-def models(admin: str, as_json: bool, **_: object) -> None:
+def models(admin: str, token_file: Path | None, ca: Path | None, as_json: bool, **_: object) -> None:
     """Show the versions of models, their states, and the server's own text for those that failed.
 
     TensorFlow Serving has no call that lists its models. The names come from --model, else from the
     configuration file, else from a running proxy, which knows the models that it has seen.
     """
     settings = effective().settings
-    names = dict.fromkeys(settings.model or settings.models or _names_at(admin))
+    names = dict.fromkeys(
+        settings.model or settings.models or _names_at(AdminPort(admin, token_file, ca, _ADMIN_PATIENCE))
+    )
 
     async def question(server: ServingClient) -> Versions:
         return {name: await server.versions(name) for name in names}
@@ -74,23 +69,20 @@ def models(admin: str, as_json: bool, **_: object) -> None:
         click.get_current_context().exit(1)
 
 
-def _names_at(admin: str) -> Iterable[str]:
-    # The admin port is at home: no forward proxy stands in between.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    url = f"http://{admin}/api/models"
+def _names_at(port: AdminPort) -> Iterable[str]:
+    names: list[str] = []
     try:
-        with opener.open(url, timeout=_ADMIN_PATIENCE) as response:
-            names = [str(each["name"]) for each in json.load(response)["models"]]
-        problem = "which has seen none yet"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        names = []
-        reason = getattr(error, "reason", error)
-        problem = f"which failed: {getattr(reason, 'strerror', None) or reason}"
+        names = [str(each["name"]) for each in port.get("/api/models")["models"]]
+        problem = f"a running tfs-proxy was asked at {without_credentials(port.url)}, which has seen none yet"
+    except NoAnswerError as error:
+        problem = f"of a running tfs-proxy there is {error}"
+    except (KeyError, TypeError):
+        problem = f"{without_credentials(port.url)} is no admin port of tfs-proxy"
     if names:
         return names
     raise click.UsageError(
         "no model to ask for: TensorFlow Serving cannot list its models. Name them with --model NAME "
-        f"(repeatable) or in a --config file; a running tfs-proxy was asked at {without_credentials(url)}, {problem}"
+        f"(repeatable) or in a --config file; {problem}"
     )
 
 

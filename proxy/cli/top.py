@@ -4,33 +4,26 @@ Law: asks the admin port and shows what it answers; a thread asks, so that keys 
 A proxy that does not answer is asked again and again.
 """
 
-import http.client
 import json
-import ssl
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import click
 from rich.live import Live
 
 from proxy.cli import top_screen
+from proxy.cli.admin_port import AdminPort, NoAnswerError, asks_admin_port
 from proxy.cli.asking import CannotAskError
 from proxy.cli.settings import CONTEXT
 from proxy.cli.tables import open_screen, plain_columns
 from proxy.cli.top_screen import Answers, Cursor
-from proxy.core.explain import printable, without_credentials
 
-_ADMIN: Final = "http://127.0.0.1:8601"
 _PATIENCE_SECONDS: Final = 5.0
-_MOST_OCTETS: Final = 64 << 20
 _PARTS: Final = ("status", "history", "problems", "models")
 
 _EPILOG = """\
@@ -49,33 +42,8 @@ Examples:
 """
 
 
-class _NoAnswerError(Exception):
-    """The admin port has not answered; the text says why."""
-
-
 @click.command("top", context_settings=CONTEXT, epilog=_EPILOG)
-@click.option(
-    "--admin",
-    metavar="URL",
-    default=_ADMIN,
-    show_default=True,
-    allow_from_autoenv=False,
-    help="Admin port of a running proxy: a URL or HOST:PORT.",
-)
-@click.option(
-    "--token-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    allow_from_autoenv=False,
-    help="File with the admin port's token, where it wants one.",
-)
-@click.option(
-    "--ca",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    allow_from_autoenv=False,
-    help="Certificates by which an https:// admin port is known (PEM).",
-)
+@asks_admin_port("")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.2, max=3600),
@@ -99,13 +67,13 @@ def top(
     Its state and its server's, calls and refusals with the curves of the last hour, each mistake once with how often
     it comes and who sends it, and the models: what the admin port's page shows, in a terminal.
     """
-    asking = _Asking(_url(admin), token_file, ca)
+    asking = _Asking(AdminPort(admin, token_file, ca, _PATIENCE_SECONDS))
     if not once and not as_json and sys.stdout.isatty():
         _watch(asking, interval)
         return
     try:
         answers = asking.ask()
-    except _NoAnswerError as error:
+    except NoAnswerError as error:
         raise CannotAskError(str(error)) from error
     if as_json:
         click.echo(json.dumps({name: getattr(answers, name) for name in _PARTS}, indent=2))
@@ -119,43 +87,21 @@ def top(
         click.get_current_context().exit(1)
 
 
-def _url(admin: str) -> str:
-    url = admin if "://" in admin else f"http://{admin}"
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound:
-        raise click.UsageError("--admin must be HOST:PORT or a URL as in http://127.0.0.1:8601")
-    return url.rstrip("/")
-
-
 class _Asking:
     """Asks one admin port for everything that is shown."""
 
-    def __init__(self, url: str, token_file: Path | None, ca: Path | None) -> None:
-        self.url = url
-        self._token_file = token_file
-        handlers: list[Any] = [urllib.request.ProxyHandler({})]
-        if url.startswith("https:"):
-            try:
-                context = ssl.create_default_context(cafile=ca)
-            except OSError as error:
-                raise click.UsageError(f"--ca cannot be used: {error.strerror or error}") from error
-            handlers.append(urllib.request.HTTPSHandler(context=context))
-        # The admin port is at home: no forward proxy stands in between.
-        self._opener = urllib.request.build_opener(*handlers)
+    def __init__(self, port: AdminPort) -> None:
+        self._port = port
         self._before: tuple[float, Mapping[str, Any]] | None = None
 
     def ask(self) -> Answers:
-        """Everything at once. Raises _NoAnswerError."""
-        status, history, problems, models = (self._get(part) for part in _PARTS)
+        """Everything at once. Raises NoAnswerError."""
+        status, history, problems, models = (self._port.get(f"/api/{part}") for part in _PARTS)
         try:
             return self._answers(status, history, problems, models["models"])
         except (KeyError, TypeError) as error:
-            raise _NoAnswerError(
-                self._told("what it answers is not what this version of tfs-proxy knows")
+            raise self._port.no_answer(
+                "what it answers is not what this version of tfs-proxy knows"
             ) from error
 
     def _answers(self, status: Any, history: Any, problems: Any, models: Any) -> Answers:
@@ -168,36 +114,6 @@ class _Asking:
                 for name, count in status["counts"].items()
             }
         return Answers(status, history, problems, models, rates)
-
-    def _get(self, part: str) -> Any:
-        url = f"{self.url}/api/{part}"
-        try:
-            request = urllib.request.Request(url)  # noqa: S310  http and https only
-            if self._token_file is not None:
-                # Read each time: a token may be exchanged while this runs.
-                token = self._token_file.read_text(encoding="utf-8").strip()
-                request.add_unredirected_header("Authorization", f"Bearer {token}")
-            with self._opener.open(request, timeout=_PATIENCE_SECONDS) as response:
-                return json.loads(response.read(_MOST_OCTETS))
-        except urllib.error.HTTPError as error:
-            with error:
-                raise _NoAnswerError(self._told(_meaning(error.code))) from error
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            raise _NoAnswerError(self._told(str(getattr(reason, "strerror", None) or reason))) from error
-
-    def _told(self, why: str) -> str:
-        return f"no answer from {without_credentials(self.url)}: {printable(why)}"
-
-
-def _meaning(code: int) -> str:
-    if code in {401, 403}:
-        return f"{code}: it wants a token, or another one (--token-file)"
-    if code == 404:
-        return "404: this is no admin port of tfs-proxy, or one of an older version"
-    if code == 421:
-        return "421: it is not known by this name; start the proxy with --admin-host, or ask by address"
-    return f"{code}: is this the admin port (8601 by default), and not that of gRPC?"
 
 
 class _Newest:
@@ -225,7 +141,7 @@ class _Newest:
             try:
                 self.answers = self._asking.ask()
                 self.trouble = ""
-            except _NoAnswerError as error:
+            except NoAnswerError as error:
                 self.trouble = f"{error}; trying again every {self._interval:g} s"
             with self._telling:
                 if not self._ended.is_set():

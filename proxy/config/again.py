@@ -4,6 +4,7 @@ Law: decides by the declarations (`About.reload`). Flags and the environment are
 the files that settings name, can say something else. Whatever is wrong is told at once, and nothing of it is taken.
 """
 
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,9 @@ class Change(NamedTuple):
 
 def read_again(running: Effective) -> Change:
     """What the settings are now. Raises SettingsError with all that is wrong."""
+    pipes = [path for path in named_files(running).values() if _is_pipe(path)]
+    if pipes:
+        raise SettingsError("; ".join(f"{path} is no file that can be read again" for path in pipes))
     problems = []
     found = None
     try:
@@ -63,6 +67,10 @@ def read_again(running: Effective) -> Change:
 def _anew(running: Effective) -> Effective:
     if running.file is None:
         return running
+    if _FILE in running.origins.values() and _is_blank(running.file):
+        raise SettingsError(
+            f"{running.file} is empty, as a file that is being written; {{}} stands for no settings"
+        )
     written = read_file(running.file)
     values: dict[str, Any] = {}
     origins = dict(running.origins)
@@ -81,6 +89,24 @@ def _anew(running: Effective) -> Effective:
     else:
         origins.pop("models", None)
     return Effective(Settings(**values), origins, running.file)
+
+
+def _is_pipe(path: Path) -> bool:
+    """Whether nothing but what someone is just writing can be read there, for which a reader would wait."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether a file has nothing in it. Not so one that cannot be read, about which `read_file` has a sentence."""
+    try:
+        with path.open("rb") as file:
+            return not file.read(1)
+    except OSError:
+        return False
 
 
 def taken(running: Effective, found: Effective) -> Change:

@@ -104,9 +104,16 @@ _SAN = re.compile(
 )
 
 
+_ADDRESS = re.compile(r"[0-9]+(\.[0-9]+){3}")
+
+
 def client_san(value: Any) -> str:
     """A name in a client's certificate, DNS or URI, or a pattern of them."""
     written = str(value)
+    if _ADDRESS.fullmatch(written):
+        raise SettingsError(
+            f"{shown(written)} is an address: of a client's certificate only DNS names and URIs are looked at"
+        )
     if not _SAN.fullmatch(written) or "@" in written:
         raise SettingsError(
             f"{shown(written)} is neither a DNS name nor a URI, for example batch.example.com, *.example.com, "

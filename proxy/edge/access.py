@@ -16,6 +16,7 @@ AUTHORIZATION: Final = "authorization"
 
 _LONGEST_NAME: Final = 200
 _ANY: Final = "*"
+_NO_SEGMENTS: Final = frozenset({"", ".", ".."})
 
 
 @final
@@ -39,12 +40,19 @@ class Access:
         if not self._chosen:
             return first_name(dns, uris)
         for name in uris:
-            if name in self._uris or name.startswith(self._below):
+            if name in self._uris or self._is_below(name):
                 return name[:_LONGEST_NAME]
         for name in dns:
             if self._is_domain(name.lower()):
                 return name[:_LONGEST_NAME]
         return client_not_allowed((*uris, *dns))
+
+    def _is_below(self, name: str) -> bool:
+        for folder in self._below:
+            # SPIFFE-ID §2.2: no such segments, by which a name could climb out again, or be the folder itself.
+            if name.startswith(folder) and not _NO_SEGMENTS.intersection(name[len(folder) :].split("/")):
+                return True
+        return False
 
     def _is_domain(self, name: str) -> bool:
         label, dot, domain = name.partition(".")

@@ -32,6 +32,11 @@ class AdaptiveLimit:
         self._usual = 0.0
         self.calls = 0
 
+    def adopt(self, most: int) -> None:
+        """Hold to at most so many from now on; where nothing has lowered the limit, to as many."""
+        self._limit = float(most) if self._limit >= self._most else min(self._limit, most)
+        self._most = most
+
     @property
     def limit(self) -> int:
         """Calls that there may be at a time."""

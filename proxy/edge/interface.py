@@ -29,9 +29,9 @@ class Edge(Protocol):
     async def start(self) -> None:
         """Begin to accept calls."""
 
-    def adopt(self, limits: Limits, access: Access | None, tls: Any) -> None:
+    def adopt(self, limits: Limits, access: Access | None, tls: Any, *, tells_all: bool) -> None:
         """Take other limits, ask other things of clients, and meet new ones with another certificate, from now on;
-        `tls` is what this edge makes of the files. Cannot fail.
+        `tls` is what this edge makes of the files. `tells_all`: somebody hears of every call. Cannot fail.
         """
 
     def usage(self) -> Usage:

@@ -24,12 +24,14 @@ _PARENT: Final = re.compile(
     r"(?:00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
     r"|(?!00|ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?)"
 ).fullmatch
+_LONGEST_PARENT: Final = 256
+"""A version that there may be some day says more than 55 characters, and none a page; as who traces has it."""
 _LONGEST_AGENT: Final = 128
 
 
 def trace_id(traceparent: str) -> str:
     """The trace that a request belongs to; "" where `traceparent` is none, or none that may be used."""
-    found = _PARENT(traceparent)
+    found = _PARENT(traceparent) if len(traceparent) <= _LONGEST_PARENT else None
     return "" if found is None else found[1] or found[2]
 
 

@@ -175,7 +175,7 @@ class _Supervisor:
             announce(addresses)
             reloading = asyncio.create_task(self._reloading.keep(ends.again), name="settings")
             collect_from_here()
-            await self._keep(ends)
+            await self._keep(ends, reloading)
         finally:
             relaying.cancel()
             polling.cancel()
@@ -222,7 +222,7 @@ class _Supervisor:
         assert error is not None
         raise error
 
-    async def _keep(self, ends: Ends) -> None:
+    async def _keep(self, ends: Ends, reloading: "asyncio.Task[None]") -> None:
         """Until all posts are closed, which a signal has asked for, or none can have a worker any more."""
         keeping = asyncio.gather(*(post.keep() for post in self._posts))
         hopeless = asyncio.create_task(self._hopeless.wait())
@@ -235,6 +235,8 @@ class _Supervisor:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
             raise NoWorkersError("no worker can be started any more; the log says why of each")
+        # Workers that end take no other settings.
+        reloading.cancel()
         await self._end(keeping, ends)
 
     async def _end(self, keeping: "asyncio.Future[list[None]]", ends: Ends) -> None:

@@ -6,6 +6,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from tests.certificates import Authority, key_of
+from tests.proxy_process import running_proxy
+
 
 @pytest.fixture
 def admin():
@@ -82,11 +85,57 @@ def test_without_any_name_it_says_why_it_needs_one(run, nobody):
     assert "--model NAME" in result.output
 
 
-@pytest.mark.parametrize("admin_port", ["nowhere", "127.0.0.1:99999", "[::", ""])
-def test_a_bad_admin_address_is_said(run, admin_port):
+@pytest.mark.parametrize(
+    ("admin_port", "words"),
+    [
+        ("nowhere", "no model to ask for"),
+        ("127.0.0.1:99999", "--admin must be"),
+        ("[::", "--admin must be"),
+        ("", "--admin must be"),
+    ],
+)
+def test_a_bad_admin_address_is_said(run, admin_port, words):
     result = run("models", "--admin", admin_port)
     assert result.exit_code == 2
-    assert "no model to ask for" in result.output
+    assert words in result.output
+
+
+@pytest.fixture(scope="module")
+def guarded(dev_server, tmp_path_factory):
+    """The admin port of a proxy that answers HTTPS and wants a token, with what it takes to ask it."""
+    folder = tmp_path_factory.mktemp("guarded")
+    authority = Authority(folder)
+    server, token, tokens = authority.sign("server"), folder / "token", folder / "tokens"
+    token.write_text("0123456789abcdef-admin\n")
+    tokens.write_text("me:0123456789abcdef-admin\n")
+    for path in (token, tokens):
+        path.chmod(0o600)
+    flags = ("--admin-tokens", str(tokens), "--admin-cert", str(server), "--admin-key", str(key_of(server)))
+    with running_proxy("--upstream", dev_server.target, "--model", "half", *flags) as proxy:
+        proxy.wait_for("upstream_up")
+        yield f"https://localhost:{proxy.admin.rpartition(':')[2]}", str(authority.roots), token
+
+
+def test_a_proxy_is_asked_with_its_token_over_https(run, dev_server, guarded):
+    admin, roots, token = guarded
+    asked = ("models", "--upstream", dev_server.target, "--admin", admin, "--ca", roots, "--json")
+    without = run(*asked)
+    assert (without.exit_code, "--token-file" in without.output) == (2, True)
+    result = run(*asked, "--token-file", str(token))
+    assert [each["name"] for each in json.loads(result.output)] == ["half"], result.output
+
+
+@pytest.mark.parametrize(
+    "written", [b"secret-one\nsecret-two", b"name secret-one", b"secret-\xff", b"", b"secret-\x7f"]
+)
+@pytest.mark.parametrize("command", ["models", "top"])
+def test_what_is_no_token_is_not_shown(run, guarded, tmp_path, command, written):
+    admin, roots, _ = guarded
+    file = tmp_path / "token"
+    file.write_bytes(written)
+    result = run(command, "--admin", admin, "--ca", roots, "--token-file", str(file))
+    assert (result.exit_code, "holds no token" in result.output) == (2, True), result.output
+    assert "secret" not in result.output
 
 
 def test_an_unreachable_server_is_no_finding(run, nobody):

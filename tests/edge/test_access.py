@@ -61,6 +61,11 @@ def test_a_client_is_known_by_the_name_that_may_call(allowed, dns, uris, who):
         ([ML], [ML], []),
         (["spiffe://example.com/ns/ml/*"], [], ["spiffe://example.com/ns/mlops/sa/x"]),
         (["spiffe://example.com/ns/ml/*"], [], ["spiffe://evil.net/ns/ml/sa/x"]),
+        (["spiffe://example.com/ns/ml/*"], [], ["spiffe://example.com/ns/ml/"]),
+        (["spiffe://example.com/ns/ml/*"], [], ["spiffe://example.com/ns/ml/../web/sa/x"]),
+        (["spiffe://example.com/ns/ml/*"], [], ["spiffe://example.com/ns/ml/sa/.."]),
+        (["spiffe://example.com/ns/ml/*"], [], ["spiffe://example.com/ns/ml//sa"]),
+        (["batch.example.com"], ["batch.example.com."], []),
     ],
 )
 def test_a_name_that_only_looks_like_it_may_not_call(allowed, dns, uris):

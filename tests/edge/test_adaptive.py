@@ -88,6 +88,18 @@ async def metric(proxy, name):
     return float(next(line.split()[1] for line in lines if line.startswith(f"{name} ")))
 
 
+def test_another_most_holds_at_once_and_a_limit_that_was_lowered_stays_low():
+    limit = AdaptiveLimit(8)
+    limit.adopt(20)
+    assert limit.limit == 20
+    limit.adopt(4)
+    assert limit.limit == 4
+    assert limit.enter()
+    limit.leave(1, 2, int(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]))
+    limit.adopt(20)
+    assert limit.limit == 1
+
+
 def test_what_says_nothing_of_the_load_changes_nothing():
     limit = AdaptiveLimit(MOST)
     for code in (3, 5, 14, None):

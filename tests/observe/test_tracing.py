@@ -177,7 +177,11 @@ async def test_what_the_client_decided_not_to_trace_is_not_and_stays_in_its_trac
 
 @in_module
 @pytest.mark.parametrize(
-    "parent", ["nothing", SAMPLED.upper(), f"{SAMPLED}-more", "00-" + "0" * 32 + SAMPLED[35:]]
+    "parent",
+    [
+        *("nothing", SAMPLED.upper(), f"{SAMPLED}-more", "00-" + "0" * 32 + SAMPLED[35:]),
+        f"cc{SAMPLED[2:]}-{'x' * 300}",
+    ],
 )
 async def test_of_a_trace_that_cannot_be_read_nothing_is_passed_on(traced, parent: str):
     channel, serving, collected = traced

@@ -77,13 +77,16 @@ class GrpcioEdge:
         self._load = load = Load(limits, bound_hit)
         self._adaptive = adaptive_of(limits, load.most_calls)
         accounts = Accounts(load)
+        self._outcomes = Outcomes(
+            observer, local, load, explainer, self._asked, tells_all=tells_all, tracer=tracer
+        )
         self._methods = MethodPolicy(gate, local, allowed_of(limits.methods))
         self._check = SignatureCheck(
             gate, way, version_seen, load, explainer, limits.hold_seconds, model_calls_of(limits)
         )
         self._server = grpc.aio.server(
             interceptors=(
-                Outcomes(observer, local, load, explainer, self._asked, tells_all=tells_all, tracer=tracer),
+                self._outcomes,
                 Certificates(self._asked, local),
                 self._methods,
                 self._deadline,
@@ -117,13 +120,18 @@ class GrpcioEdge:
     async def start(self) -> None:
         await self._server.start()
 
-    def adopt(self, limits: Limits, access: Access | None, tls: Configuration | None) -> None:
+    def adopt(
+        self, limits: Limits, access: Access | None, tls: Configuration | None, *, tells_all: bool
+    ) -> None:
         """Take other limits, ask other things of clients, and meet new ones with another certificate, from now on."""
         self._load.adopt(limits)
+        if self._adaptive is not None:
+            self._adaptive.adopt(self._load.most_calls)
         self._deadline.default = limits.default_deadline
         self._asked.access = access
         self._methods.allowed = allowed_of(limits.methods)
         self._check.models = adopted(self._check.models, limits)
+        self._outcomes.adopt(tells_all=tells_all)
         if self._credentials is not None and tls is not None:
             self._credentials.renew(tls)
 

@@ -124,6 +124,11 @@ class Outcomes(grpc.aio.ServerInterceptor):
         self._explainer = explainer
         self._handlers: dict[str, Handler] = {}
 
+    def adopt(self, *, tells_all: bool) -> None:
+        """The settings are others: tell who each call was, or not, and let the further steps look at each method anew."""
+        self._tells_all = tells_all
+        self._handlers.clear()
+
     async def intercept_service(self, continuation: Continuation, details: Any) -> Handler:
         method = details.method
         if method in self._local:
@@ -152,7 +157,7 @@ class Outcomes(grpc.aio.ServerInterceptor):
         handler = self._handlers.get(method)
         if handler is None:
             handler = await continuation(details)
-            # What the further steps make of a method is the same for each of its calls.
+            # What the further steps make of a method is the same for each of its calls, until the settings change.
             if method in UNARY_METHODS:
                 self._handlers[method] = handler
         return handler

@@ -81,11 +81,14 @@ class Plane:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended: list[Outcome] = []
 
-    def adopt(self, limits: Limits, access: Access | None) -> None:
-        """Take other limits, and ask other things of clients, from now on."""
+    def adopt(self, limits: Limits, access: Access | None, tells_all: bool) -> None:
+        """Take other limits, ask other things of clients, and tell of all calls or not, from now on."""
+        self.tells_all = tells_all
         self.limits = limits
         self.access = access
         self.load.adopt(limits)
+        if self.adaptive is not None:
+            self.adaptive.adopt(self.load.most_calls)
         self.allowed = allowed_of(limits.methods)
         self.model_calls = adopted(self.model_calls, limits)
 

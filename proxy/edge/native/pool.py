@@ -125,17 +125,25 @@ class Pool:
             return None
         turn = next(self._turns)
         if backends is not None and backends.out and any(backends.serves(each.address) for each in shells):
-            now = time.monotonic()
-            for step in range(count):
-                shell = shells[(turn + step) % count]
-                if shell.connection.can_open() and backends.takes(shell.address, now):
-                    return shell.connection
-            return None
+            return self._next_of_some(turn, backends)
         for step in range(count):
             connection = shells[(turn + step) % count].connection
             if connection.can_open():
                 return connection
         return None
+
+    def _next_of_some(self, turn: int, backends: Backends) -> Connection | None:
+        """The same where some are left out, whose calls go to all others alike, and not to who stands behind them."""
+        now = time.monotonic()
+        serving: list[Connection] = []
+        for shell in self._shells:
+            if not shell.connection.can_open():
+                continue
+            if backends.serves(shell.address):
+                serving.append(shell.connection)
+            elif backends.takes(shell.address, now):
+                return shell.connection
+        return serving[turn % len(serving)] if serving else None
 
     def pick_first(self) -> Connection | None:
         """Return a connection for who need not queue, such as questions about the models that calls are for."""

@@ -110,10 +110,12 @@ class NativeEdge:
         self._door = Door(self._socket, self._clients, self._tls)
         self._door.open()
 
-    def adopt(self, limits: Limits, access: Access | None, tls: ssl.SSLContext | None) -> None:
+    def adopt(
+        self, limits: Limits, access: Access | None, tls: ssl.SSLContext | None, *, tells_all: bool
+    ) -> None:
         """Take other limits, ask other things of clients, and meet new ones with another certificate, from now on."""
         self._limits = limits
-        self._plane.adopt(limits, access)
+        self._plane.adopt(limits, access, tells_all)
         self._patience.adopt(limits)
         self._tls = tls
         if self._door is not None:

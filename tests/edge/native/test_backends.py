@@ -184,6 +184,25 @@ async def test_the_other_server_takes_the_calls_until_the_bad_one_is_well(
     assert bad.calls - calls == 5
 
 
+async def test_the_calls_of_one_that_is_left_out_go_to_all_others_alike(
+    start_frames, start_edge, start_client
+):
+    servers = Switch(), Switch(), Switch(), Switch()
+    for good in (servers[0], *servers[2:]):
+        good.fails = False
+    targets = [(await start_frames(each))[1] for each in servers]
+    options = replace(QUICK, first_ejection=60, longest_ejection=60)
+    edge = await start_edge(f"ipv4:{','.join(targets)}", pool_options=options)
+    await until(lambda: len(edge._pool._shells) == 4)
+    client = await start_client(edge)
+    while servers[1].calls < 3:
+        await one_call(client)
+    before = [each.calls for each in servers]
+    for _ in range(30):
+        await one_call(client)
+    assert [each.calls - calls for each, calls in zip(servers, before, strict=True)] == [10, 0, 10, 10]
+
+
 async def until_async(act, condition):
     async with asyncio.timeout(PATIENCE):
         while not condition():
