@@ -254,6 +254,11 @@ class World:
             max_connections=10,
             idle_seconds=300.0,
             stall_seconds=10.0,
+            max_connection_age=random.choice((None, 5.0)),
+            client_rate=random.choice((None, None, 50.0)),
+            client_burst=20,
+            adaptive=random.random() < 0.3,
+            max_model_calls=random.choice((-1, -1, 8)),
         )
         plane = Plane(
             exchange,
@@ -267,6 +272,8 @@ class World:
             explainer=None,
             answers={},
             bound_hit=lambda _: None,
+            tells_all=random.random() < 0.5,
+            tracer=None,
         )
         clients = Clients(plane, Limits(), 10)
         patience = Patience(clients, admission)

@@ -76,10 +76,13 @@ async def one_channel_each(proxy: Workers) -> AsyncIterator[dict[int, grpc.aio.C
     channels: dict[int, grpc.aio.Channel] = {}
     spare = []
     try:
-        for _ in range(100):
-            channel = grpc.aio.insecure_channel(proxy.target, options=OWN_CONNECTION)
-            spare.append(channel)
-            channels.setdefault(await proxy.call(channel), channel)
+        # Several at a time: where all are idle, the same worker may take whatever comes.
+        for _ in range(10):
+            fresh = [grpc.aio.insecure_channel(proxy.target, options=OWN_CONNECTION) for _ in range(10)]
+            spare += fresh
+            await asyncio.gather(*(channel.channel_ready() for channel in fresh))
+            for channel in fresh:
+                channels.setdefault(await proxy.call(channel), channel)
             if len(channels) == 2:
                 break
         assert len(channels) == 2, "a hundred connections came to one worker"
