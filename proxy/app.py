@@ -5,7 +5,6 @@ Law: puts the floors together and starts and stops them; knows no rule, no messa
 
 import asyncio
 import gc
-import ssl
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,18 +23,17 @@ from proxy.capture.outputs import OutputWatch
 from proxy.capture.recorder import Recorder
 from proxy.config import MEANINGS, Settings, plain
 from proxy.config.again import Change, Effective, read_again
-from proxy.config.held import tokens_in
 from proxy.core import freshness
 from proxy.diagnosis.reach import Reach
 from proxy.diagnosis.transport import diagnose_reach
-from proxy.edge.access import Access
-from proxy.edge.admission import BOUNDS, Limits
+from proxy.edge.admission import BOUNDS
 from proxy.edge.descriptors import raise_limit
 from proxy.edge.explainer import Explainer
-from proxy.edge.interface import Edge, Usage
+from proxy.edge.interface import Usage
 from proxy.edge.listening import ALONE, Place
-from proxy.edge.local import Handlers, Health, reflection_handlers
+from proxy.edge.local import Health, reflection_handlers
 from proxy.edge.readiness import Readiness
+from proxy.edges import Parts, adoption, open_carrier, upstream_tls
 from proxy.gate import Gate, Judge
 from proxy.gate.gate import require_means
 from proxy.life import (
@@ -70,8 +68,6 @@ from proxy.observe.reloads import Reloads
 from proxy.observe.suspects import Suspects
 from proxy.reloading import Reloading
 from proxy.trial import Trials
-from proxy.upstream.channel import ChannelWay, Tls, open_channel
-from proxy.upstream.control import Way
 from proxy.upstream.models import ModelWatch
 from proxy.upstream.probe import probe
 from proxy.upstream.reach import ReachWatch
@@ -238,7 +234,8 @@ class Proxy:
 
         self._up: bool | None = None
         self._up_since: str | None = None
-        self._way, self._bind_edge = self._open_way()
+        self._carrier = open_carrier(settings, self._upstream_changed)
+        self._way = self._carrier.way
         self._signatures = SignatureCache(
             self._way,
             configured=(*settings.model, *settings.models),
@@ -300,9 +297,19 @@ class Proxy:
     async def bind(self) -> Addresses:
         """Open both ports; nothing is answered on the gRPC port yet. Raises OSError or ValueError."""
         settings = self._settings
-        self._edge = self._bind_edge(
-            self._health.handlers() | (reflection_handlers() if settings.reflection else {}),
-            _limits(settings),
+        self._edge = self._carrier.bind(
+            settings,
+            Parts(
+                place=self._place,
+                gate=self._gate,
+                explainer=self._explainer,
+                observer=self._observer,
+                version_seen=self._signatures.observe_version,
+                local=self._health.handlers() | (reflection_handlers() if settings.reflection else {}),
+                answers=self._health.answers(),
+                bound_hit=self._bound_hit,
+                tracer=self._tracing,
+            ),
         )
         sources = Sources(
             self._readiness.checks,
@@ -386,101 +393,16 @@ class Proxy:
             set_level(settings.log_level)
         self._settings, self._origins = settings, change.now.origins
 
-    def _tells_all(self, settings: Settings) -> bool:
-        """Whether somebody hears of each call, and not only of those that someone may look into."""
-        return settings.access_log or self._tracing is not None
-
     def _renewals(self, settings: Settings) -> Sequence[Callable[[], None]]:
         """What has each part use what the files hold now."""
         renewals: list[Callable[[], None]] = [
             partial(self._metrics.certificates_read, _expiries(settings)),
-            partial(
-                self._edge.adopt,
-                _limits(settings),
-                _access(settings),
-                self._listen_tls(settings),
-                tells_all=self._tells_all(settings),
-            ),
-            self._renew_way(settings),
+            adoption(self._edge, self._carrier, settings, traced=self._tracing is not None),
+            self._carrier.renewal(settings),
         ]
         if isinstance(self._admin, AdminServer):
             renewals.append(admin_renewal(settings, self._admin))
         return renewals
-
-    def _open_way(self) -> tuple[Way, Callable[[Handlers, Limits], Edge]]:
-        """The one place that decides which edge there is: its way to the server, and how it is bound."""
-        settings = self._settings
-        if settings.edge == "native":
-            from proxy.edge.native.asking import PoolWay  # only one edge is paid for
-            from proxy.edge.native.pool import Pool
-            from proxy.edge.native.pool_options import PoolOptions
-            from proxy.edge.native.shell import Exchange
-            from proxy.edge.native.tls import client_context
-
-            tls = _tls(settings)
-            pool = Pool(
-                settings.upstream,
-                Exchange(),
-                tls=None if tls is None else client_context(tls),
-                server_name=settings.upstream_server_name,
-                options=PoolOptions(hold=settings.hold_seconds, eject_failures=settings.eject_failures),
-                http_proxy=settings.use_http_proxy,
-                on_change=self._upstream_changed,
-            )
-            self._listen_tls: Callable[[Settings], Any] = _native_tls
-            self._renew_way: Callable[[Settings], Callable[[], None]] = partial(_renew_pool, pool)
-            return PoolWay(pool), partial(self._bind_native, pool)
-        channel = open_channel(settings.upstream, _tls(settings), http_proxy=settings.use_http_proxy)
-        way = ChannelWay(channel, self._upstream_changed)
-        self._listen_tls = _grpcio_tls
-        self._renew_way = _leave_channel
-        return way, partial(self._bind_grpcio, way)
-
-    def _bind_native(self, pool: Any, local: Handlers, limits: Limits) -> Edge:
-        from proxy.edge.native.server import NativeEdge
-
-        settings = self._settings
-        return NativeEdge(
-            settings.listen,
-            place=self._place,
-            gate=self._gate,
-            explainer=self._explainer,
-            pool=pool,
-            observer=self._observer,
-            version_seen=self._signatures.observe_version,
-            local=local,
-            limits=limits,
-            tls=_native_tls(settings),
-            access=_access(settings),
-            answers=self._health.answers(),
-            bound_hit=self._bound_hit,
-            tells_all=self._tells_all(settings),
-            tracer=self._tracing,
-        )
-
-    def _bind_grpcio(self, way: ChannelWay, local: Handlers, limits: Limits) -> Edge:
-        from proxy.edge.grpcio.credentials import ListenCredentials
-        from proxy.edge.grpcio.server import GrpcioEdge
-
-        settings = self._settings
-        tls = _grpcio_tls(settings)
-        demand = settings.listen_client_ca is not None
-        return GrpcioEdge(
-            settings.listen,
-            place=self._place,
-            gate=self._gate,
-            explainer=self._explainer,
-            way=way,
-            observer=self._observer,
-            version_seen=self._signatures.observe_version,
-            local=local,
-            limits=limits,
-            credentials=None if tls is None else ListenCredentials(tls, demand=demand),
-            access=_access(settings),
-            bound_hit=self._bound_hit,
-            tells_all=self._tells_all(settings),
-            tracer=self._tracing,
-        )
 
     # === what one part needs to know of another ===
 
@@ -496,7 +418,7 @@ class Proxy:
 
     async def _probe(self) -> Reach:
         settings = self._settings
-        return await probe(settings.upstream, _tls(settings), obeys_proxy=settings.use_http_proxy)
+        return await probe(settings.upstream, upstream_tls(settings), obeys_proxy=settings.use_http_proxy)
 
     def _reach_found(self, reach: Reach) -> None:
         why = diagnose_reach(reach)
@@ -561,71 +483,5 @@ async def _set_level(name: str) -> None:
     set_level(name)
 
 
-def _tls(settings: Settings) -> Tls | None:
-    if not settings.speaks_tls:
-        return None
-    return Tls(
-        settings.upstream_ca, settings.upstream_cert, settings.upstream_key, settings.upstream_server_name
-    )
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        default_deadline=settings.default_deadline,
-        max_message_bytes=settings.max_message_bytes,
-        max_inflight_bytes=settings.max_inflight_bytes,
-        max_concurrent_calls=settings.max_concurrent_calls,
-        max_connections=settings.max_connections,
-        idle_seconds=settings.idle_seconds,
-        stall_seconds=settings.stall_seconds,
-        hold_seconds=settings.hold_seconds,
-        max_connection_age=settings.max_connection_age,
-        age_grace=settings.grace_seconds,
-        client_rate=settings.client_rate,
-        client_burst=settings.burst,
-        adaptive=settings.adaptive,
-        methods=settings.allow_method,
-        max_model_calls=settings.max_model_calls,
-        model_calls={
-            name: own.max_calls for name, own in settings.models.items() if own.max_calls is not None
-        },
-    )
-
-
-def _access(settings: Settings) -> Access | None:
-    """What is asked of clients. Raises ValueError where their tokens cannot be read."""
-    if settings.client_tokens is None and settings.listen_client_ca is None:
-        return None
-    return Access(settings.client_san, tokens_in(settings.client_tokens))
-
-
 def _expiries(settings: Settings) -> Mapping[str, float]:
     return certificates.expiries({use: getattr(settings, use) for use in _CERTIFICATE_FILES})
-
-
-def _native_tls(settings: Settings) -> ssl.SSLContext | None:
-    from proxy.edge.native.tls import server_context
-
-    if settings.listen_cert is None or settings.listen_key is None:
-        return None
-    return server_context(settings.listen_cert, settings.listen_key, settings.listen_client_ca)
-
-
-def _grpcio_tls(settings: Settings) -> Any:
-    from proxy.edge.grpcio.credentials import configuration
-
-    if settings.listen_cert is None or settings.listen_key is None:
-        return None
-    return configuration(settings.listen_cert, settings.listen_key, settings.listen_client_ca)
-
-
-def _renew_pool(pool: Any, settings: Settings) -> Callable[[], None]:
-    from proxy.edge.native.tls import client_context
-
-    tls = _tls(settings)
-    return partial(pool.secure, None if tls is None else client_context(tls))
-
-
-def _leave_channel(_: Settings) -> Callable[[], None]:
-    """A channel of gRPC's has its credentials for good."""
-    return lambda: None
