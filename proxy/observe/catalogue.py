@@ -219,7 +219,8 @@ METRICS: dict[str, Declared] = {
         Declared(
             _PREFIX + "overhead_seconds",
             "histogram",
-            "The proxy's own share of a call: its time less the wait for the upstream.",
+            "The proxy's own share of a call: its time less the wait for the upstream; what ends UNAVAILABLE without having "
+            "reached it has waited for it alone, and is not counted.",
             (),
             OVERHEAD_SECONDS,
         ),

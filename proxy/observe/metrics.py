@@ -34,6 +34,7 @@ from proxy.observe.series import OTHER, Example, Histogram, Limits, Vocabulary
 
 STATES = ("START", "LOADING", AVAILABLE, "UNLOADING", "END", "FAILED")
 FAILED = "FAILED"
+_UNAVAILABLE = 14
 BACKEND_STATES = ("serving", "trial", "ejected", "unreachable")
 _FETCH_RESULTS = ("ok", "absent", "unavailable", "error")
 _DRIFT_KINDS = (DriftKind.COMPATIBLE.value, DriftKind.BREAKING.value)
@@ -202,15 +203,16 @@ class Metrics(Collector):
         method.handled[row.code] += 1
         method.received += outcome.messages_received
         method.sent += outcome.messages_sent
-        own = seconds = outcome.seconds
+        seconds = outcome.seconds
         method.seconds.observe(seconds)
         timing.seconds.observe(seconds)
         if outcome.upstream_seconds is not None:
             timing.upstream.observe(outcome.upstream_seconds)
-            own = max(seconds - outcome.upstream_seconds, 0.0)
+            self._overhead.observe(max(seconds - outcome.upstream_seconds, 0.0))
+        elif outcome.code != _UNAVAILABLE:
+            self._overhead.observe(seconds)
         if outcome.trace is not None and outcome.trace.sampled:
             _remember(timing, outcome, outcome.trace.trace_id)
-        self._overhead.observe(own)
         self._request_bytes.observe(outcome.request_bytes)
         self._response_bytes.observe(outcome.response_bytes)
         if outcome.batch_size is not None:

@@ -50,7 +50,7 @@ async def test_every_query_of_the_dashboard_has_an_answer_after_mixed_traffic(sc
         proxy = await scene.start(
             *("--config", str(settings), "--upstream", tunnel.target, "--workers", "2"),
             *("--capture", str(tmp_path / "captured"), "--capture-sample", "1", "--output-sample", "1"),
-            *("--max-message-bytes", "1KiB", "--max-concurrent-calls", "2"),
+            *("--max-message-bytes", "1KiB", "--max-concurrent-calls", "2", "--adaptive"),
         )
         tls = await scene.start(
             *("--upstream", serving.target, "--listen-cert", str(cert)),

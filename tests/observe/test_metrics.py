@@ -94,6 +94,14 @@ def test_the_histograms_hold_times_sizes_and_batch(metrics):
     assert value(metrics, "tfs_proxy_batch_size_bucket", model="m", le="4.0") == 1
 
 
+def test_a_call_that_waited_for_a_server_in_vain_is_no_overhead(metrics):
+    metrics.call_ended(ended(PREDICT, code=14, seconds=0.5))
+    assert value(metrics, "tfs_proxy_overhead_seconds_count") == 0
+    assert (
+        sum(v for (name, _), v in scrape(metrics).items() if name == "tfs_proxy_request_seconds_sum") == 0.5
+    )
+
+
 def test_a_call_that_never_reached_the_upstream_has_no_upstream_time_and_is_all_overhead(metrics):
     predict(metrics, seconds=0.002)
     assert value(metrics, "tfs_proxy_upstream_seconds_count", method="Predict", model="m") == 0
