@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from tests.browser.chromium import Chromium, Tab, found
 from tests.browser.scene import NO_BATCH, Clients, everything, request, scene
-from tests.proxy_process import EDGES, ProxyProcess
+from tests.proxy_process import ProxyProcess
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -45,9 +45,9 @@ class Stage:
         return f"http://{self.proxy.admin}{path}"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=EDGES)
-async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
-    async with scene("--try-send", *EDGES[request.param]) as (proxy, clients, _), Chromium() as browser:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage() -> AsyncIterator[Stage]:
+    async with scene("--try-send") as (proxy, clients, _), Chromium() as browser:
         await everything(clients)
         async with aiohttp.ClientSession() as session:
             asked = await session.get(f"http://{proxy.admin}/api/problems?reason=RANK_MISMATCH")
