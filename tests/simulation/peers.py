@@ -29,14 +29,14 @@ class Broken(Exception):  # noqa: N818  it is a finding, not an error
 
 
 def head(method: str, timeout: str | None) -> bytes:
-    fields = [
+    fields = (
         (b":method", b"POST"),
         (b":scheme", b"http"),
         (b":path", method.encode()),
         (b":authority", b"here"),
         (b"te", b"trailers"),
         (b"content-type", b"application/grpc"),
-    ]
+    )
     return encode_fields((*fields, (b"grpc-timeout", timeout.encode())) if timeout else fields)
 
 
