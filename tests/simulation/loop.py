@@ -5,6 +5,7 @@ that a machine would leave to chance. Import it before anything of the proxy: `t
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from random import Random
@@ -68,7 +69,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     async def getaddrinfo(self, host: str, port: int, **_: Any) -> list[Any]:
         await asyncio.sleep(self.random.uniform(0, 0.01))
-        return [(None, None, None, "", (host, port))]
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
 
     async def create_connection(self, factory: Callable[[], Any], host: str, port: int, **_: Any) -> Any:
         await asyncio.sleep(self.random.uniform(0, 0.01))
