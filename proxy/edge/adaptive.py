@@ -1,9 +1,10 @@
 """How many calls the server is let have at a time, found out from how it does (additive increase, multiplicative decrease).
 
 Law: arithmetic on the times that it is handed. A call that the server turned away as too much (RESOURCE_EXHAUSTED), or
-did not answer in time although it took longer than successful ones do, lowers the limit to a part of what was under way, once for all calls that were under way
-together: who began before the last decrease says nothing new. Calls that succeed raise it again, by about one for each
-limit's worth of them. It is never less than one, so that there is always a call that can tell.
+did not answer in time although it took longer than successful ones do, lowers the limit to a part of what was under
+way, once for all calls that were under way together: who began before the last decrease says nothing new. Calls that
+succeed raise it again, by about one for each limit's worth of them. It is never less than one, so that there is always a
+call that can tell.
 """
 
 from typing import Final

@@ -5,6 +5,7 @@ the Prometheus conventions (base units, `_total`); the `grpc_server_*` ones are 
 the world's dashboards query, and with them its spelling of status codes (`InvalidArgument`).
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
@@ -46,6 +47,15 @@ CODES = (
 def code_name(code: int) -> str:
     """A code beyond the seventeen is `Unknown`, as gRPC clients read it."""
     return CODES[code] if 0 <= code < len(CODES) else "Unknown"
+
+
+_CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+def status_name(code: int) -> str:
+    """The same as the specification of gRPC writes it: INVALID_ARGUMENT."""
+    name = code_name(code)
+    return {"OK": "OK", "Canceled": "CANCELLED"}.get(name) or _CAPITAL.sub("_", name).upper()
 
 
 KNOWN_METHODS = {

@@ -9,7 +9,7 @@ its registry and exposition are used through a custom collector instead.
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.metrics_core import Metric
@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from proxy.core.availability import AVAILABLE, VersionStatus
 from proxy.core.drift import Drift, DriftKind
-from proxy.core.reasons import Reason
+from proxy.core.reasons import Code, Reason
 from proxy.core.types import ModelKey
 from proxy.observe.catalogue import (
     BATCH,
@@ -34,7 +34,7 @@ from proxy.observe.series import OTHER, Example, Histogram, Limits, Vocabulary
 
 STATES = ("START", "LOADING", AVAILABLE, "UNLOADING", "END", "FAILED")
 FAILED = "FAILED"
-_UNAVAILABLE = 14
+_UNAVAILABLE: Final = int(Code.UNAVAILABLE)
 BACKEND_STATES = ("serving", "trial", "ejected", "unreachable")
 _FETCH_RESULTS = ("ok", "absent", "unavailable", "error")
 _DRIFT_KINDS = (DriftKind.COMPATIBLE.value, DriftKind.BREAKING.value)

@@ -17,9 +17,10 @@ from hashlib import sha256
 from ipaddress import IPv6Address, ip_network
 from typing import Any, Final, NamedTuple
 
-from proxy.core.reasons import Code, Reason
+from proxy.core.reasons import Reason
 from proxy.core.types import RequestView
 from proxy.core.verdict import Violation
+from proxy.observe.catalogue import status_name
 from proxy.observe.outcome import Outcome
 from proxy.observe.refusals import cut, shapes_of
 
@@ -39,17 +40,6 @@ _FIELD_LENGTH: Final = 160
 _PHRASE_LENGTH: Final = 200
 _TEXT_LENGTH: Final = 500
 _OUTPUTS: Final = 16
-
-_CODES: Final = {
-    **{int(code): code.name for code in Code},
-    1: "CANCELLED",
-    2: "UNKNOWN",
-    6: "ALREADY_EXISTS",
-    10: "ABORTED",
-    11: "OUT_OF_RANGE",
-    15: "DATA_LOSS",
-    16: "UNAUTHENTICATED",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,7 +383,7 @@ def _client(who: _Who) -> str:
 
 def _found(outcome: Outcome) -> Iterable[tuple[str, list[_Found]]]:
     """What is wrong with a call, each kind with the text that its examples show."""
-    code = _CODES.get(outcome.code, "")
+    code = status_name(outcome.code) if outcome.code else ""
     if outcome.refusal is not None:
         yield outcome.text, [_violated(REFUSAL, each, code) for each in _first(outcome.refusal.violations)]
     if outcome.would_refuse:

@@ -8,7 +8,6 @@ when that begins and when it ends.
 """
 
 import logging
-import re
 import threading
 import time
 import uuid
@@ -43,7 +42,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from proxy.core.explain import printable
-from proxy.observe.catalogue import KNOWN_METHODS, code_name
+from proxy.observe.catalogue import KNOWN_METHODS, status_name
 from proxy.observe.outcome import Outcome
 
 MODEL: Final = "tfs_proxy.model"
@@ -64,7 +63,6 @@ _LONGEST_PARENT: Final = 256
 _SPOKEN_BY: Final = ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetry.sdk._shared_internal")
 """The loggers of what exports, which say again and again that it cannot."""
 
-_CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 _FAULTS: Final = frozenset(
     {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
@@ -98,7 +96,7 @@ class CallTrace:
     def end(self, outcome: Outcome) -> None:
         """End both spans with the call."""
         when = self._began + int(outcome.seconds * 1e9)
-        code = _code(outcome.code)
+        code = status_name(outcome.code)
         if self._question is not None:
             # A question whose call was refused meanwhile is taken back.
             asked = code if outcome.refusal is None else "CANCELLED"
@@ -249,12 +247,6 @@ def _name(told: Attributes) -> str:
 
 def _cut(name: str) -> str:
     return printable(name[:_NAME_LENGTH])
-
-
-def _code(number: int) -> str:
-    """The name as gRPC writes it, of Go's in the catalogue: INVALID_ARGUMENT for InvalidArgument."""
-    name = code_name(number)
-    return "OK" if name == "OK" else _CAPITAL.sub("_", name).upper()
 
 
 def _peer(peer: str) -> tuple[str, int | None]:

@@ -1,8 +1,9 @@
 """The metrics are an interface: this table is what dashboards and alerts of users rely on."""
 
+import grpc
 import pytest
 
-from proxy.observe.catalogue import CODES, FOREIGN, METRICS
+from proxy.observe.catalogue import CODES, FOREIGN, METRICS, status_name
 from proxy.observe.metrics import Metrics
 from proxy.observe.series import Histogram
 
@@ -132,3 +133,8 @@ def test_a_histogram_is_exposed_cumulatively():
     histogram.observe(2000)
     samples = {s.labels.get("le"): s.value for s in declared.family([((), histogram)]).samples}
     assert (samples["256.0"], samples["1024.0"], samples["4096.0"], samples["+Inf"]) == (1, 1, 2, 2)
+
+
+@pytest.mark.parametrize("status", grpc.StatusCode)
+def test_a_code_has_the_name_that_grpc_gives_it(status):
+    assert status_name(status.value[0]) == status.name

@@ -6,11 +6,10 @@ again and again is left out for a time that grows and is bounded, then tried wit
 the first that succeeds. Whether anyone else is left is for whoever asks to see: here nobody is spared.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import final
 
-from proxy.upstream.control import EJECTED, SERVING, STATES, TRIAL, UNREACHABLE, BackendState
+from proxy.upstream.control import EJECTED, SERVING, TRIAL, UNREACHABLE, BackendState
 from proxy.upstream.endpoints import Endpoint
 
 
@@ -116,11 +115,6 @@ class Backends:
             (max(0.0, each.until - now) for each in self._backends.values() if each.state == UNREACHABLE),
             default=None,
         )
-
-    def counts(self) -> dict[str, int]:
-        """How many there are in each state."""
-        counted = Counter(each.state for each in self._backends.values())
-        return {state: counted[state] for state in STATES}
 
     def states(self, offset: float) -> list[BackendState]:
         """Each of them as it is now; `offset` makes Unix time of the time that is handed in here."""
