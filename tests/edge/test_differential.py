@@ -4,6 +4,7 @@ Where they differ it is for a reason, written down in DIFFERENCES.
 """
 
 import gzip
+import itertools
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -36,6 +37,8 @@ from tests.transparency.scripted import (
 MARK = ("x-of-a-client", "1")
 REQUEST_ID = ("x-request-id", "d-1")
 """A client that gives none gets one that no other call has."""
+QUESTION = "x-question"
+"""Tells calls apart at the server, where one that was refused may arrive when the next has been asked."""
 METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
 CLASSIFY = "/tensorflow.serving.PredictionService/Classify"
@@ -91,22 +94,31 @@ class Edges:
         self.server = server
         self.targets = targets
         self.channels = channels
+        self._asked = itertools.count()
 
     def ask(self, call: Call) -> dict[str, tuple[Answer, list[Seen]]]:
         """Per edge: what the client saw, and what the server did."""
         heard = {}
         for name, channel in self.channels.items():
             self.server.seen.clear()
+            question = (QUESTION, str(next(self._asked)))
             answer = ask(
                 channel,
                 call.kind,
                 call.method,
                 call.messages,
-                metadata=(MARK, REQUEST_ID, *call.metadata),
+                metadata=(MARK, REQUEST_ID, question, *call.metadata),
                 compression=call.compression,
                 timeout=call.timeout,
             )
-            heard[name] = answer, list(self.server.seen)
+            heard[name] = (
+                answer,
+                [
+                    replace(seen, metadata=tuple(pair for pair in seen.metadata if pair != question))
+                    for seen in list(self.server.seen)
+                    if question in seen.metadata
+                ],
+            )
         return heard
 
 
