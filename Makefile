@@ -42,8 +42,10 @@ test-compiled: compiled ## the whole test suite (or TESTS='tests/core ...') with
 wheel-slim: $(READY) ## build dist/tfs_proxy_slim-….whl: with TensorFlow's message classes in it, so that pip installs no TensorFlow
 	$(BIN)/python deploy/wheel/slim.py dist
 
-trust: $(READY) ## obey hints on 20 000 random mistakes, new ones each time (some minutes)
-	TFS_PROXY_EXPLORE=32 $(BIN)/pytest tests/property/test_obeyed_hints.py
+# Where there is a C compiler, the compiled build takes part.
+T ?=
+trust: $(READY) $(if $(shell command -v cc),$(BUILT)) ## everything that the proxy must survive, an hour (T=minutes, TRUST=--help); writes docs/reliability.md
+	$(BIN)/python -m tests.trust $(if $(T),--minutes $(T)) $(TRUST)
 
 check: $(READY) ## format, lint, types, import contract
 	$(BIN)/ruff format --check .

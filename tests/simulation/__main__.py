@@ -1,4 +1,4 @@
-"""`python -m tests.simulation [--seeds FIRST:LAST] [--seconds S] [--calls N]`: play worlds, tell what they showed.
+"""`python -m tests.simulation [--seeds FIRST:LAST] [--seconds S] [--calls N] [--trust]`: play worlds, tell what they showed.
 
 The exit code is 1 when a seed broke; the seed alone plays it again.
 """
@@ -23,9 +23,11 @@ from tests.simulation.loop import CLOCK, StuckError  # noqa: E402  isort: skip
 import traceback  # noqa: E402
 from collections import Counter  # noqa: E402
 
+from proxy.build_info import build  # noqa: E402
 from tests.simulation.peers import Broken  # noqa: E402
 from tests.simulation.plants import PLANTS  # noqa: E402
 from tests.simulation.world import World  # noqa: E402
+from tests.trust.result import Result  # noqa: E402
 
 
 def main() -> int:
@@ -34,21 +36,22 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=0.0, help="stop after so long")
     parser.add_argument("--calls", type=int, default=150, help="in one world")
     parser.add_argument("--until-broken", action="store_true", help="stop at the first seed that broke")
+    parser.add_argument("--trust", action="store_true", help="keep what was found for docs/reliability.md")
     parser.add_argument("--plant", choices=PLANTS, help="put a fault in, which must be found")
     told = parser.parse_args()
     if told.plant:
         PLANTS[told.plant]()
     first, _, last = told.seeds.partition(":")
     total: Counter[str] = Counter()
-    broken = 0
+    broken: list[str] = []
     began = _seconds()
     for seed in range(int(first), int(last or int(first) + 1)):
         CLOCK.now = 1000.0
         try:
             total += World(seed).play(told.calls)
         except (Broken, StuckError, ValueError) as error:
-            broken += 1
-            print(f"seed {seed}: {type(error).__name__}: {error}")
+            broken.append(f"seed {seed}: {type(error).__name__}: {error}")
+            print(broken[-1])
             if not last:
                 traceback.print_exc()
         total["seeds"] += 1
@@ -57,9 +60,19 @@ def main() -> int:
         if told.seconds and _seconds() - began > told.seconds:
             break
     took = _seconds() - began
-    print(f"{total['seeds']} seeds, {broken} broken, {total['steps']} steps, {took:.1f} s")
+    print(f"{total['seeds']} seeds, {len(broken)} broken, {total['steps']} steps, {took:.1f} s")
     print(", ".join(f"{name} {count}" for name, count in sorted(total.items())))
+    if told.trust:
+        return _result(total, took, broken).save()
     return 1 if broken else 0
+
+
+def _result(total: Counter[str], took: float, broken: list[str]) -> Result:
+    words = {"seeds": "worlds, each of a seed", "steps": "steps of the scheduler"}
+    figures = {words.get(name, name): f"{count:,}" for name, count in sorted(total.items())}
+    figures["steps a minute"] = f"{total['steps'] / took * 60:,.0f}"
+    figures["hot path"] = build().hot_path
+    return Result("simulation", figures, took, failures=broken)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,48 @@
+"""The parts of the suite: what each asks, how it is run, and how much of the time it gets.
+
+Law: one row for each section of docs/reliability.md, in its order.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Part:
+    """`about`: what is asked and how, for the report. `command` is run with python; `{seconds}` in it is the part's
+    `share` of the time of a whole run. A part without a share takes the time it takes."""
+
+    name: str
+    title: str
+    about: str
+    command: tuple[str, ...]
+    share: float = 0.0
+
+
+PARTS = (
+    Part(
+        "simulation",
+        "Deterministic simulation",
+        "Clients, the native edge with its gate and its signature cache, and a server play in one process, on an event "
+        "loop without sockets or time. A seed decides every step: what is cut, delayed, dropped, killed, swapped or "
+        "cancelled. After each: every call ends exactly once with one status, no octet of one call is in another, "
+        "nothing is forwarded that contradicts the signature in force, and at rest windows, buffers and counts are where "
+        "they were.",
+        ("-m", "tests.simulation", "--seeds", "0:1000000", "--seconds", "{seconds}", "--trust"),
+        share=0.05,
+    ),
+    Part(
+        "hints",
+        "Obeyed hints",
+        "Any request that fits is spoilt by one of 25 kinds of mistake, refused, and mended by doing what the refusal says, "
+        "with no other knowledge: what comes out must be admitted, and where the refusal is certain it must be the request "
+        "that was spoilt. New requests each time.",
+        (
+            "-m",
+            "tests.trust.suite",
+            "hints",
+            "--set",
+            "TFS_PROXY_EXPLORE=32",
+            "tests/property/test_obeyed_hints.py",
+        ),
+    ),
+)
