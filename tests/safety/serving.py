@@ -41,6 +41,9 @@ class CountingServer:
     `mortal`: it dies of a request whose rank is wrong; `deaths` counts those.
     """
 
+    process = "tests.safety.counting"
+    """The module that is run."""
+
     def __init__(self, *, mortal: bool = False) -> None:
         self.ran: list[str] = []
         self.marks: list[int] = []
@@ -97,6 +100,10 @@ class CountingServer:
         assert not ran, f"{len(ran)} bad requests run: {ran[:5]}"
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         return self._process.poll() is None
 
@@ -136,7 +143,7 @@ class CountingServer:
     def _launch(self) -> None:
         flags = ("mortal",) if self._mortal else ()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.safety.counting", self._address, *flags],
+            [sys.executable, "-m", self.process, self._address, *flags],
             cwd=ROOT,
             env=os.environ | {"GRPC_VERBOSITY": "NONE"},
             stdin=subprocess.PIPE,
