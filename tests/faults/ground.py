@@ -205,6 +205,19 @@ class Ground:
             if name.partition("{")[0] == family and all(each in name for each in wanted)
         )
 
+    def errors(self, reason: str) -> tuple[float, int]:
+        """How often a reason stands behind the server's errors: in the metrics, and on the page."""
+        return self.count("tfs_proxy_upstream_errors_total", reason=reason), self.problems().get(reason, 0)
+
+    async def tells(self, reason: str, since: tuple[float, int]) -> None:
+        """Wait until metrics and page count one more than `since`."""
+        deadline = time.monotonic() + REST
+        while not all(
+            now > then for now, then in zip(await asyncio.to_thread(self.errors, reason), since, strict=True)
+        ):
+            assert time.monotonic() < deadline, f"{reason} is not told: {self.problems()}"
+            await asyncio.sleep(0.02)
+
     # === what it holds ===
 
     def at(self) -> At:
