@@ -218,6 +218,28 @@ class Ground:
             assert time.monotonic() < deadline, f"{reason} is not told: {self.problems()}"
             await asyncio.sleep(0.02)
 
+    async def says(self, word: str, seconds: float = REST) -> None:
+        """Wait until /readyz and the page say so."""
+        deadline = time.monotonic() + seconds
+        while True:
+            told = [
+                (await asyncio.to_thread(self.get, path))[1] for path in ("/readyz?verbose", "/api/status")
+            ]
+            if all(word in text for text in told):
+                return
+            assert time.monotonic() < deadline, f"{word!r} is not in {told[0]}"
+            await asyncio.sleep(0.02)
+
+    async def has_taken(self, calls: int) -> None:
+        """Wait until the server has so many calls that it holds; those that it answers at once come and go."""
+        deadline = time.monotonic() + REST
+        seen = 0
+        while seen < 3:
+            # Three looks in a row: a bystander's call is not there that long.
+            seen = seen + 1 if await asyncio.to_thread(self.server.order, "under_way") >= calls else 0
+            assert time.monotonic() < deadline, "the server holds no call"
+            await asyncio.sleep(0.01)
+
     # === what it holds ===
 
     def at(self) -> At:

@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
         self.requests: dict[int, tuple[dict[str, str], bytearray]] = {}
         self.calls: dict[int, asyncio.Task[None]] = {}
         self.room = asyncio.Event()
-        self.slow = asyncio.Lock()
+        self.waiting = bytearray()
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -105,8 +105,21 @@ class Connection(asyncio.Protocol):
         self.raw(self.h2.data_to_send())
 
     def raw(self, octets: bytes) -> None:
-        if octets and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if not self.serving.slowly and not self.waiting:
             self.transport.write(octets)
+            return
+        if not self.waiting and octets:
+            self.trickling = asyncio.create_task(self._trickle())
+        self.waiting += octets
+
+    async def _trickle(self) -> None:
+        """An octet at a time, until nothing waits."""
+        while self.waiting and not self.transport.is_closing():
+            self.transport.write(bytes(self.waiting[:1]))
+            await asyncio.sleep(0.0002)
+            del self.waiting[:1]
 
     async def data(self, stream: int, octets: bytes, *, end: bool = False) -> None:
         """As much as the windows allow at a time."""
@@ -154,20 +167,7 @@ class Connection(asyncio.Protocol):
                 stream, [*HEAD, ("grpc-status", str(code[0])), ("grpc-message", abort.text)], end=True
             )
             return
-        if self.serving.slowly:
-            await self.octets(stream, message)
-            return
         await FAULTS[fields.get(FAULT, "")](self, stream, message)
-
-    async def octets(self, stream: int, message: bytes) -> None:
-        """A whole answer, an octet of the connection at a time: one answer after the other."""
-        async with self.slow:
-            self.h2.send_headers(stream, HEAD)
-            self.h2.send_data(stream, framed(message))
-            self.h2.send_headers(stream, OK, end_stream=True)
-            for octet in self.h2.data_to_send():
-                self.raw(bytes((octet,)))
-                await asyncio.sleep(0.0002)
 
     def encoded(self, fields: Fields) -> bytes:
         """A block of fields that leaves no trace in the table."""
@@ -215,7 +215,7 @@ class Wire(Counting):
                 call.cancel()
 
     def do_slowly(self, on: bool) -> None:
-        """Every octet of an answer by itself."""
+        """Every octet by itself."""
         self.slowly = on
 
 
