@@ -89,7 +89,7 @@ async def test_metadata_that_is(ground: Ground, name: str):
             server.order("release")
             server.order("mend", method=METHOD)
         async with asyncio.timeout(10):
-            while (now := await asyncio.to_thread(_counts, ground, fault.result))[0] == fetches:
+            while (now := await asyncio.to_thread(_counts, ground, fault.result))[0] == fetches:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         assert (now[1] > forwarded) == fault.unjudged
         for told in (fresh, known):
