@@ -56,4 +56,12 @@ PARTS = (
         ("-m", "tests.differential", "--calls", "100000", "--seconds", "{seconds}", "--trust"),
         share=0.15,
     ),
+    Part(
+        "supply",
+        "Supply chain",
+        "Every lock file pins by version and hash. What is shipped is installed by those hashes into an empty environment, "
+        "and the bill of materials written of that is compared with the lock; the index is asked what was taken back, "
+        "pip-audit what is known to be vulnerable (CI asks it each week too).",
+        ("-m", "tests.supply", "--trust"),
+    ),
 )
