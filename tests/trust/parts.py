@@ -9,13 +9,15 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Part:
     """`about`: what is asked and how, for the report. `command` is run with python; `{seconds}` in it is the part's
-    `share` of the time of a whole run. A part without a share takes the time it takes."""
+    `share` of the time of a whole run. A part without a share takes the time it takes. `compiled`: run in the tree
+    that `make compiled` made, and skipped where there is none."""
 
     name: str
     title: str
     about: str
     command: tuple[str, ...]
     share: float = 0.0
+    compiled: bool = False
 
 
 PARTS = (
@@ -27,8 +29,19 @@ PARTS = (
         "cancelled. After each: every call ends exactly once with one status, no octet of one call is in another, "
         "nothing is forwarded that contradicts the signature in force, and at rest windows, buffers and counts are where "
         "they were.",
-        ("-m", "tests.simulation", "--seeds", "0:1000000", "--seconds", "{seconds}", "--trust"),
+        ("-m", "tests.simulation", "--seeds", "0:1000000", "--seconds", "{seconds}", "--trust", "simulation"),
         share=0.05,
+    ),
+    Part(
+        "simulation-compiled",
+        "Deterministic simulation, compiled",
+        "The same with the compiled hot path, other seeds.",
+        (
+            *("-m", "tests.simulation", "--seeds", "1000000:2000000", "--seconds", "{seconds}"),
+            *("--trust", "simulation-compiled"),
+        ),
+        share=0.05,
+        compiled=True,
     ),
     Part(
         "hints",

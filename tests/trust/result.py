@@ -18,6 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("TFS_PROXY_TRUST", ROOT / ".trust"))
+TREE = ROOT / ".compiled" / "tree"
+"""Where `make compiled` has put the sources with their compiled modules."""
 PICTURES = ROOT / "docs" / "pictures"
 
 

@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tests.trust.result import ROOT, Result, Table
-
-TREE = ROOT / ".compiled" / "tree"
+from tests.trust.result import ROOT, TREE, Result, Table
 
 
 @dataclass(frozen=True)
