@@ -77,4 +77,11 @@ PARTS = (
         "pip-audit what is known to be vulnerable (CI asks it each week too).",
         ("-m", "tests.supply", "--trust"),
     ),
+    Part(
+        "threats",
+        "Threat model",
+        "Who could want what, of [SECURITY.md](../SECURITY.md#threat-model), where it says what stops them; and the tests "
+        "that show it.",
+        ("-m", "tests.trust.threats", "--trust"),
+    ),
 )
