@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tests.trust.parts import PARTS, Part
 from tests.trust.report import DOCUMENT, document
-from tests.trust.result import FOLDER, ROOT, TREE, load
+from tests.trust.result import ROOT, TREE, folder, load
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,13 +45,13 @@ def _run(part: Part, seconds: float) -> bool:
         return True
     tree = TREE if part.compiled else ROOT
     environment = os.environ | {
-        "TFS_PROXY_TRUST": str(FOLDER),
+        "TFS_PROXY_TRUST": str(folder()),
         "TFS_PROXY_PART": part.name,
         "PYTHONPATH": str(tree),
     }
     began = time.time()
     code = subprocess.run([sys.executable, *command], cwd=tree, env=environment, check=False).returncode
-    kept = FOLDER / f"{part.name}.json"
+    kept = folder() / f"{part.name}.json"
     if not kept.exists() or kept.stat().st_mtime < began:
         print(f"{part.name} ended with {code} and left no result", file=sys.stderr)
         return False
