@@ -61,7 +61,7 @@ AWAY = {
         "it stopped, crashed or restarts",
     ),
     "hanging-up": _greets("hanging-up", UNREACHABLE, "closes it at once"),
-    "resetting": _greets("resetting", UNREACHABLE, "reset by peer"),
+    "resetting": _greets("resetting", UNREACHABLE, "reset by peer|closes it at once"),
     "noise": _greets("noise", NOT_GRPC, "another service has this port"),
     "http1": _greets("http1", NOT_GRPC, "speaks HTTP/1, not gRPC"),
     "wrong-first-frame": _greets("wrong-first-frame", NOT_GRPC, "another service has this port"),
