@@ -20,9 +20,10 @@ from proxy.wire.protos import predict_pb2
 from tests.fake_serving import DT_FLOAT, FakeServing, signature_def
 
 ECHO = "/load.Echo/Stream"
-MODELS = ("m", "tall")
-"""`tall` answers a megabyte."""
+MODELS = ("m", "tall", "slow")
+"""`tall` answers a megabyte, `slow` takes its time."""
 TALL = 1 << 20
+SLOW_SECONDS = 0.3
 
 
 def answer_to(model: str, message: bytes) -> bytes:
@@ -61,12 +62,15 @@ class Server(FakeServing):
         async with self._turns:
             if self._seconds:
                 await asyncio.sleep(self._seconds)
+        # The name stands first in what our clients send: 0A <length> 0A <length> name.
+        model = message[4 : 4 + message[3]].decode()
+        if model == "slow":
+            await asyncio.sleep(SLOW_SECONDS)
         hold = self._holds.get("Predict")
         if hold is not None:
             hold.waiting.release()
             await hold.released.wait()
-        # The name stands first in what our clients send: 0A <length> 0A <length> name.
-        return answer_to(message[4 : 4 + message[3]].decode(), message)
+        return answer_to(model, message)
 
 
 async def _echo(requests: AsyncIterator[bytes], _: Any) -> AsyncIterator[bytes]:
