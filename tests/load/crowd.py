@@ -22,7 +22,17 @@ _EXAMPLES = 20
 class Crowd:
     """`connections` at a time; `run` until the time is over, then all have gone."""
 
-    def __init__(self, target: str, edge: str, connections: int, rate: float, seed: int = 1) -> None:
+    def __init__(
+        self,
+        target: str,
+        edge: str,
+        connections: int,
+        rate: float,
+        seed: int = 1,
+        kinds: Sequence[Kind] = KINDS,
+    ) -> None:
+        self._kinds = kinds
+        self._weights = [kind.weight for kind in kinds]
         self._target = target
         self._also = edge == "grpcio"
         self._count = connections
@@ -67,14 +77,14 @@ class Crowd:
         left = dice.choice((1, 5, 50, 300))
         while left > 0 and time.monotonic() < self._until and not connection.leaving:
             together = dice.choice((1, 1, 1, 4))
-            kinds = dice.choices(KINDS, [kind.weight for kind in KINDS], k=together)
+            kinds = dice.choices(self._kinds, self._weights, k=together)
             await asyncio.gather(*(self._call(connection, kind, kind.make(dice), dice) for kind in kinds))
             left -= together
             if connection.lost:
                 return
             await asyncio.sleep(dice.expovariate(1 / (self._gap * together)))
         if dice.random() < 0.3 and not connection.lost:
-            for kind in dice.choices(KINDS, k=3):
+            for kind in dice.choices(self._kinds, k=3):
                 ask = kind.make(dice)
                 call = Call(kind.name, lambda _: None)
                 connection.begin(call, head(ask.path, self._target, *ask.more), ask.pieces[0], ends=False)

@@ -136,7 +136,7 @@ async def at_rest(proxy: ProxyProcess) -> int:
         clients.begin(1, TALL)
         await clients.answered()
     async with asyncio.timeout(PATIENCE):
-        while await asyncio.to_thread(in_flight, proxy):
+        while await asyncio.to_thread(in_flight, proxy):  # noqa: ASYNC110 - it is asked
             await asyncio.sleep(0.05)
     return memory(proxy.process.pid).resident
 

@@ -52,9 +52,11 @@ def picture(
         f"<style>{_STYLE}</style>",
         f'<text class="title" x="{_LEFT}" y="18">{escape(title)}</text>',
     ]
-    for tick in ticks:
-        lines.append(f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(tick)}" y2="{y(tick)}"/>')
-        lines.append(f'<text x="{_LEFT - 6}" y="{y(tick) + 4}" text-anchor="end">{three(tick)}</text>')
+    lines += [
+        f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(tick)}" y2="{y(tick)}"/>'
+        f'<text x="{_LEFT - 6}" y="{y(tick) + 4}" text-anchor="end">{three(tick)}</text>'
+        for tick in ticks
+    ]
     lines.append(f'<text x="{_LEFT - 6}" y="{_TOP - 12}" text-anchor="end">{escape(unit)}</text>')
     wide, name = (60.0, "minutes") if end >= 300 else (1.0, "seconds")
     for tick in _ticks(0.0, end / wide):

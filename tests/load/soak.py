@@ -8,24 +8,27 @@ import argparse
 import asyncio
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
 from tests.load.crowd import Crowd, counted
 from tests.load.pictures import Curve, picture
 from tests.load.standing import MB, builds, busy, descriptors, fetch, memory, metric, standing
+from tests.load.traffic import INVENTIVE
 from tests.proxy_process import EDGES, ROOT, ProxyProcess
 from tests.trust.result import PICTURES, Picture, Result, Table
 
+FILLING, FILLING_RATE = 60.0, 800.0
+"""So long, and with so many calls a second, what is remembered of requests is filled before."""
 WARM_UP = 0.2
-"""The part of the time in which caches fill: the histories, the remembered requests, the heaps of the C library."""
+"""The part of the time in which the rest fills: the history, the heaps of the C library."""
 GROWTH = 0.02
 FEW = 5
 """Tasks or descriptors that the last fifth may have more than the first: calls come and go."""
@@ -58,6 +61,7 @@ class Soaked:
 
     crowd: Crowd
     seconds: float
+    filling: Crowd
     samples: list[Sample] = field(default_factory=list)
     before: dict[str, float] = field(default_factory=dict)
     after: dict[str, float] = field(default_factory=dict)
@@ -66,21 +70,16 @@ class Soaked:
 @asynccontextmanager
 async def server(*flags: str) -> AsyncIterator[str]:
     """The server in a process of its own; where it is."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.load.server", *flags],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    pipe = asyncio.subprocess.PIPE
+    command = (sys.executable, "-m", "tests.load.server", *flags)
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdin=pipe, stdout=pipe)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        yield (await asyncio.to_thread(process.stdout.readline)).strip()
+        yield (await process.stdout.readline()).decode().strip()
     finally:
         process.stdin.close()
-        process.stdout.close()
-        await asyncio.to_thread(process.wait)
+        await process.wait()
 
 
 async def soak(edge: str, build: str, seconds: float, connections: int, rate: float, *flags: str) -> Soaked:
@@ -92,9 +91,13 @@ async def soak(edge: str, build: str, seconds: float, connections: int, rate: fl
             server() as target,
             standing(target, edge, build, *flags, module="tests.load.inside", env=env) as proxy,
         ):
-            soaked = Soaked(Crowd(proxy.target, edge, connections, rate), seconds)
-            # Everything loaded that any kind of call needs.
+            soaked = Soaked(
+                Crowd(proxy.target, edge, connections, rate), seconds, Crowd(proxy.target, edge, 0, 1)
+            )
+            # Everything loaded that any kind of call needs, and everything remembered that is.
             await Crowd(proxy.target, edge, 10, 100, seed=2).run(2.0)
+            soaked.filling = Crowd(proxy.target, edge, 50, FILLING_RATE, seed=3, kinds=INVENTIVE)
+            await soaked.filling.run(min(FILLING, seconds / 5))
             soaked.before = await _at_rest(proxy, told)
             sampling, began = asyncio.create_task(_sample(proxy, soaked)), time.time()
             await soaked.crowd.run(seconds)
@@ -119,8 +122,8 @@ async def _at_rest(
     until = time.monotonic() + (PATIENCE if before is not None else 10)
     while True:
         length = len(_lines(told))
-        while len(_lines(told)) < length + 2:
-            await asyncio.sleep(0.1)
+        while len(_lines(told)) < length + 2:  # noqa: ASYNC110 - another process writes them
+            await asyncio.sleep(0.1)  # a line each second
         scrape = await asyncio.to_thread(fetch, proxy, "/metrics")
         found = {
             "tasks": _lines(told)[-1]["tasks"],
@@ -182,8 +185,9 @@ def fifths(values: Sequence[float]) -> tuple[float, float]:
 def wrong(soaked: Soaked) -> list[str]:
     """What was found wrong, a line each."""
     crowd = soaked.crowd
-    found = [f"{count} of {kind!r} were not as expected" for kind, count in crowd.wrong.most_common()]
-    found += [f"for example, {example}" for example in crowd.examples[:5]]
+    unexpected = crowd.wrong + soaked.filling.wrong
+    found = [f"{count} of {kind!r} were not as expected" for kind, count in unexpected.most_common()]
+    found += [f"for example, {example}" for example in [*crowd.examples, *soaked.filling.examples][:5]]
     found += _more(soaked.before, soaked.after)
     if soaked.seconds >= LONG_ENOUGH:
         first, last = fifths([sample.anonymous for sample in soaked.samples])
@@ -207,7 +211,8 @@ def figures(soaked: Soaked, edge: str, build: str) -> dict[str, str]:
     told = {
         "edge, build": f"{edge}, {build}",
         "calls": f"{crowd.sent.total():,}, {crowd.sent.total() / soaked.seconds:,.0f} a second",
-        "answers that were not as expected": f"{crowd.wrong.total()}",
+        "calls before, to fill what is remembered": f"{soaked.filling.sent.total():,}",
+        "answers that were not as expected": f"{crowd.wrong.total() + soaked.filling.wrong.total()}",
         "connections": f"{max(1, round(median(sample.descriptors for sample in samples)))} descriptors at a time, "
         f"{crowd.connected:,} connections in all",
     }
@@ -240,10 +245,7 @@ def pictures(soaked: Soaked, folder: Path) -> list[Picture]:
     samples = soaked.samples
     seconds = [sample.time - samples[0].time for sample in samples]
     rates = [
-        [
-            (getattr(b, name) - getattr(a, name)) / (b.time - a.time)
-            for a, b in zip(samples, samples[1:], strict=False)
-        ]
+        [(getattr(b, name) - getattr(a, name)) / (b.time - a.time) for a, b in pairwise(samples)]
         for name in ("ok", "refused", "late")
     ]
     drawn = {
@@ -305,7 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     soaked = asyncio.run(soak(told.edge, told.build, told.seconds, told.connections, told.rate))
     took = time.monotonic() - began
-    rows = counted([soaked.crowd])
+    rows = counted([soaked.filling, soaked.crowd])
     table = Table("What was asked, and how it ended.", ("calls", "sent", "ended", "not as expected"), rows)
     if not told.trust:
         for row in rows:
