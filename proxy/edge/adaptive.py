@@ -79,7 +79,6 @@ class AdaptiveLimit:
             self._usual += (now - began - self._usual) * _USUAL
             self._limit = min(self._limit + 1 / self._limit, self._most)
 
-
     def _count(self, began: float, now: float) -> None:
         if not self._good:
             self._since = began
