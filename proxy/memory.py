@@ -22,7 +22,10 @@ _CALM_SECONDS: Final = 3
 _PAUSE_SECONDS: Final = 5
 """So long nothing is given back again: each time, what is needed once more has to be had from the system anew."""
 _LEAST: Final = 16 << 20
-"""Less is not worth it."""
+"""Less is no peak."""
+_SELDOM_SECONDS: Final = 60
+_LITTLE: Final = 2 << 20
+"""After so long without, less is given back, and while calls are under way: what many small peaks leave adds up."""
 _CALL: Final = 64 << 10
 _CONNECTION: Final = 16 << 10
 """What either takes beside messages, on the edge where it takes more, rounded up."""
@@ -37,21 +40,24 @@ class Peaks:
         self._held: deque[int] = deque(maxlen=_CALM_SECONDS)
         # What the process has when it holds nothing, as far as has been seen.
         self._floor = resident
-        self._pause = 0
+        self._since = _PAUSE_SECONDS
 
     def over(self, resident: int, usage: Usage) -> bool:
         """Whether the process has far more than it needs: `resident` octets, for this and what there was lately."""
         self._held.append(
             usage.inflight_bytes + usage.calls * _CALL + max(0, usage.connections) * _CONNECTION
         )
-        self._pause = max(0, self._pause - 1)
+        self._since += 1
         self._floor = min(self._floor, resident)
-        return not self._pause and resident - self._floor > _LEAST + 2 * max(self._held)
+        more, held = resident - self._floor, max(self._held)
+        if self._since >= _SELDOM_SECONDS:
+            return more > _LITTLE + held
+        return self._since >= _PAUSE_SECONDS and more > _LEAST + 2 * held
 
     def given_back(self, resident: int) -> None:
         """Learn what the process has now: what did not go back is needed, but for what is held."""
         self._floor = max(0, resident - self._held[-1])
-        self._pause = _PAUSE_SECONDS
+        self._since = 0
 
 
 async def keep_giving_back(edge: Edge) -> None:

@@ -16,6 +16,7 @@ from tests.load.traffic import KINDS, Ask, Kind
 
 PATIENCE = 60.0
 """A call that is not answered within so many seconds is lost."""
+UNAVAILABLE = 14
 _EXAMPLES = 20
 
 
@@ -43,6 +44,8 @@ class Crowd:
         """By kind and code; None: cancelled."""
         self.codes: Counter[str] = Counter()
         """For the curves, since the start: `ok`, `refused`, `cancelled or late`."""
+        self.put_off = 0
+        """Calls that were told to come again, since the server did not answer a question in time."""
         self.wrong: Counter[str] = Counter()
         self.examples: list[str] = []
         self.connected = 0
@@ -131,6 +134,9 @@ class Crowd:
         ] += 1
         if code is None:
             self._note(kind.name, f"no end within {PATIENCE:.0f} s")
+        elif code == UNAVAILABLE and call.reason.endswith("retry."):
+            # The server did not say in time what its models are: true on a machine that is busy with something else.
+            self.put_off += 1
         elif code not in ask.codes and not (self._also and code in kind.also):
             self._note(kind.name, f"ended with {code} {call.reason!r}")
         elif code == 0 and ask.answer is not None and bytes(call.body) != ask.answer():

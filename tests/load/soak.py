@@ -30,6 +30,8 @@ FILLING, FILLING_RATE = 60.0, 800.0
 WARM_UP = 0.2
 """The part of the time in which the rest fills: the history, the heaps of the C library."""
 GROWTH = 0.02
+PUT_OFF = 0.001
+"""The part of the calls that may be told to come again: a busy machine lets a question wait for seconds."""
 FEW = 5
 """Tasks or descriptors that the last fifth may have more than the first: calls come and go."""
 LONG_ENOUGH = 120.0
@@ -188,6 +190,9 @@ def wrong(soaked: Soaked) -> list[str]:
     unexpected = crowd.wrong + soaked.filling.wrong
     found = [f"{count} of {kind!r} were not as expected" for kind, count in unexpected.most_common()]
     found += [f"for example, {example}" for example in [*crowd.examples, *soaked.filling.examples][:5]]
+    put_off = crowd.put_off + soaked.filling.put_off
+    if put_off > PUT_OFF * (crowd.sent.total() + soaked.filling.sent.total()) + FEW:
+        found.append(f"{put_off} calls were told to come again, because the server could not be asked")
     found += _more(soaked.before, soaked.after)
     if soaked.seconds >= LONG_ENOUGH:
         first, last = fifths([sample.anonymous for sample in soaked.samples])
@@ -213,6 +218,7 @@ def figures(soaked: Soaked, edge: str, build: str) -> dict[str, str]:
         "calls": f"{crowd.sent.total():,}, {crowd.sent.total() / soaked.seconds:,.0f} a second",
         "calls before, to fill what is remembered": f"{soaked.filling.sent.total():,}",
         "answers that were not as expected": f"{crowd.wrong.total() + soaked.filling.wrong.total()}",
+        "told to come again, since the server was asked in vain": f"{crowd.put_off + soaked.filling.put_off}",
         "connections": f"{max(1, round(median(sample.descriptors for sample in samples)))} descriptors at a time, "
         f"{crowd.connected:,} connections in all",
     }
