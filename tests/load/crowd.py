@@ -77,7 +77,7 @@ class Crowd:
 
     async def _stay(self, connection: Connection, dice: Random) -> None:
         """Some calls, one after another or a few at a time, then leave: politely or not."""
-        left = dice.choice((1, 5, 50, 300))
+        left = dice.choice((1, 5, 30, 100))
         while left > 0 and time.monotonic() < self._until and not connection.leaving:
             together = dice.choice((1, 1, 1, 4))
             kinds = dice.choices(self._kinds, self._weights, k=together)
