@@ -64,7 +64,7 @@ class Crowd:
             try:
                 connection = await Connection.connect(self._target)
             except OSError as error:
-                self._note("connecting", str(error))
+                self.note("connecting", str(error))
                 await asyncio.sleep(1)
                 continue
             self.connected += 1
@@ -119,7 +119,7 @@ class Crowd:
                 connection.begin(call, block, ask.pieces[0], ends=not firsts)
                 await asyncio.sleep(ask.cancel_after)
                 if call.code == LOST:
-                    self._note(kind.name, f"the connection was lost: {call.reason}")
+                    self.note(kind.name, f"the connection was lost: {call.reason}")
                 connection.cancel(call)
                 self.ended[kind.name, None] += 1
                 self.codes["cancelled or late"] += 1
@@ -133,20 +133,21 @@ class Crowd:
             "ok" if code == 0 else "cancelled or late" if code in {None, 1, 4} or code < 0 else "refused"
         ] += 1
         if code is None:
-            self._note(kind.name, f"no end within {PATIENCE:.0f} s")
+            self.note(kind.name, f"no end within {PATIENCE:.0f} s")
         elif code == UNAVAILABLE and call.reason.endswith("retry."):
             # The server did not say in time what its models are: true on a machine that is busy with something else.
             self.put_off += 1
         elif code not in ask.codes and not (self._also and code in kind.also):
-            self._note(kind.name, f"ended with {code} {call.reason!r}")
+            self.note(kind.name, f"ended with {code} {call.reason!r}")
         elif code == 0 and ask.answer is not None and bytes(call.body) != ask.answer():
-            self._note(
+            self.note(
                 kind.name, f"another answer: {len(call.body)} octets that begin {bytes(call.body[:60])!r}"
             )
         elif code > 0 and ask.words not in call.reason:
-            self._note(kind.name, f"{ask.words!r} is not in {call.reason!r}")
+            self.note(kind.name, f"{ask.words!r} is not in {call.reason!r}")
 
-    def _note(self, kind: str, what: str) -> None:
+    def note(self, kind: str, what: str) -> None:
+        """Keep what was not as expected."""
         self.wrong[kind] += 1
         if len(self.examples) < _EXAMPLES:
             self.examples.append(f"{kind}: {what[:300]}")

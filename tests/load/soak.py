@@ -156,7 +156,11 @@ async def _sample(proxy: ProxyProcess, soaked: Soaked) -> None:
     while True:
         await asyncio.sleep(1)
         began = time.monotonic()
-        scrape = await asyncio.to_thread(fetch, proxy, "/metrics")
+        try:
+            scrape = await asyncio.to_thread(fetch, proxy, "/metrics")
+        except OSError as error:
+            soaked.crowd.note("/metrics", str(error))
+            continue
         took = time.monotonic() - began
         now = memory(pid)
         codes = soaked.crowd.codes

@@ -5,9 +5,7 @@ Law: starts, asks /proc, stops; knows no call.
 
 import asyncio
 import contextlib
-import json
 import os
-import time
 import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -111,9 +109,3 @@ async def standing(
 def busy() -> str:
     """What the machine was busy with, in words."""
     return f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-
-
-def told(samples: list[dict[str, float]], path: Path) -> None:
-    """Keep what was sampled, for whoever wants to look closer."""
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"written": time.time(), "samples": samples}))
