@@ -23,7 +23,7 @@ OK = "OK", ""
 NEVER_KNOWN = "UNAVAILABLE", "SIGNATURE_UNAVAILABLE"
 NOT_CONFIRMED = "UNAVAILABLE", "SIGNATURE_UNCONFIRMED"
 WRONG = "INVALID_ARGUMENT", "RANK_MISMATCH"
-LONGEST = 3.5
+LONGEST = 4.0
 
 
 def _metadata(of: str = "m", *, entry: str = "signature_def", **packed: Any) -> str:
