@@ -24,8 +24,6 @@ TRUE: Final = frozenset({"true", "True", "t", "1"})
 """What the text format takes for a true bool."""
 
 _CLOSING: Final = {"{": "}", "<": ">"}
-_LISTED: Final = frozenset({*_CLOSING, "]"})
-"""What a list of messages begins with, or ends with at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +42,12 @@ class Field:
 
     @property
     def number(self) -> int | None:
-        """The scalar as an integer, decimal, hexadecimal or octal; None where it is none."""
+        """The scalar as an integer, decimal, hexadecimal or octal; None where it is none, or of more than 64 bits."""
         try:
-            return int(self.text, 8 if self.text.lstrip("-").startswith("0") and self.text.isdecimal() else 0)
+            value = int(self.text, 8 if self.text.lstrip("-").startswith("0") and self.text.isdecimal() else 0)
         except ValueError:
             return None
+        return value if -(2**63) <= value < 2**64 else None
 
     def all(self, name: str) -> Iterator["Field"]:
         """The fields of this name directly inside."""
@@ -141,7 +140,7 @@ class _Reader:
             self._take()
         if self._peek().text in _CLOSING:
             return [self._message(name, start)]
-        if self._peek().text != "[" or not (colon or self._tokens[self._next + 1].text in _LISTED):
+        if self._peek().text != "[":
             if not colon:
                 self._take(":")
             return [self._scalar(name, start)]

@@ -46,6 +46,11 @@ class Board:
         self._findings = number
         struct.pack_into("<Q", self._memory, 8, number)
 
+    def look(self) -> int:
+        """How many executions whoever writes has noted."""
+        self.executions, self._findings, _ = _HEAD.unpack_from(self._memory)
+        return self.executions
+
     def at_hand(self) -> bytes:
         """The input that was run last."""
         _, _, size = _HEAD.unpack_from(self._memory)

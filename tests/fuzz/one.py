@@ -10,13 +10,14 @@ which is many times as fast.
 """
 
 import argparse
+import contextlib
 import ctypes
 import random
 import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,11 +81,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.one")
     parser.add_argument("target")
     parser.add_argument("--mode", choices=("guided", "mutated"), required=True)
-    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--seconds", type=float, required=True, help="from its start on")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True, help="where inputs and findings are kept")
     parser.add_argument("--board", type=Path, required=True)
     told = parser.parse_args()
+    until = time.monotonic() + told.seconds
     # Ends with whoever started it, and never takes the machine with it.
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -92,7 +94,7 @@ def main() -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     fuzz = _guided if told.mode == "guided" else _mutated
     board, findings = Board.open(told.board), Findings(told.folder / "findings", told.target)
-    fuzz(told.target, lambda target: Runner(target, board, findings), corpus, told.seconds, told.seed)
+    fuzz(told.target, lambda target: Runner(target, board, findings), corpus, until, told.seed)
 
 
 def _target(name: str) -> "Target":
@@ -105,7 +107,7 @@ def _target(name: str) -> "Target":
 MakeRunner = Callable[["Target"], Runner]
 
 
-def _guided(name: str, make: MakeRunner, corpus: Path, seconds: float, seed: int) -> None:
+def _guided(name: str, make: MakeRunner, corpus: Path, until: float, seed: int) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["proxy"], enable_loader_override=False):
@@ -123,13 +125,13 @@ def _guided(name: str, make: MakeRunner, corpus: Path, seconds: float, seed: int
         return target.mutate(data, rng)[:most] if rng.random() < _OWN else atheris.Mutate(data, most)
 
     options = {
-        "max_total_time": max(1, int(seconds)),
+        "max_total_time": max(1, int(until - time.monotonic())),
         "max_len": target.longest,
         "seed": seed % 2**31 + 1,
         **({"dict": words} if target.words else {}),
         "print_final_stats": 1,
         # How long and how much is this process's own matter.
-        "timeout": 0,
+        "timeout": 1_000_000,
         "rss_limit_mb": 0,
         "reload": 0,
     }
@@ -142,17 +144,22 @@ def _escaped(word: bytes) -> str:
     return "".join(f"\\x{octet:02x}" for octet in word)
 
 
-def _mutated(name: str, make: MakeRunner, corpus: Path, seconds: float, seed: int) -> None:
+def _mutated(name: str, make: MakeRunner, corpus: Path, until: float, seed: int) -> None:
     target = _target(name)
     rng = random.Random(seed)
-    inputs = [*target.inputs(), *(path.read_bytes() for path in sorted(corpus.iterdir()))]
+    inputs = [*target.inputs(), *_met(corpus)]
     run = make(target)
     for data in inputs:
         run(data)
-    until = time.monotonic() + seconds
     while time.monotonic() < until:
         for _ in range(20):
             run(target.mutate(rng.choice(inputs), rng)[: target.longest])
+
+
+def _met(corpus: Path) -> Iterator[bytes]:
+    for path in sorted(corpus.iterdir()):
+        with contextlib.suppress(FileNotFoundError):  # one that is guided has found a shorter one
+            yield path.read_bytes()
 
 
 if __name__ == "__main__":

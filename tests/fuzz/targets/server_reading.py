@@ -6,6 +6,10 @@ What comes out is plain: each input once more or the last of its name, merged, k
 makes a tensor of each input (`Tensor::FromProto`), as its server does.
 
 They may differ in this, and for a reason:
+- Tags of more than 32 bits in a model_spec or a shape, and a field of number 0 in a group there: those messages are read by
+  protobuf in Python, which takes these two otherwise. C++ cuts such tags, and the request is refused as malformed here;
+  it refuses such groups, and here they say nothing, so that the server is the one who refuses. No serialiser writes either,
+  and no request is read as another by it.
 - Bounds: what has too many parts (`core.bounds`) is refused without being read. Inputs here are too short for it.
 - Values: TensorFlow makes a tensor of what the judge refuses: padded, cut, filled, wrapped. The other way never: what is
   admitted by a signature of that dtype and any shape, TensorFlow can make a tensor of, of that dtype and shape.
@@ -30,7 +34,7 @@ from proxy.wire.request import parse_predict
 from proxy.wire.unusual import read_predict
 from tests.fuzz.messages import requests as seeds  # noqa: F401
 from tests.property.reference import parse_fully
-from tests.property.test_scanner import outcome
+from tests.property.test_scanner import LONG_TAG, ZERO_IN_A_GROUP, outcome
 from tests.property.wire import length_delimited
 
 _FIELDS = {"model_spec": 1, "inputs": 2, "output_filter": 3}
@@ -79,9 +83,12 @@ def _plain(data: bytes) -> bytes | None:
 def check(data: bytes) -> None:
     plain = _plain(data)
     expected = MalformedRequestError if plain is None else outcome(parse_fully, plain)
-    assert outcome(read_predict, data) == expected
-    assert outcome(parse_predict, data) == expected
-    if plain is not None:
+    read = outcome(read_predict, data)
+    assert outcome(parse_predict, data) == read
+    if read != expected:
+        refused = read is MalformedRequestError and LONG_TAG.search(data)
+        assert refused or (plain is None and ZERO_IN_A_GROUP.search(data))
+    elif plain is not None:
         _check_tensors(data, plain)
 
 
