@@ -44,7 +44,9 @@ class Field:
     def number(self) -> int | None:
         """The scalar as an integer, decimal, hexadecimal or octal; None where it is none, or of more than 64 bits."""
         try:
-            value = int(self.text, 8 if self.text.lstrip("-").startswith("0") and self.text.isdecimal() else 0)
+            value = int(
+                self.text, 8 if self.text.lstrip("-").startswith("0") and self.text.isdecimal() else 0
+            )
         except ValueError:
             return None
         return value if -(2**63) <= value < 2**64 else None

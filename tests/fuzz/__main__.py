@@ -1,7 +1,6 @@
 """`python -m tests.fuzz --seconds S [--jobs N] [--only TARGET …] [--trust]`: fuzz for a while; what was found stays in .fuzz/.
 
-`--play TARGET FILE …` runs inputs again, as a finding says; `--distil` renews the corpus that is kept in the repository from
-what was met. The exit code is 1 when there is a finding that still breaks.
+`--play TARGET FILE …` runs inputs again, as a finding says. The exit code is 1 when there is a finding that still breaks.
 """
 
 import argparse
@@ -29,8 +28,12 @@ _NAMES = [each.name for each in TARGETS]
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="in all (%(default)s)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time (%(default)s)")
-    parser.add_argument("--only", nargs="+", choices=_NAMES, default=_NAMES, metavar="TARGET", help=", ".join(_NAMES))
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time (%(default)s)"
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=_NAMES, default=_NAMES, metavar="TARGET", help=", ".join(_NAMES)
+    )
     parser.add_argument("--seed", type=int, default=None, help="by default another one each time")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="for what is met and found (%(default)s)")
     parser.add_argument("--trust", action="store_true", help="keep what was found for docs/reliability.md")
@@ -41,16 +44,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     guided = importlib.util.find_spec("atheris") is not None
     if not guided:
-        print("atheris is not installed: the targets run by their own mutators, and no coverage guides them (make fuzz)")
+        print(
+            "atheris is not installed: the targets run by their own mutators, and no coverage guides them (make fuzz)"
+        )
     targets = [each for each in TARGETS if each.name in told.only]
     seed = int(time.time()) if told.seed is None else told.seed
-    jobs = plan(targets, told.seconds * told.jobs, seed, guided=guided, compiled=TREE.exists())
+    jobs = plan(
+        targets, told.seconds * told.jobs, seed, guided=guided, compiled=(TREE.parent / ".built").exists()
+    )
     told.folder.mkdir(exist_ok=True)
     shown = _Shown(told.seconds)
     try:
         for done in run(jobs, told.folder, told.jobs, shown):
             shown.line(done.job.title, done.executions, done.seconds, done.findings, done.ended)
-            _remember(told.folder, {**asdict(done), **asdict(done.job), "run": seed, "commit": _commit(), "date": _date()})
+            _remember(
+                told.folder,
+                {**asdict(done), **asdict(done.job), "run": seed, "commit": _commit(), "date": _date()},
+            )
     except KeyboardInterrupt:
         print("\nstopped; what was found stays in", told.folder)
         return 130
@@ -86,7 +96,9 @@ def _open_findings(folder: Path) -> list[str]:
         )
         if played.returncode:
             last = (played.stderr.strip().splitlines() or ["no words"])[-1]
-            found.append(f"{target}: {last[:200]}: python -m tests.fuzz --play {target} {path.relative_to(ROOT)}")
+            found.append(
+                f"{target}: {last[:200]}: python -m tests.fuzz --play {target} {path.relative_to(ROOT)}"
+            )
     return found
 
 
@@ -122,15 +134,19 @@ class _Shown:
         self._next = 0.0
         self._total = 0
 
-    def __call__(self, running: Sequence[tuple[Job, int]], waiting: int) -> None:
+    def __call__(self, running: Sequence[tuple[Job, int, object]], waiting: int) -> None:
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + (0.5 if sys.stdout.isatty() else _EVERY)
-        total = self._total + sum(count for _, count in running)
-        what = ", ".join(f"{job.title} {count:,}" for job, count in running)
+        total = self._total + sum(count for _, count, _ in running)
+        what = ", ".join(f"{job.title} {count:,}" for job, count, _ in running)
         text = f"{now - self._began:4.0f} of {self._seconds:.0f} s, {total:,} executions; {what}; {waiting} to come"
-        print(f"\r\x1b[K{text[:180]}" if sys.stdout.isatty() else text, end="" if sys.stdout.isatty() else "\n", flush=True)
+        print(
+            f"\r\x1b[K{text[:180]}" if sys.stdout.isatty() else text,
+            end="" if sys.stdout.isatty() else "\n",
+            flush=True,
+        )
 
     def line(self, title: str, executions: int, seconds: float, findings: int, ended: str) -> None:
         self._total += executions

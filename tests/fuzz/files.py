@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-_SHARED = Path("/dev/shm")  # noqa: S108  a folder of our own in it
+_SHARED = Path("/dev/shm")
 
 
 def folder() -> Path:

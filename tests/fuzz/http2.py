@@ -16,7 +16,9 @@ from proxy.edge.native.http2.fields import HeaderBlock
 from proxy.edge.native.http2.limits import Limits
 from proxy.edge.native.http2.stream import Stream
 
-LIMITS = Limits(stream_window=65_535, connection_window=131_072, concurrent_streams=8, nuisance_burst=60, reset_burst=30)
+LIMITS = Limits(
+    stream_window=65_535, connection_window=131_072, concurrent_streams=8, nuisance_burst=60, reset_burst=30
+)
 _HEAD = encode_fields(((b":status", b"200"), (b"content-type", b"application/grpc")))
 _TRAILERS = encode_fields(((b"grpc-status", b"0"),))
 REQUEST = encode_fields(
@@ -29,7 +31,7 @@ REQUEST = encode_fields(
         (b"content-type", b"application/grpc"),
     )
 )
-_LARGE = 90_000
+_LARGE = 66_000
 _CONTROL = 40
 """Octets that one octet of a peer may make us say, beside what an application sends."""
 
@@ -45,6 +47,7 @@ class Peer:
         self.heard = self.said = self.sent = 0
         self._decoder = Decoder()
         self._over = False
+        self._known: set[Stream] = set()
         self.connection = Connection(self, LIMITS, server=server)
         if not server:
             for number in range(3):
@@ -93,12 +96,13 @@ class Peer:
         flow = connection.flow
         assert flow.recv_window >= 0
         assert flow.send_window >= 0
-        assert 0 <= flow.owed
+        assert flow.owed >= 0
         assert len(connection.receiver._partial) <= frames.DEFAULT_FRAME_SIZE + frames.HEAD_LENGTH
         if connection.closed:
             assert not connection.streams
             return
-        held = 0
+        # Of a stream that has ended in peace too, until the application has consumed it.
+        held = sum(stream.held - stream.lent for stream in {*connection.streams.values(), *self._known})
         for stream_id, stream in connection.streams.items():
             assert stream.id == stream_id
             assert stream.recv_window >= 0
@@ -107,7 +111,6 @@ class Peer:
             if not stream.remote_ended:
                 assert stream.recv_window + stream.held + stream.owed == LIMITS.stream_window
             assert not stream.arrived
-            held += stream.held - stream.lent
         assert len(connection.streams) <= LIMITS.concurrent_streams
         assert flow.recv_window + flow.owed + held == LIMITS.connection_window
 
@@ -134,6 +137,7 @@ class Peer:
         octets = b"".join(pieces)
         assert len(octets) == size
         assert size or ended
+        self._known.add(stream)
         told = self.told[stream.id]
         if told and isinstance(told[-1], bytes):
             told[-1] += octets
@@ -164,8 +168,11 @@ class Peer:
         assert count > 0
 
     def _tell(self, stream: Stream, what: object) -> None:
+        self._known.add(stream)
         told = self.told[stream.id]
-        assert not (told and isinstance(told[-1], tuple) and told[-1][0] == "reset"), "told of a stream that is over"
+        assert not (told and isinstance(told[-1], tuple) and told[-1][0] == "reset"), (
+            "told of a stream that is over"
+        )
         told.append(what)
 
     def _answer(self, stream: Stream) -> None:

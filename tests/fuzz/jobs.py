@@ -10,15 +10,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tests.fuzz.board import Board
 from tests.fuzz.findings import Findings
 from tests.fuzz.target import Target
-from tests.trust.suite import TREE
 from tests.trust.result import ROOT
+from tests.trust.suite import TREE
 
 _STANDS_STILL = 120.0
 """Seconds without one more execution, after which a process is ended."""
@@ -140,7 +141,12 @@ def _compiled_proxy(folder: Path) -> Path:
     return path
 
 
-Progress = Callable[[Sequence[tuple[Job, int]], int], None]
+class Progress(Protocol):
+    """Is told of what runs, each with its executions and its process, and of how many jobs wait."""
+
+    def __call__(
+        self, running: Sequence[tuple[Job, int, "subprocess.Popen[bytes]"]], waiting: int, /
+    ) -> None: ...
 
 
 def run(jobs: Sequence[Job], folder: Path, at_once: int, progress: Progress) -> Iterator[Done]:
@@ -155,7 +161,7 @@ def run(jobs: Sequence[Job], folder: Path, at_once: int, progress: Progress) -> 
             for each in [each for each in running if each.is_over()]:
                 running.remove(each)
                 yield each.done()
-            progress([(each.job, each.board.look()) for each in running], len(waiting))
+            progress([(each.job, each.board.look(), each.process) for each in running], len(waiting))
     finally:
         for each in running:
             each.stop()

@@ -14,7 +14,29 @@ from proxy.wire.wire_format import FIXED32, FIXED64, GROUP, GROUP_END, LENGTH, V
 Mutate = Callable[[bytes, random.Random], bytes]
 
 _OCTETS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x08, 0x0A, 0x12, 0x20, 0x40)
-_NUMBERS = (0, 1, 2, 3, 7, 8, 9, 10, 14, 19, 23, 100, 127, 128, 255, 256, 2**15, 2**16, 2**31 - 1, 2**31, 2**32 - 1)
+_NUMBERS = (
+    0,
+    1,
+    2,
+    3,
+    7,
+    8,
+    9,
+    10,
+    14,
+    19,
+    23,
+    100,
+    127,
+    128,
+    255,
+    256,
+    2**15,
+    2**16,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+)
 _LARGE = (2**32, 2**35, 2**62, 2**63 - 1, 2**63, 2**64 - 1)
 
 
@@ -24,7 +46,11 @@ def octets(data: bytes, rng: random.Random) -> bytes:
     at = rng.randrange(len(found) + 1)
     how = rng.randrange(9)
     if how < 3 and at < len(found):
-        found[at] = (found[at] ^ 1 << rng.randrange(8), rng.choice(_OCTETS), (found[at] + rng.choice((1, 255))) & 0xFF)[how]
+        found[at] = (
+            found[at] ^ 1 << rng.randrange(8),
+            rng.choice(_OCTETS),
+            (found[at] + rng.choice((1, 255))) & 0xFF,
+        )[how]
     elif how == 3:
         found[at:at] = rng.randbytes(rng.randrange(1, 5))
     elif how == 4:
@@ -96,11 +122,15 @@ def _number(rng: random.Random) -> int:
 
 
 def _any_field(rng: random.Random) -> bytes:
-    number = rng.choice((1, 1, 2, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 30, 2000, 2**29 - 1))
+    number = rng.choice(
+        (1, 1, 2, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 30, 2000, 2**29 - 1)
+    )
     kind = rng.choice((VARINT, LENGTH, LENGTH, LENGTH, FIXED32, FIXED64, GROUP, GROUP_END))
     if kind == LENGTH:
         values = b"".join(_padded(write_varint(_number(rng)), rng) for _ in range(rng.randrange(4)))
-        return _field(number, rng.choice((b"", bytes(rng.choice((1, 4, 8, 12))), values, b"x", rng.randbytes(3))), rng)
+        return _field(
+            number, rng.choice((b"", bytes(rng.choice((1, 4, 8, 12))), values, b"x", rng.randbytes(3))), rng
+        )
     content = {
         VARINT: _padded(write_varint(_number(rng)), rng),
         FIXED32: bytes(4),
@@ -138,7 +168,11 @@ def protobuf(data: bytes, rng: random.Random) -> bytes:
         case 5:
             return data[:stop] + _any_field(rng) + data[stop:]
         case 6:
-            return data[:begin] + write_tag(max(1, number + rng.choice((-1, 1, 8))), kind) + data[_tag_end(data, begin) :]
+            return (
+                data[:begin]
+                + write_tag(max(1, number + rng.choice((-1, 1, 8))), kind)
+                + data[_tag_end(data, begin) :]
+            )
         case 7 if kind == VARINT:
             return data[:start] + _padded(write_varint(_number(rng)), rng) + data[stop:]
         case 8:
@@ -190,13 +224,19 @@ def frames(data: bytes, rng: random.Random) -> bytes:
             stream = rng.choice((0, 1, 1, 2, 3, 3, 5, 7, 2**31 - 1, 2**31 + 1))
             found[at] = (head[:5] + stream.to_bytes(4, "big"), payload)
         case 6 if payload:
-            found[at] = (head, rng.choice((0, 1, 65535, 2**31 - 1, 2**31, 2**32 - 1)).to_bytes(4, "big") + payload[4:])
+            found[at] = (
+                head,
+                rng.choice((0, 1, 65535, 2**31 - 1, 2**31, 2**32 - 1)).to_bytes(4, "big") + payload[4:],
+            )
         case 7:
             found.insert(at, _any_frame(rng))
         case _:
             found[at] = (head, octets(payload, rng))
     keep = rng.random() < 0.95
-    return b"".join((len(payload).to_bytes(3, "big") if keep else head[:3]) + head[3:] + payload for head, payload in found)
+    return b"".join(
+        (len(payload).to_bytes(3, "big") if keep else head[:3]) + head[3:] + payload
+        for head, payload in found
+    )
 
 
 def _any_frame(rng: random.Random) -> tuple[bytes, bytes]:
@@ -294,16 +334,5 @@ def records(mutate: Mutate) -> Mutate:
             found[at] = mutate(found[at], rng)
         framed = [(frame((each,)), each) for each in found]
         return b"".join(head + each + foot for (head, foot), each in framed)
-
-    return mutated
-
-
-def several(mutate: Mutate) -> Mutate:
-    """A few changes at once."""
-
-    def mutated(data: bytes, rng: random.Random) -> bytes:
-        for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 5))):
-            data = mutate(data, rng) if rng.random() < 0.9 else octets(data, rng)
-        return data
 
     return mutated

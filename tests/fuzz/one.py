@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _OWN = 0.6
 """How many of the changes are by the target's own mutator; the others are libFuzzer's."""
 
+_CHAIN = 8
+"""Changes, each run, before another input is begun with."""
+
 _HANGS = 10.0
 """CPU seconds after which an input that is not done is a finding."""
 
@@ -47,6 +50,9 @@ class Runner:
         self._board = board
         self._findings = findings
         self._seen = -1
+
+    def watch(self) -> None:
+        """Break off what hangs, for as long as this process lives."""
         signal.signal(signal.SIGVTALRM, self._tick)
         signal.setitimer(signal.ITIMER_VIRTUAL, _HANGS, _HANGS)
 
@@ -66,7 +72,9 @@ class Runner:
             except Exception as error:  # noqa: BLE001
                 self._keep(data, error)
             if time.thread_time() - began > self._slowest:
-                self._keep(data, HangsError(f"{took:.2f} s for {len(data)} octets, more than {self._slowest} s"))
+                self._keep(
+                    data, HangsError(f"{took:.2f} s for {len(data)} octets, more than {self._slowest} s")
+                )
 
     def _keep(self, data: bytes, error: Exception) -> None:
         self._board.findings += self._findings.keep(data, error)
@@ -94,7 +102,13 @@ def main() -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     fuzz = _guided if told.mode == "guided" else _mutated
     board, findings = Board.open(told.board), Findings(told.folder / "findings", told.target)
-    fuzz(told.target, lambda target: Runner(target, board, findings), corpus, until, told.seed)
+
+    def make(target: "Target") -> Runner:
+        runner = Runner(target, board, findings)
+        runner.watch()
+        return runner
+
+    fuzz(told.target, make, corpus, until, told.seed)
 
 
 def _target(name: str) -> "Target":
@@ -122,7 +136,11 @@ def _guided(name: str, make: MakeRunner, corpus: Path, until: float, seed: int) 
 
     def mutate(data: bytes, most: int, seed: int) -> bytes:
         rng = random.Random(seed)
-        return target.mutate(data, rng)[:most] if rng.random() < _OWN else atheris.Mutate(data, most)
+        if rng.random() > _OWN:
+            return atheris.Mutate(data, most)
+        for _ in range(rng.choice((1, 1, 1, 2, 3, 5))):
+            data = target.mutate(data, rng)
+        return data[:most]
 
     options = {
         "max_total_time": max(1, int(until - time.monotonic())),
@@ -135,7 +153,12 @@ def _guided(name: str, make: MakeRunner, corpus: Path, until: float, seed: int) 
         "rss_limit_mb": 0,
         "reload": 0,
     }
-    arguments = ["fuzz", *(f"-{option}={value}" for option, value in options.items()), str(corpus), str(first)]
+    arguments = [
+        "fuzz",
+        *(f"-{option}={value}" for option, value in options.items()),
+        str(corpus),
+        str(first),
+    ]
     atheris.Setup(arguments, make(target), custom_mutator=mutate)
     atheris.Fuzz()
 
@@ -152,8 +175,10 @@ def _mutated(name: str, make: MakeRunner, corpus: Path, until: float, seed: int)
     for data in inputs:
         run(data)
     while time.monotonic() < until:
-        for _ in range(20):
-            run(target.mutate(rng.choice(inputs), rng)[: target.longest])
+        data = rng.choice(inputs)
+        for _ in range(_CHAIN):
+            data = target.mutate(data, rng)[: target.longest]
+            run(data)
 
 
 def _met(corpus: Path) -> Iterator[bytes]:

@@ -33,7 +33,13 @@ def of_runs(
             (
                 target.name,
                 target.about,
-                *(_count(guided), _rate(guided), f"{max(edges):,}" if edges else "", _count(compiled), _rate(compiled)),
+                *(
+                    _count(guided),
+                    _rate(guided),
+                    f"{max(edges):,}" if edges else "",
+                    _count(compiled),
+                    _rate(compiled),
+                ),
                 *(_count(plain), f"{len(list(kept.glob('*'))):,}" if kept.exists() else "", str(mended)),
             )
         )
@@ -62,7 +68,11 @@ def as_text(figures: Mapping[str, str], table: Table) -> str:
     """The same for a terminal."""
     lines = [f"{name}: {figure}" for name, figure in figures.items()]
     for row in table.rows:
-        told = dict(zip(table.columns[2:], row[2:], strict=True)) if len(set(table.columns)) == len(table.columns) else {}
+        told = (
+            dict(zip(table.columns[2:], row[2:], strict=True))
+            if len(set(table.columns)) == len(table.columns)
+            else {}
+        )
         del told
         lines.append(f"  {row[0]:16} {' | '.join(row[2:])}")
     return "\n".join(lines)

@@ -1,77 +1,106 @@
 """The targets, in the order in which a report names them."""
 
-from tests.fuzz.mutation import HEADER_BLOCKS, behind, frames, lines, protobuf, records, several
+from tests.fuzz.mutation import HEADER_BLOCKS, behind, frames, lines, protobuf, records
 from tests.fuzz.target import Target
 
 _FIELDS = (
-    *(b":method", b":scheme", b":path", b":authority", b":status", b"content-type", b"application/grpc", b"te", b"host"),
-    *(b"trailers", b"grpc-timeout", b"grpc-encoding", b"grpc-status", b"grpc-message", b"grpc-status-details-bin"),
-    *(b"content-length", b"connection", b"cookie", b"authorization", b"server", b"200", b"503", b"99999999H", b": "),
-)
+    b":method :scheme :path :authority :status content-type application/grpc te host trailers grpc-timeout grpc-encoding "
+    b"grpc-status grpc-message grpc-status-details-bin content-length connection cookie authorization server 200 503 : "
+    b"99999999H"
+).split()
 _SETTINGS = (
-    *(b"upstream: ", b"mode: ", b"models:", b"severities:", b"inputs:", b"max_batch: ", b"sample: ", b"observe", b"off"),
-    *(b"warn", b"SHAPE_MISMATCH", b"VALUE_NOT_FINITE", b"client_tokens: ", b"min: ", b"max: ", b"kind: ", b"image", b".inf"),
-    *(b"&a ", b"*a", b"<<: ", b"!!", b"? ", b"- ", b"[", b"{", b"}", b"]", b"'", b'"', b"|\n", b"%", b"---", b"~", b"0x"),
-    *(b"1e999", b"2026-01-01", b"1_0:30", b"99999999999999999999", b"null", b"true", b"\t", b"\xef\xbb\xbf", b"=: "),
-    *(b"listen: ", b"unix:", b"64MiB", b"workers: ", b"allow_method: ", b"client_san: ", b"max-inflight-bytes: "),
-)
+    b"upstream: mode: models: severities: inputs: max_batch: sample: observe off warn SHAPE_MISMATCH VALUE_NOT_FINITE "
+    b"client_tokens: min: max: kind: image .inf &a *a <<: !! ? - [ { } ] ' \" | % --- ~ 0x 1e999 2026-01-01 1_0:30 "
+    b"99999999999999999999 null true =: listen: unix: 64MiB workers: allow_method: client_san: max-inflight-bytes: \xef\xbb\xbf"
+).split()
 _TEXT_FORMAT = (
-    *(b"model_config_list", b"config", b"name", b"base_path", b'"DISK"', b"model_version_policy", b"specific", b"latest"),
-    *(b"versions: ", b"num_versions: ", b"version_labels", b"key: ", b"value: ", b"0x10", b"010", b"-1", b"1e5", b"inf"),
-    *(b"{", b"}", b"<", b">", b"[", b"]", b":", b";", b",", b"#", b"'", b'"', b"\\x", b"\\u12", b"\\777", b"\\", b"/"),
-    *(b"max_batch_size", b"allowed_batch_sizes", b"prometheus_config", b"platform_configs", b"\xc2\xb2", "é".encode()),
-)
+    b'model_config_list config name base_path "DISK" model_version_policy specific latest versions: num_versions: key: '
+    b"version_labels value: 0x10 010 -1 1e5 inf { } < > [ ] : ; , # ' \" \\x \\u12 \\777 \\ / max_batch_size "
+    b"allowed_batch_sizes prometheus_config platform_configs \xc2\xb2 \xc3\xa9"
+).split()
 _WORDS = (
-    *(b"00-", b"-01", b"100m", b"Bearer ", b"Basic ", b"0123456789abcdef", b"dns:///", b"unix:", b"ipv4:", b"://", b"@"),
-    *(b"localhost", b"[::1]", b":8601", b"same-origin", b"http://", b"*", b",", b"%25", b"s3cr3t"),
+    b"00- -01 100m Bearer Basic 0123456789abcdef dns:/// unix: ipv4: :// @ localhost [::1] :8601 same-origin http:// * , "
+    b"%25 s3cr3t"
+).split()
+_HTTP = (
+    *(
+        b"GET ",
+        b"POST ",
+        b"HEAD ",
+        b" HTTP/1.1\r",
+        b" HTTP/1.0\r",
+        b"Host: localhost\r",
+        b"Content-Length: 5\r",
+    ),
+    *(
+        b"Authorization: Bearer 0123456789abcdef\r",
+        b"Sec-Fetch-Site: same-origin\r",
+        b"Expect: 100-continue\r",
+    ),
+    *(b"Transfer-Encoding: chunked\r", b"Upgrade: h2c\r", b"Connection: close\r", b"Accept-Encoding: gzip\r"),
+    *b"/livez /readyz?verbose /api/problems/ /api/models /api/events / %00 ?step= /static/ .. %2e%2e".split(),
 )
-_SAID = (b"{{node ", b"}}", b"Expects arg[", b"not found in request", b"Servable not found for request: ", b"[[", b"{", b"}")
+_SAID = (
+    b"{{node ",
+    b"}}",
+    b"Expects arg[",
+    b"not found in request",
+    b"Servable not found for request: ",
+    b"[[",
+)
+_JSON = b'{ [ " : } dtype DT_FLOAT NaN 1e999 -0 \\u00'.split()
 
 TARGETS = (
     Target(
         "request",
         "PredictRequest: the scanner, the reader by hand and protobuf read the same, or none of them can",
-        several(protobuf),
+        protobuf,
         hot=True,
+        share=4,
     ),
     Target(
         "server-reading",
         "PredictRequest: TensorFlow's own protobuf in C++ and TensorFlow's tensors against our readers and the judge",
-        several(protobuf),
-        share=3,
+        protobuf,
         hot=True,
+        share=3,
     ),
     Target(
         "push",
         "PredictRequest cut anywhere: the push scanner sees what the whole message says, early and at its end",
-        behind(7, several(protobuf)),
+        behind(7, protobuf),
         hot=True,
+        share=2,
     ),
     Target(
         "skeleton",
         "what is recognised as like an earlier request is read as it, whole and in pieces",
-        behind(7, several(protobuf)),
+        behind(7, protobuf),
         hot=True,
+        share=3,
     ),
     Target(
         "judge",
         "the gate: never raises, decides the same again, observe would refuse what enforce does, statuses in their bounds",
-        behind(1, several(protobuf)),
+        behind(1, protobuf),
         words=(b"serving_default", b"tensorflow/serving/classify", b"detector", b"flag", b"ids", b"half"),
         hot=True,
+        share=2,
     ),
     Target(
         "http2-server",
         "the HTTP/2 core before a client: whatever is said ends in RFC 9113's way, windows and sums are right, what is "
         "answered can be read, and it matters nothing how the octets are cut",
-        behind(1, several(frames)),
+        behind(1, frames),
         hot=True,
+        share=2,
     ),
     Target(
         "http2-client",
         "the same behind a server",
-        behind(1, several(frames)),
+        behind(1, frames),
         hot=True,
+        share=2,
     ),
     Target(
         "hpack",
@@ -83,20 +112,23 @@ TARGETS = (
     Target(
         "heads",
         "heads of requests and answers: what is passed on can be read, and is what came",
-        several(lines(_FIELDS)),
+        lines(_FIELDS),
         words=_FIELDS,
         hot=True,
+        share=2,
     ),
     Target(
         "status",
         "what the proxy says itself: statuses, messages and details can be read again, and are printable and short",
         words=(b"\n", b"%", b"\\", b"'", "漢".encode(), b"\xed\xa0\x80", b"\r\n"),
         longest=2048,
+        share=0.5,
     ),
     Target(
         "response",
         "which version answered: what protobuf reads, or nothing",
-        several(protobuf),
+        protobuf,
+        share=2,
     ),
     Target(
         "inflate",
@@ -108,12 +140,12 @@ TARGETS = (
         "grpc-timeout, traceparent, request ids, credentials, targets, Host, Origin, and where messages end in a stream",
         words=_WORDS,
         longest=256,
-        share=0.5,
+        share=2,
     ),
     Target(
         "config",
         "settings and policies from a file: settings that hold, or sentences that say what is wrong",
-        several(lines(_SETTINGS)),
+        lines(_SETTINGS),
         words=_SETTINGS,
     ),
     Target(
@@ -125,43 +157,59 @@ TARGETS = (
     Target(
         "certificate",
         "a file of certificates: when the first expires, or nothing",
-        words=(b"\x17\x0d", b"\x18\x0f", b"\x30\x80", b"\x84\xff\xff\xff\xff", b"0229", b"Z", b"-----BEGIN CERTIFICATE-----"),
+        words=(
+            b"\x17\x0d",
+            b"\x18\x0f",
+            b"\x30\x80",
+            b"\x84\xff\xff\xff\xff",
+            b"0229",
+            b"Z",
+            b"-----BEGIN CERTIFICATE-----",
+        ),
         share=0.5,
     ),
     Target(
         "textproto",
         "protobuf text format: what protobuf reads is read alike, and what is wrong has its line and column",
-        several(lines(_TEXT_FORMAT)),
+        lines(_TEXT_FORMAT),
         words=_TEXT_FORMAT,
     ),
     Target(
         "lint",
         "configuration files of the server, also where they lead to folders that are there: findings, and no error",
-        behind(1, several(lines(_TEXT_FORMAT))),
+        behind(1, lines(_TEXT_FORMAT)),
         words=_TEXT_FORMAT,
     ),
     Target(
         "tfrecord",
         "captures and warm-up files: the records that are whole and the place of what is not; written again they are the same",
-        several(records(protobuf)),
+        records(protobuf),
     ),
     Target(
         "request-file",
         "files given to check and to the page (binary, text, JSON, npz): a message, or one sentence",
-        behind(1, several(lines((b"{", b"[", b'"', b":", b"}", b"dtype", b"DT_FLOAT", b"NaN", b"1e999", b"-0", b"\\u00")))),
+        behind(1, lines(_JSON)),
         longest=2048,
     ),
     Target(
         "metadata",
         "what a server says of its models and their states: requests can be judged by it, or it is refused",
-        behind(1, several(protobuf)),
+        behind(1, protobuf),
+        share=0.5,
     ),
     Target(
         "diagnosis",
         "errors of a server: what is said of them is one line, behind the server's words, in bounded time",
-        behind(1, several(lines(_SAID))),
+        behind(1, lines(_SAID)),
         words=_SAID,
         longest=2048,
+        share=0.5,
+    ),
+    Target(
+        "admin",
+        "requests of the admin port, cut anywhere: answers without an error of ours, and nothing told without a token",
+        behind(1, lines(_HTTP)),
+        words=_HTTP,
         share=0.5,
     ),
 )

@@ -19,7 +19,12 @@ _AGAIN = 0xFF
 def seeds() -> list[bytes]:
     each = [bytes((number % 3, len(block))) + block for number, block in enumerate(HEADER_BLOCKS)]
     again = bytes((0, _AGAIN, 0, 0, _AGAIN, 1))
-    return [b"".join(each), each[0] + again + each[2] + again, each[1] + each[6] + each[0], each[9] + bytes((2, _AGAIN, 0))]
+    return [
+        b"".join(each),
+        each[0] + again + each[2] + again,
+        each[1] + each[6] + each[0],
+        each[9] + bytes((2, _AGAIN, 0)),
+    ]
 
 
 def _blocks(data: bytes) -> list[tuple[int, bytes]]:
@@ -58,7 +63,11 @@ def check(data: bytes) -> None:
         assert found.fields == expected
         assert [type(field) for field in found.fields] == [type(field) for field in expected]
         fresh = examine(expected, kind)
-        assert (found.fault, found.status, found.content_length) == (fresh.fault, fresh.status, fresh.content_length)
+        assert (found.fault, found.status, found.content_length) == (
+            fresh.fault,
+            fresh.status,
+            fresh.content_length,
+        )
         size = sum(len(name) + len(value) + 32 for name, value in expected)
         assert found.oversized == (len(expected) > _LIMITS.header_fields or size > _LIMITS.header_list_size)
         _check_encoded(found.fields)

@@ -37,7 +37,11 @@ def check(data: bytes) -> None:
     except UnreadError as error:
         assert latin(error.verdict.violations[0].got)
         ours = None
-    expected = _plain(message, 31 if encodings == (b"gzip",) else 15) if encodings in {(b"gzip",), (b"deflate",)} else None
+    expected = (
+        _plain(message, 31 if encodings == (b"gzip",) else 15)
+        if encodings in {(b"gzip",), (b"deflate",)}
+        else None
+    )
     assert ours == expected
 
 

@@ -16,11 +16,18 @@ _METHODS = sorted(JUDGED_METHODS, key=lambda path: not path.endswith("/Predict")
 _SERVABLES = [
     servable(
         signature(
-            {"x": ("float32", (-1, 2)), "ids": ("int64", None), "flag": ("bool", (-1,)), "half": ("float16", (2,))},
+            {
+                "x": ("float32", (-1, 2)),
+                "ids": ("int64", None),
+                "flag": ("bool", (-1,)),
+                "half": ("float16", (2,)),
+            },
             {"y": ("float32", (-1,)), "z": ("float32", None)},
             defaults=frozenset({"ids", "flag", "half"}),
         ),
-        signature({"größe": ("string", (-1,)), "": ("bfloat16", ())}, name="x", method="tensorflow/serving/classify"),
+        signature(
+            {"größe": ("string", (-1,)), "": ("bfloat16", ())}, name="x", method="tensorflow/serving/classify"
+        ),
         model=model,
     )
     for model in ("m", "detector", "größe")

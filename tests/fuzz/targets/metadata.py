@@ -30,7 +30,9 @@ def seeds() -> list[bytes]:
     answer.metadata["signature_def"].Pack(signatures)
     status = get_model_status_pb2.GetModelStatusResponse()
     for version, state in ((1, 50), (2, 10), (-1, 99)):
-        status.model_version_status.add(version=version, state=state).status.error_message = "Read less bytes than requested"
+        status.model_version_status.add(
+            version=version, state=state
+        ).status.error_message = "Read less bytes than requested"
     return [b"\0" + answer.SerializeToString(deterministic=True), b"\1" + status.SerializeToString()]
 
 
@@ -40,7 +42,9 @@ def check(data: bytes) -> None:
     try:
         if data[0] & 1:
             versions = versions_of_response(data[1:])
-            assert [each.version for each in versions] == sorted((each.version for each in versions), reverse=True)
+            assert [each.version for each in versions] == sorted(
+                (each.version for each in versions), reverse=True
+            )
             return
         servable = servable_of_response(data[1:], "m")
     except UnreadableMetadataError as error:

@@ -19,4 +19,6 @@ def check(data: bytes) -> None:
     message = data[HEAD:]
     cuts = [octet * (1 if len(message) < 256 else 1 + len(message) // 256) for octet in data[1:HEAD]]
     assert_alike(message, cuts, 1 + data[0] % 12)
-    assert_alike(message, list(range(len(message))), 1 + data[0] % 12) if data[0] & 0x80 and len(message) < 200 else None
+    assert_alike(message, list(range(len(message))), 1 + data[0] % 12) if data[0] & 0x80 and len(
+        message
+    ) < 200 else None

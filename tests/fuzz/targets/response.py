@@ -17,7 +17,9 @@ def seeds() -> list[bytes]:
     answer.model_spec.signature_name = "serving_default"
     zero = predict_pb2.PredictResponse()
     zero.model_spec.version.SetInParent()
-    return [each.SerializeToString(deterministic=True) for each in (answer, zero, predict_pb2.PredictResponse())]
+    return [
+        each.SerializeToString(deterministic=True) for each in (answer, zero, predict_pb2.PredictResponse())
+    ]
 
 
 def check(data: bytes) -> None:

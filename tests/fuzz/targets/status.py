@@ -35,7 +35,15 @@ def check(data: bytes) -> None:
     violation = Violation(reason, *texts[:5])
     version = int.from_bytes(texts[5].encode()[:7])
     count = 1 + data[0] % 3
-    verdict = Verdict((violation,) * count, (), texts[6], version, texts[7], texts[4], retry_seconds=1.5 if data[0] & 1 else None)
+    verdict = Verdict(
+        (violation,) * count,
+        (),
+        texts[6],
+        version,
+        texts[7],
+        texts[4],
+        retry_seconds=1.5 if data[0] & 1 else None,
+    )
     code, text, details = status_of(verdict)
     assert code == int(reason.about.code)
     assert 0 < len(text) <= TEXT_BUDGET

@@ -56,4 +56,6 @@ def _compare(root: Field, text: str) -> None:
     config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     ours = [model for each in root.all("model_config_list") for model in each.all("config")]
     assert [each.value("name") for each in ours] == [each.name for each in config.model_config_list.config]
-    assert [each.value("base_path") for each in ours] == [each.base_path for each in config.model_config_list.config]
+    assert [each.value("base_path") for each in ours] == [
+        each.base_path for each in config.model_config_list.config
+    ]

@@ -19,7 +19,13 @@ def _framed(*records: bytes) -> bytes:
 
 def seeds() -> list[bytes]:
     logged = [log_head("predict_log", len(each)) + each for each in requests()]
-    return [_framed(*logged[:2]), _framed(logged[3], b"", logged[4]), _framed(b"not a log", b"\x12\0"), b"", b'{"a": 1}']
+    return [
+        _framed(*logged[:2]),
+        _framed(logged[3], b"", logged[4]),
+        _framed(b"not a log", b"\x12\0"),
+        b"",
+        b'{"a": 1}',
+    ]
 
 
 def check(data: bytes) -> None:

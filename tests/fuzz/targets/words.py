@@ -16,10 +16,10 @@ from proxy.observe.admin.origins import from_own_page
 from proxy.observe.outcome import Outcome
 from proxy.upstream.target import parse_target
 
-_TOKEN = "0123456789abcdef"  # noqa: S105  of a test
+_TOKEN = "0123456789abcdef"
 _TOKENS = read_tokens(f"somebody:{_TOKEN}")
 _HOSTS = Hosts(("proxy.example", "[::1]"))
-_SECRET = "s3cr3t"  # noqa: S105  of a test
+_SECRET = "s3cr3t"
 
 
 def seeds() -> list[bytes]:
@@ -29,8 +29,14 @@ def seeds() -> list[bytes]:
         b"\1" + b"cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what",
         *(b"\2" + each for each in (b"my-id:1", b"a b", b"")),
         b"\3Bearer 0123456789abcdef,Basic OjAxMjM0NTY3ODlhYmNkZWY=",
-        *(b"\4" + each for each in (b"dns:///user:s3cr3t@a:1", b"localhost:8500", b"[::1]:1", b"http://u:s3cr3t@a:1/x")),
-        *(b"\5" + each for each in (b"/livez,localhost:8601", b"http://a/,[::1%25eth0]:1", b"*,1.2.3.4", b"/")),
+        *(
+            b"\4" + each
+            for each in (b"dns:///user:s3cr3t@a:1", b"localhost:8500", b"[::1]:1", b"http://u:s3cr3t@a:1/x")
+        ),
+        *(
+            b"\5" + each
+            for each in (b"/livez,localhost:8601", b"http://a/,[::1%25eth0]:1", b"*,1.2.3.4", b"/")
+        ),
         b"\6\5\0\0\0\0\3abc\1\0\0\0\0",
         b"\7same-origin,http://localhost:8601,localhost:8601",
     ]
@@ -48,7 +54,9 @@ def _timeout(value: bytes) -> None:
         written = format_timeout(seconds)
         again = parse_timeout(written)
         assert again is not None
-        assert seconds <= 99_999_999 and seconds <= again <= seconds * 1.001 + 1e-6 or written == b"99999999S"
+        assert (
+            seconds <= 99_999_999 and seconds <= again <= seconds * 1.001 + 1e-6
+        ) or written == b"99999999S"
 
 
 def _trace(value: bytes) -> None:
@@ -72,7 +80,10 @@ def _credentials(value: bytes) -> None:
     told = Access((), _TOKENS).of_fields(fields)
     known = len(fields) == 1 and bearer(fields[0]) == _TOKEN.encode()
     assert (told == "somebody") == known
-    assert is_authorised(_TOKENS, [each.decode("utf-8", "surrogateescape") for each in fields]) in {True, False}
+    assert is_authorised(_TOKENS, [each.decode("utf-8", "surrogateescape") for each in fields]) in {
+        True,
+        False,
+    }
     if known:
         assert is_authorised(_TOKENS, [fields[0].decode("ascii")])
 
@@ -84,8 +95,8 @@ def _target(value: bytes) -> None:
     except ValueError as error:
         told = str(error)
         assert told.strip()
-    secret = re.search(r"://[^/]*?(s3cr3t)[^/]*@", text)
-    assert secret is None or _SECRET not in told.replace(text.rpartition("@")[2], "")
+    if text.count(_SECRET) == 1 and re.search(r"://[^/]*s3cr3t[^/]*@", text):
+        assert _SECRET not in told
 
 
 def _host(value: bytes) -> None:
