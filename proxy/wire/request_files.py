@@ -139,6 +139,8 @@ def _from_words(form: Format, data: bytes) -> bytes:
             text_format.Parse(text, request)
     except UnicodeDecodeError as error:
         raise UnreadableRequestError(f"is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except RecursionError:
+        raise UnreadableRequestError("is nested deeper than any PredictRequest") from None
     except json_format.ParseError as error:
         raise UnreadableRequestError(
             f"is not a PredictRequest in JSON (proto3 mapping): {_first_line(error)}"
