@@ -48,6 +48,7 @@ class Peer:
         self._decoder = Decoder()
         self._over = False
         self._known: set[Stream] = set()
+        self._over_early: set[Stream] = set()
         self.connection = Connection(self, LIMITS, server=server)
         if not server:
             for number in range(3):
@@ -101,8 +102,11 @@ class Peer:
         if connection.closed:
             assert not connection.streams
             return
-        # Of a stream that has ended in peace too, until the application has consumed it.
-        held = sum(stream.held - stream.lent for stream in {*connection.streams.values(), *self._known})
+        for stream in self._known.difference(connection.streams.values()):
+            # Of an answer that has come in full, the application may still have something to consume.
+            if self.server or stream in self._over_early:
+                assert not stream.held, "what a stream held that is over is not given back"
+        held = sum(stream.held - stream.lent for stream in self._known.union(connection.streams.values()))
         for stream_id, stream in connection.streams.items():
             assert stream.id == stream_id
             assert stream.recv_window >= 0
@@ -123,7 +127,7 @@ class Peer:
         if not self.active:
             return
         if stream.id % 8 == 7:
-            self.connection.reset(stream, frames.CANCEL)
+            self._reset(stream)
         elif ended:
             self._answer(stream)
 
@@ -149,7 +153,7 @@ class Peer:
         if not self.active or way == 1:
             self.connection.consume(stream, size)
         if self.active and way == 5 and size:
-            self.connection.reset(stream, frames.CANCEL)
+            self._reset(stream)
         elif self.active and ended:
             self._answer(stream)
         elif self.active and way == 3:
@@ -162,10 +166,15 @@ class Peer:
 
     def on_reset(self, stream: Stream, code: int, reason: str, unprocessed: bool) -> None:
         assert reason
+        self._over_early.add(stream)
         self._tell(stream, ("reset", code, unprocessed))
 
     def on_sent(self, stream: Stream, count: int) -> None:
         assert count > 0
+
+    def _reset(self, stream: Stream) -> None:
+        self._over_early.add(stream)
+        self.connection.reset(stream, frames.CANCEL)
 
     def _tell(self, stream: Stream, what: object) -> None:
         self._known.add(stream)

@@ -282,6 +282,30 @@ HEADER_BLOCKS = (
 )
 
 
+def blocks(data: bytes, rng: random.Random) -> bytes:
+    """One change to a sequence of header blocks as the target `hpack` reads them, which refer to one another."""
+    found, pos = [], 0
+    while pos + 2 < len(data):
+        stop = pos + (3 if data[pos + 1] == 0xFF else 2 + data[pos + 1])
+        found.append(data[pos:stop])
+        pos = stop
+    if not found or rng.random() < 0.2:
+        return octets(data, rng)
+    at = rng.randrange(len(found))
+    how = rng.randrange(5)
+    if how == 0:
+        del found[at]
+    elif how == 1:
+        block = rng.choice((*HEADER_BLOCKS, b"\xbe", b"\xbf", b"\xbe\xbf\xc0"))
+        found.insert(at, bytes((rng.randrange(3), len(block))) + block)
+    elif how == 2:
+        found.append(bytes((rng.randrange(3), 0xFF, rng.randrange(4))))
+    else:
+        block = octets(found[at][2:], rng)[:0xFE]
+        found[at] = bytes((found[at][0] if found[at] else 0, len(block))) + block
+    return b"".join(found)
+
+
 # === text ===
 
 

@@ -1,6 +1,6 @@
 """The targets, in the order in which a report names them."""
 
-from tests.fuzz.mutation import HEADER_BLOCKS, behind, frames, lines, protobuf, records
+from tests.fuzz.mutation import HEADER_BLOCKS, behind, blocks, frames, lines, protobuf, records
 from tests.fuzz.target import Target
 
 _FIELDS = (
@@ -105,6 +105,7 @@ TARGETS = (
     Target(
         "hpack",
         "header blocks, some again: the cache hands out what a decoder without one reads; encoded again they are the same",
+        blocks,
         words=HEADER_BLOCKS,
         longest=512,
         hot=True,

@@ -7,7 +7,13 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from hpack.table import HeaderTable
 
+from proxy.edge.native import inflating, rpc
+from proxy.edge.native.http2 import compression
+from proxy.edge.native.http2.flow_control import FlowControl
+from proxy.wire import push
+from tests.conftest import interpreted_only
 from tests.fuzz.board import Board
 from tests.fuzz.findings import Findings
 from tests.fuzz.jobs import plan, run
@@ -121,3 +127,47 @@ def test_a_process_that_dies_is_a_finding(tmp_path):
     assert done.findings == 1
     (kept,) = (path for path in (tmp_path / "findings").glob("words-*") if not path.suffix)
     assert "ended with -9" in kept.with_suffix(".txt").read_text()
+
+
+def forget_what_is_held(monkeypatch) -> None:
+    monkeypatch.setattr(FlowControl, "release", lambda *_: None)
+
+
+def believe_the_cache(monkeypatch) -> None:
+    monkeypatch.setattr(compression._CountingTable, "add", HeaderTable.add)
+
+
+def look_into_nothing(monkeypatch) -> None:
+    monkeypatch.setattr(push, "LOOKED_INTO", ())
+
+
+def take_any_stream(monkeypatch) -> None:
+    monkeypatch.setattr(inflating, "_WBITS", {b"gzip": 47, b"deflate": 47})
+
+
+def leave_percents(monkeypatch) -> None:
+    monkeypatch.setattr(rpc, "_PRINTABLE", "".join(map(chr, range(0x20, 0x7F))))
+
+
+@interpreted_only
+@pytest.mark.parametrize(
+    ("name", "plant"),
+    [
+        ("http2-server", forget_what_is_held),
+        ("hpack", believe_the_cache),
+        ("push", look_into_nothing),
+        ("inflate", take_any_stream),
+        ("status", leave_percents),
+    ],
+)
+def test_a_fault_that_is_put_in_is_found(name, plant, monkeypatch):
+    target = next(each for each in TARGETS if each.name == name)
+    rng, inputs = random.Random(1), target.inputs()
+    plant(monkeypatch)
+
+    def hunt() -> None:
+        for _ in range(20_000):
+            target.module.check(target.mutate(rng.choice(inputs), rng)[: target.longest])
+
+    with pytest.raises(AssertionError):
+        hunt()

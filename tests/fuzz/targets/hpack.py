@@ -24,6 +24,8 @@ def seeds() -> list[bytes]:
         each[0] + again + each[2] + again,
         each[1] + each[6] + each[0],
         each[9] + bytes((2, _AGAIN, 0)),
+        # What is read without an insertion is another section once something was inserted.
+        each[2] + b"\2\1\xbe" + b"\2\6\x40\1c\1d\xbe" + bytes((2, _AGAIN, 1)),
     ]
 
 
