@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+GUIDED := $(VENV)/.guided
 
 COMPILED := .compiled
 BUILT    := $(COMPILED)/.built
@@ -48,7 +49,6 @@ trust: $(GUIDED) $(if $(shell command -v cc),$(BUILT)) ## everything that the pr
 	$(BIN)/python -m tests.trust $(if $(T),--minutes $(T)) $(TRUST)
 
 # What guides fuzzing has no wheels for some platforms; there it does without, and says so.
-GUIDED := $(VENV)/.guided
 fuzz: $(GUIDED) $(if $(shell command -v cc),$(BUILT)) ## fuzz what reads the octets of others for T seconds (FUZZ=--help); findings stay in .fuzz
 	$(BIN)/python -m tests.fuzz $(if $(T),--seconds $(T)) $(FUZZ)
 
