@@ -54,12 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     told.folder.mkdir(exist_ok=True)
     shown = _Shown(told.seconds)
+    commit = _commit()
     try:
         for done in run(jobs, told.folder, told.jobs, shown):
             shown.line(done.job.title, done.executions, done.seconds, done.findings, done.ended)
             _remember(
                 told.folder,
-                {**asdict(done), **asdict(done.job), "run": seed, "commit": _commit(), "date": _date()},
+                {**asdict(done), **asdict(done.job), "run": seed, "commit": commit, "date": _date()},
             )
     except KeyboardInterrupt:
         print("\nstopped; what was found stays in", told.folder)

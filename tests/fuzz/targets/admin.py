@@ -1,6 +1,6 @@
 """Requests of the admin port, in octets cut anywhere: answers of HTTP without an error of ours, and nothing without a token.
 
-The first octet says where the octets are cut. The port's own protocol runs on an event loop, without a socket.
+The first octet says where the octets are cut. An answer names the version that was asked for, which is aiohttp's way. The port's own protocol runs on an event loop, without a socket.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from proxy.observe.admin.views import Check, Sources
 from proxy.observe.metrics import Metrics
 
 _TOKEN = "0123456789abcdef"
-_ANSWER = re.compile(rb"(?:\A|\n)HTTP/[01]\.[0-9] (\d{3}) [^\r\n]*\r\n(.*?)\r\n\r\n", re.DOTALL)
+_ANSWER = re.compile(rb"(?:\A|\n)HTTP/[0-9]\.[0-9] (\d{3}) [^\r\n]*\r\n(.*?)\r\n\r\n", re.DOTALL)
 _SOURCES = Sources(lambda: [Check("upstream", ok=True)], tuple, tuple, tuple)
 
 
