@@ -55,9 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told.folder.mkdir(exist_ok=True)
     shown = _Shown(told.seconds)
     commit = _commit()
+    ended = []
     try:
         for done in run(jobs, told.folder, told.jobs, shown):
             shown.line(done.job.title, done.executions, done.seconds, done.findings, done.ended)
+            ended += [f"{done.job.title} {done.ended}"] if done.ended else []
             _remember(
                 told.folder,
                 {**asdict(done), **asdict(done.job), "run": seed, "commit": commit, "date": _date()},
@@ -65,11 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; what was found stays in", told.folder)
         return 130
-    return _told(told.folder, time.monotonic() - began, trust=told.trust)
+    return _told(told.folder, time.monotonic() - began, ended, trust=told.trust)
 
 
-def _told(folder: Path, seconds: float, *, trust: bool) -> int:
-    failures = _open_findings(folder)
+def _told(folder: Path, seconds: float, ended: list[str], *, trust: bool) -> int:
+    failures = [*_open_findings(folder), *ended]
     runs = [json.loads(line) for line in (folder / "runs.jsonl").read_text().splitlines()]
     figures, table, skipped = report.of_runs(TARGETS, runs, folder)
     result = Result("fuzz", figures, seconds, [table], failures=failures, skipped=skipped)
@@ -82,14 +84,13 @@ def _told(folder: Path, seconds: float, *, trust: bool) -> int:
 
 
 def _open_findings(folder: Path) -> list[str]:
-    """The findings that still break, each with the command that plays it; those that do not are forgotten."""
+    """The findings that still break, each with the command that plays it; those that do not any more are taken away."""
     found = []
-    for path in sorted((folder / "findings").glob("*")) if (folder / "findings").exists() else ():
-        if path.suffix:
-            continue
-        target = path.name.rpartition("-")[0]
+    for words in sorted((folder / "findings").glob("*.txt")):
+        command = words.read_text().partition("\n")[0]
         played = subprocess.run(
-            [sys.executable, "-m", "tests.fuzz", "--play", target, str(path)],
+            command.replace("python ", f"{sys.executable} ", 1),
+            shell=True,
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -97,9 +98,10 @@ def _open_findings(folder: Path) -> list[str]:
         )
         if played.returncode:
             last = (played.stderr.strip().splitlines() or ["no words"])[-1]
-            found.append(
-                f"{target}: {last[:200]}: python -m tests.fuzz --play {target} {path.relative_to(ROOT)}"
-            )
+            found.append(f"{last[:200]}: {command}")
+        else:
+            words.with_suffix("").unlink(missing_ok=True)
+            words.unlink()
     return found
 
 

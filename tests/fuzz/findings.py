@@ -11,11 +11,12 @@ _MOST = 20
 
 
 class Findings:
-    """Of one target, in a folder that others may write into too."""
+    """Of one target, in a folder that others may write into too. `python` is how it is run that met them."""
 
-    def __init__(self, folder: Path, target: str) -> None:
+    def __init__(self, folder: Path, target: str, python: str = "python") -> None:
         self._folder = folder
         self._target = target
+        self._python = python
         self._sizes: dict[str, int] = {}
 
     def keep(self, data: bytes, error: BaseException) -> int:
@@ -32,7 +33,9 @@ class Findings:
             return int(known is None)
         told = "".join(traceback.format_exception(error))
         path.write_bytes(data)
-        path.with_suffix(".txt").write_text(f"python -m tests.fuzz --play {self._target} {path}\n\n{told}")
+        path.with_suffix(".txt").write_text(
+            f"{self._python} -m tests.fuzz --play {self._target} {path}\n\n{told}"
+        )
         return int(known is None)
 
 

@@ -35,6 +35,13 @@ class Job:
     seconds: float
     seed: int
 
+    def python(self, folder: Path) -> str:
+        """How Python is run for it, for a shell in the root of the repository."""
+        if not self.compiled:
+            return "python"
+        paths = (_compiled_proxy(folder), ROOT, TREE)
+        return f"PYTHONPATH={os.pathsep.join(map(str, paths))} python -P"
+
     @property
     def title(self) -> str:
         return f"{self.target} {self.mode}{', compiled' if self.compiled else ''}"
@@ -77,9 +84,7 @@ class _Running:
         self._file = Path(name)
         self.board = Board.open(self._file)
         self._log = (folder / f"{job.target}-{job.mode}.log").open("w+")
-        paths = [str(ROOT)]
-        if job.compiled:
-            paths = [str(_compiled_proxy(folder)), str(ROOT), str(TREE)]
+        paths = (_compiled_proxy(folder), ROOT, TREE) if job.compiled else (ROOT,)
         self._began = time.monotonic()
         self._moved = self._began, 0
         self.process = subprocess.Popen(
@@ -87,9 +92,10 @@ class _Running:
                 *(sys.executable, "-P", "-m", "tests.fuzz.one", job.target, "--mode", job.mode),
                 *("--seconds", str(job.seconds), "--seed", str(job.seed)),
                 *("--folder", str(folder), "--board", str(self._file)),
+                *("--python", job.python(folder)),
             ],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))},
             stdout=self._log,
             stderr=self._log,
             # Ctrl-C is for whoever started it, who ends it.
@@ -123,7 +129,8 @@ class _Running:
         if code and code != -15:
             ended = f"ended with {code} after {executions} executions"
             error = RuntimeError(f"the process {ended}:\n{text[-3000:]}")
-            findings += Findings(self._folder / "findings", self.job.target).keep(self.board.at_hand(), error)
+            kept = Findings(self._folder / "findings", self.job.target, self.job.python(self._folder))
+            findings += kept.keep(self.board.at_hand(), error)
         covered = re.findall(r"^#\d+\s.*?\bcov: (\d+)", text, re.MULTILINE)
         self._log.close()
         self._file.unlink()

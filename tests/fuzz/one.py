@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True, help="from its start on")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True, help="where inputs and findings are kept")
+    parser.add_argument("--python", default="python", help="how this is run, for the command in a finding")
     parser.add_argument("--board", type=Path, required=True)
     told = parser.parse_args()
     until = time.monotonic() + told.seconds
@@ -101,7 +102,7 @@ def main() -> None:
     corpus = told.folder / "corpus" / told.target
     corpus.mkdir(parents=True, exist_ok=True)
     fuzz = _guided if told.mode == "guided" else _mutated
-    board, findings = Board.open(told.board), Findings(told.folder / "findings", told.target)
+    board, findings = Board.open(told.board), Findings(told.folder / "findings", told.target, told.python)
 
     def make(target: "Target") -> Runner:
         runner = Runner(target, board, findings)

@@ -67,14 +67,8 @@ def of_runs(
 def as_text(figures: Mapping[str, str], table: Table) -> str:
     """The same for a terminal."""
     lines = [f"{name}: {figure}" for name, figure in figures.items()]
-    for row in table.rows:
-        told = (
-            dict(zip(table.columns[2:], row[2:], strict=True))
-            if len(set(table.columns)) == len(table.columns)
-            else {}
-        )
-        del told
-        lines.append(f"  {row[0]:16} {' | '.join(row[2:])}")
+    lines.append("by target: " + ", ".join(table.columns[2:]))
+    lines += [f"  {row[0]:16} {' | '.join(row[2:])}" for row in table.rows]
     return "\n".join(lines)
 
 
