@@ -32,7 +32,7 @@ def by_name(targets: list[Target]):
 
 
 # Python takes octal escapes beyond an octet, under protest, and so does protobuf's text format.
-@pytest.mark.filterwarnings("ignore:.*invalid octal escape sequence:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*invalid.*escape sequence:DeprecationWarning")
 @by_name(HERE)
 def test_what_was_met_breaks_nothing_and_nor_does_what_is_near_it(target):
     rng = random.Random(target.name)
