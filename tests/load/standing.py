@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from proxy.build_info import build as this_build
 from tests.proxy_process import EDGES, ROOT, ProxyProcess
-from tests.trust.suite import TREE
+from tests.trust.result import TREE
 
 MB = 1 << 20
 PATIENCE = 30.0

@@ -112,4 +112,15 @@ PARTS = (
         "that show it.",
         ("-m", "tests.trust.threats", "--trust"),
     ),
+    Part(
+        "fuzz",
+        "Fuzzing",
+        "Whatever reads octets of others is given valid ones, changed at random, and must do more than not break: each "
+        "target has an oracle, such as another reader, the same octets cut otherwise, or what was read written again. "
+        "What is guided by coverage (atheris) runs in the sources; what is compiled runs so too, by mutation alone, without "
+        "coverage. PredictRequests are compared with what TensorFlow's own protobuf in C++ reads in them. What was found "
+        "in earlier runs, and mended, is counted from the inputs that the repository keeps of it.",
+        ("-m", "tests.fuzz", "--seconds", "{seconds}", "--trust"),
+        share=0.33,
+    ),
 )
