@@ -17,8 +17,7 @@ from pathlib import Path
 from tests.fuzz import report
 from tests.fuzz.jobs import Job, plan, run
 from tests.fuzz.table import TARGETS
-from tests.trust.result import ROOT, Result
-from tests.trust.suite import TREE
+from tests.trust.result import ROOT, TREE, Result
 
 FOLDER = ROOT / ".fuzz"
 _EVERY = 10.0

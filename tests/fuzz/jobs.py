@@ -18,8 +18,7 @@ from typing import Protocol
 from tests.fuzz.board import Board
 from tests.fuzz.findings import Findings
 from tests.fuzz.target import Target
-from tests.trust.result import ROOT
-from tests.trust.suite import TREE
+from tests.trust.result import ROOT, TREE
 
 _STANDS_STILL = 120.0
 """Seconds without one more execution, after which a process is ended."""
