@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any, Final
 
-from proxy.client_code.request import ExampleRequest, Input, NoExampleError, Server, example_request
+from proxy.client_code.request import ExampleRequest, Input, NoExampleError, example_request
+from proxy.client_code.server import Server
 from proxy.core.types import DEFAULT_SIGNATURE, ModelKey, Servable
 from proxy.observe.admin.views import ModelListing
 
@@ -28,35 +29,38 @@ _UNKNOWN: Final = "No version of the model is known, so that there is no signatu
 _MOST_NUMBERS: Final = 64
 
 
-def code_for(models: Iterable[ModelListing], model: str, signature: str, target: str) -> dict[str, Any]:
-    """Client code for a signature: by language, or why there is none."""
-    request = _request(models, model, signature, target)
+def code_for(models: Iterable[ModelListing], model: str, signature: str, server: Server) -> dict[str, Any]:
+    """Client code for a signature: by language, or why there is none; and what it takes from where it runs."""
+    request = _request(models, model, signature, server)
     if isinstance(request, str):
-        return {"languages": {}, "why_not": request}
+        return {"languages": {}, "needs": [], "why_not": request}
     return {
         "languages": {
             name: import_module(f"proxy.client_code.{module}").render(request)
             for name, module in LANGUAGES.items()
         },
+        "needs": list(server.needs()),
         "why_not": "",
     }
 
 
 def inputs_for(models: Iterable[ModelListing], model: str, signature: str) -> dict[str, Any]:
     """The tensors of a request that fits, each as the JSON of a TensorProto; or why there are none."""
-    request = _request(models, model, signature, "")
+    request = _request(models, model, signature, Server(""))
     if isinstance(request, str):
         return {"inputs": [], "why_not": request}
     return {"inputs": [_tensor(each) for each in request.inputs], "why_not": ""}
 
 
-def _request(models: Iterable[ModelListing], model: str, signature: str, target: str) -> ExampleRequest | str:
+def _request(
+    models: Iterable[ModelListing], model: str, signature: str, server: Server
+) -> ExampleRequest | str:
     servable = _newest(models, model)
     if servable is None:
         return _UNKNOWN
     name = None if signature in {"", DEFAULT_SIGNATURE} else signature
     try:
-        return example_request(servable, ModelKey(model), name, Server(target))
+        return example_request(servable, ModelKey(model), name, server)
     except NoExampleError as error:
         return str(error)
 

@@ -5,6 +5,7 @@ from our own page, and is bounded before it is read.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from proxy.observe.admin.connections import TRIED_OCTETS
 from proxy.observe.admin.origins import from_own_page
 from proxy.observe.admin.pages import views
 from proxy.observe.admin.pages.examples import code_for, inputs_for
+from proxy.observe.admin.pages.reaching import server_for
 from proxy.observe.admin.views import Sources
 
 _STATIC: Final = {
@@ -43,25 +45,24 @@ class PageHandlers:
 
     def __init__(self, sources: Sources, api: Api) -> None:
         self._sources = sources
-        self._known = known_from(sources, api)
+        self._api = api
         self._trying = asyncio.Lock()
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add the routes."""
-        known = self._known
         for path, view in {
-            "/": lambda request: views.overview(known, request.query),
-            "/problems": lambda request: views.problems(known, request.query),
-            "/problems/{id}": lambda request: views.problem(known, request.match_info["id"]),
-            "/models": lambda _: views.models(known),
-            "/models/{name:.+}": lambda request: views.model(
+            "/": lambda known, request: views.overview(known, request.query),
+            "/problems": lambda known, request: views.problems(known, request.query),
+            "/problems/{id}": lambda known, request: views.problem(known, request.match_info["id"]),
+            "/models": lambda known, _: views.models(known),
+            "/models/{name:.+}": lambda known, request: views.model(
                 known, request.match_info["name"], request.query
             ),
-            "/reasons/{name}": lambda request: views.reason(known, request.match_info["name"]),
-            "/suspects": lambda _: views.suspects(known),
-            "/captures": lambda _: views.captures(known),
-            "/try": lambda request: views.trial(known, request.query, self._allowed(request)),
-            "/settings": lambda request: views.settings(
+            "/reasons/{name}": lambda known, request: views.reason(known, request.match_info["name"]),
+            "/suspects": lambda known, _: views.suspects(known),
+            "/captures": lambda known, _: views.captures(known),
+            "/try": lambda known, request: views.trial(known, request.query, self._allowed(request)),
+            "/settings": lambda known, request: views.settings(
                 known, self._allowed(request), _said(request.query.get("changed", ""))
             ),
         }.items():
@@ -77,12 +78,18 @@ class PageHandlers:
             change, "" if change else _LOOK_ONLY, send=self._sources.try_send, most_bytes=_MOST_BYTES
         )
 
-    async def _view(self, view: Callable[[web.Request], bytes], request: web.Request) -> web.Response:
+    async def _view(
+        self, view: Callable[[views.Known, web.Request], bytes], request: web.Request
+    ) -> web.Response:
         await self._asked(request)
+        known = self._known_to(request)
         try:
-            return _html(view(request))
+            return _html(view(known, request))
         except views.NotThereError as error:
-            return _html(views.missing(self._known, error), 404)
+            return _html(views.missing(known, error), 404)
+
+    def _known_to(self, request: web.Request) -> views.Known:
+        return known_from(self._sources, self._api, _host(request))
 
     async def _asked(self, request: web.Request) -> None:
         """Every view needs what the overview needs, which was asked for already where it is the overview."""
@@ -101,7 +108,7 @@ class PageHandlers:
             form = await _form_of(request)
             asked, outcome = await self._outcome(form)
         await self._asked(request)
-        return _html(views.trial(self._known, asked, self._allowed(request), outcome))
+        return _html(views.trial(self._known_to(request), asked, self._allowed(request), outcome))
 
     async def _outcome(self, form: list[tuple[str, str, bytes]]) -> tuple[dict[str, str], dict[str, Any]]:
         from proxy.observe.admin.pages import trying  # loads protobuf
@@ -143,8 +150,8 @@ class PageHandlers:
         return web.Response(status=303, headers={"Location": f"/settings?{urlencode({'changed': level})}"})
 
 
-def known_from(sources: Sources, api: Api) -> views.Known:
-    """What the views are handed: the same that /api tells."""
+def known_from(sources: Sources, api: Api, host: str) -> views.Known:
+    """What the views are handed: the same that /api tells; `host` is the name by which whoever looks has reached us."""
     return views.Known(
         status=api.status,
         history=api.history,
@@ -156,9 +163,17 @@ def known_from(sources: Sources, api: Api) -> views.Known:
             each.name: {"value": each.value, "origin": each.origin, "meaning": each.meaning}
             for each in (sources.settings() if sources.settings is not None else ())
         },
-        code=lambda model, signature: code_for(sources.models(), model, signature, sources.serving.listen),
+        code=lambda model, signature: code_for(
+            sources.models(), model, signature, server_for(sources.serving, host)
+        ),
         inputs=lambda model, signature: inputs_for(sources.models(), model, signature),
     )
+
+
+def _host(request: web.Request) -> str:
+    """The host that was asked for, without the port."""
+    host = request.host
+    return host.rpartition(":")[0] if re.search(r":\d*$", host) else host
 
 
 def _said(level: str) -> str:
