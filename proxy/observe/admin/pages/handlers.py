@@ -6,7 +6,7 @@ from our own page, and is bounded before it is read.
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +32,16 @@ _LEVELS: Final = ("debug", "info", "warning", "error")
 _MOST_BYTES: Final = TRIED_OCTETS - (64 << 10)
 """Of the parts of a form; the rest is for what stands around them."""
 _MOST_PARTS: Final = 600
+
+_ERRORS: Final = {
+    404: ("There is no such page", "The link may be an old one, or the address mistyped."),
+    405: ("Nothing is shown here", "This address is for the buttons of another page."),
+    413: (
+        "That is too large",
+        f"At most {_MOST_BYTES >> 20} MiB are taken; `tfs-proxy check` judges larger files.",
+    ),
+}
+"""What a person is told for the status of an error."""
 
 _FOREIGN: Final = "403 Forbidden: this is for the page itself; a browser must say that the form stood on it\n"
 _LOOK_ONLY: Final = (
@@ -87,6 +97,15 @@ class PageHandlers:
             return _html(view(known, request))
         except views.NotThereError as error:
             return _html(views.missing(known, error), 404)
+
+    async def error(
+        self, request: web.Request, error: web.HTTPException, headers: Mapping[str, str]
+    ) -> web.Response:
+        """The page for whoever has asked for what is not there, or in a way that it is not answered."""
+        await self._asked(request)
+        title, text = _ERRORS.get(error.status, (error.reason, "What was sent cannot be used here."))
+        told = views.NotThereError(title, text, "/")
+        return _html(views.missing(self._known_to(request), told), error.status, headers)
 
     def _known_to(self, request: web.Request) -> views.Known:
         return known_from(self._sources, self._api, _host(request))
@@ -150,6 +169,11 @@ class PageHandlers:
         return web.Response(status=303, headers={"Location": f"/settings?{urlencode({'changed': level})}"})
 
 
+def wants_page(request: web.Request) -> bool:
+    """Whether a person looks: browsers name HTML first of all, programs do not name it."""
+    return "text/html" in ",".join(request.headers.getall("Accept", [])).lower()
+
+
 def known_from(sources: Sources, api: Api, host: str) -> views.Known:
     """What the views are handed: the same that /api tells; `host` is the name by which whoever looks has reached us."""
     return views.Known(
@@ -180,8 +204,10 @@ def _said(level: str) -> str:
     return f"The log level is {level} until the next start." if level in _LEVELS else ""
 
 
-def _html(body: bytes, status: int = 200) -> web.Response:
-    response = web.Response(body=body, status=status, content_type="text/html", charset="utf-8")
+def _html(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    response = web.Response(
+        body=body, status=status, content_type="text/html", charset="utf-8", headers=headers
+    )
     response.enable_compression()
     return response
 
