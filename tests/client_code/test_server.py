@@ -132,10 +132,17 @@ def test_the_page_says_what_the_code_takes_from_where_it_runs(asking):
     proxy, asked = asking
     with urllib.request.urlopen(f"http://{proxy.admin}/models/two", timeout=20) as answer:
         text = answer.read().decode()
-    assert ("<code>ca.pem</code>" in text) is (TLS in asked)
-    assert ("<code>client.pem and client.key</code>" in text) is (CERTIFICATE in asked)
-    assert (f"<code>the environment variable {TOKEN_VARIABLE}</code>" in text) is (TOKENS in asked)
+    assert ("<li>ca.pem: " in text) is (TLS in asked)
+    assert ("<li>client.pem and client.key: " in text) is (CERTIFICATE in asked)
+    assert (f"<li>the environment variable {TOKEN_VARIABLE}: " in text) is (TOKENS in asked)
     assert TOKEN not in text
+    told = {
+        (TLS,): "TLS",
+        (TOKENS,): "a token",
+        (TLS, CERTIFICATE, TOKENS): "TLS, a certificate of their own and a token",
+    }
+    with urllib.request.urlopen(f"http://{proxy.admin}/", timeout=20) as answer:
+        assert f" with {told[asked]}, and" in answer.read().decode()
 
 
 def test_what_is_needed_is_one_line_each_whatever_files_are_called():

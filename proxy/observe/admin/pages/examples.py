@@ -26,7 +26,8 @@ LANGUAGES: Final = {
 """As a person calls it, and the module of client_code that writes it."""
 
 _UNKNOWN: Final = "No version of the model is known, so that there is no signature to write code for."
-_MOST_NUMBERS: Final = 64
+_MOST_VALUES: Final = 256
+"""Of a tensor, one by one; of a larger one there is a single value, which fills its shape."""
 
 
 def code_for(models: Iterable[ModelListing], model: str, signature: str, server: Server) -> dict[str, Any]:
@@ -81,22 +82,34 @@ def _tensor(each: Input) -> dict[str, Any]:
     return {
         "alias": each.alias,
         "declared": each.declared,
-        "note": each.note,
+        "note": "; ".join(filter(None, (each.note, _written(each), _filled(each)))),
         "json": shown,
         "rows": min(8, max(3, shown.count("\n") + 1 + len(shown) // 160)),
     }
 
 
 def _values(each: Input) -> list[Any] | str:
-    if each.element is not None:
-        # A string is told once for each element: it fills no shape.
-        return [base64.b64encode(each.element).decode()] * min(each.count, _MOST_NUMBERS)
     if each.numbers:
         return list(each.numbers)
-    zero: Any = False if each.dtype.name == "bool" else 0
+    count = each.count if each.count <= _MOST_VALUES else 1
+    if each.element is not None:
+        return [base64.b64encode(each.element).decode()] * count
     if each.dtype.field == "float8_val":
-        return base64.b64encode(bytes(1)).decode()
-    return [zero] * each.dtype.per_element if each.count else []
+        return base64.b64encode(bytes(count)).decode()
+    zero: Any = False if each.dtype.name == "bool" else 0
+    return [zero] * each.dtype.per_element * count
+
+
+def _written(each: Input) -> str:
+    if each.element is None:
+        return ""
+    return "JSON writes it in base64" + (f", here '{each.text}'" if each.text else "")
+
+
+def _filled(each: Input) -> str:
+    if each.numbers or each.count <= _MOST_VALUES:
+        return ""
+    return f"one value stands for all {each.count}, which is allowed and warned of"
 
 
 def _field(name: str) -> str:
