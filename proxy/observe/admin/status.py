@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 
 from proxy.observe.catalogue import METRICS
 from proxy.observe.history import COUNTED, NEEDED, read
-from proxy.observe.problems import stamp
+from proxy.observe.problem import stamp
 
 if TYPE_CHECKING:
     from proxy.observe.admin.views import Sources
