@@ -20,9 +20,8 @@ from tests.differential.serving import Serving
 from tests.e2e.conftest import wait_until_ready
 from tests.proxy_process import EDGES, ProxyProcess
 from tests.transparency.scripted import UNLIMITED
-from tests.trust.result import ROOT, Result
+from tests.trust.result import TREE, Result
 
-TREE = ROOT / ".compiled" / "tree"
 AT_A_TIME = 16
 
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Part:
     """`about`: what is asked and how, for the report. `command` is run with python; `{seconds}` in it is the part's
-    `share` of the time of a whole run. A part without a share takes the time it takes."""
+    `share` of the time of a whole run. A part without a share takes the time it takes. `compiled`: run in the tree
+    that `make compiled` made, and skipped where there is none."""
 
     name: str
     title: str
     about: str
     command: tuple[str, ...]
     share: float = 0.0
+    compiled: bool = False
 
 
 PARTS = (
@@ -27,8 +29,19 @@ PARTS = (
         "cancelled. After each: every call ends exactly once with one status, no octet of one call is in another, "
         "nothing is forwarded that contradicts the signature in force, and at rest windows, buffers and counts are where "
         "they were.",
-        ("-m", "tests.simulation", "--seeds", "0:1000000", "--seconds", "{seconds}", "--trust"),
+        ("-m", "tests.simulation", "--seeds", "0:1000000", "--seconds", "{seconds}", "--trust", "simulation"),
         share=0.05,
+    ),
+    Part(
+        "simulation-compiled",
+        "Deterministic simulation, compiled",
+        "The same with the compiled hot path, other seeds.",
+        (
+            *("-m", "tests.simulation", "--seeds", "1000000:2000000", "--seconds", "{seconds}"),
+            *("--trust", "simulation-compiled"),
+        ),
+        share=0.05,
+        compiled=True,
     ),
     Part(
         "hints",
@@ -44,6 +57,34 @@ PARTS = (
             "TFS_PROXY_EXPLORE=32",
             "tests/property/test_obeyed_hints.py",
         ),
+    ),
+    Part(
+        "soak",
+        "Soak",
+        "200 connections that come and go ask twenty kinds of things for a long time: good and wrong requests, of a few "
+        "octets and of 13 MB, compressed, streamed, cancelled at any point, expired before and behind the proxy, broken off "
+        "with their connection. Every answer is compared, to the octet where it has a message. Once a second the process "
+        "is looked at: the medians of the first and the last fifth of the time after warm-up must not differ by more than "
+        "2 % in memory, nor tasks and descriptors grow; when everybody has gone, nothing of anyone is left.",
+        ("-m", "tests.load.soak", "--seconds", "{seconds}", "--trust"),
+        share=0.5,
+    ),
+    Part(
+        "peaks",
+        "Memory after a peak",
+        "What the process has resident before a peak of some kind, at it, and ten seconds after; more than 48 MiB that are "
+        "left are wrong. Each on a proxy of its own, before a server that answers nobody until all are there.",
+        ("-m", "tests.load.peaks"),
+    ),
+    Part(
+        "overload",
+        "Overload",
+        "Three times as many calls as the server can answer, in an open loop: a call begins when it is due, whatever became "
+        "of others, and is timed from then. With a limit, 90 % of what the server can answer must be answered, half of the "
+        "refusals within 50 ms; health and the admin port answer throughout, memory is bounded, and when the load ends, "
+        "calls are served at once. Without a limit the server itself works for callers that have gone: that is shown, and is "
+        "why one of the limits is worth setting.",
+        ("-m", "tests.load.overload"),
     ),
     Part(
         "differential",
@@ -63,5 +104,23 @@ PARTS = (
         "and the bill of materials written of that is compared with the lock; the index is asked what was taken back, "
         "pip-audit what is known to be vulnerable (CI asks it each week too).",
         ("-m", "tests.supply", "--trust"),
+    ),
+    Part(
+        "threats",
+        "Threat model",
+        "Who could want what, of [SECURITY.md](../SECURITY.md#threat-model), where it says what stops them; and the tests "
+        "that show it.",
+        ("-m", "tests.trust.threats", "--trust"),
+    ),
+    Part(
+        "fuzz",
+        "Fuzzing",
+        "Whatever reads octets of others is given valid ones, changed at random, and must do more than not break: each "
+        "target has an oracle, such as another reader, the same octets cut otherwise, or what was read written again. "
+        "What is guided by coverage (atheris) runs in the sources; what is compiled runs so too, by mutation alone, without "
+        "coverage. PredictRequests are compared with what TensorFlow's own protobuf in C++ reads in them. What was found "
+        "in earlier runs, and mended, is counted from the inputs that the repository keeps of it.",
+        ("-m", "tests.fuzz", "--seconds", "{seconds}", "--trust"),
+        share=0.33,
     ),
 )
