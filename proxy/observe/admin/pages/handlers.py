@@ -40,6 +40,10 @@ _ERRORS: Final = {
         "That is too large",
         f"At most {_MOST_BYTES >> 20} MiB are taken; `tfs-proxy check` judges larger files.",
     ),
+    503: (
+        "Another request is being tried",
+        "One is tried at a time: go back, and send yours again in a moment.",
+    ),
 }
 """What a person is told for the status of an error."""
 
@@ -121,7 +125,7 @@ class PageHandlers:
         if not from_own_page(request.headers):
             return web.Response(status=403, text=_FOREIGN)
         if self._trying.locked():
-            return web.Response(status=503, text="503 Service Unavailable: another request is being tried\n")
+            raise web.HTTPServiceUnavailable(reason="Service Unavailable: another request is being tried")
         # Before the form is read: of several, each would take its room at the same time.
         async with self._trying:
             form = await _form_of(request)

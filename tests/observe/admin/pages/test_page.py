@@ -491,8 +491,11 @@ async def test_one_request_is_tried_at_a_time(shown):
                 session.post("/try", data=form(a_pb=b"\x0a\x03\x0a\x01m"), headers=OWN)
             )
             await begun.wait()
-            async with session.post("/try", data=form(a_pb=b"\x0a\x03\x0a\x01m"), headers=OWN) as second:
-                assert second.status == 503
+            for headers, told in ((OWN, "503 Service Unavailable: another"), (OWN | BROWSER, "<h1>Another")):
+                data = form(a_pb=b"\x0a\x03\x0a\x01m")
+                async with session.post("/try", data=data, headers=headers) as second:
+                    assert second.status == 503
+                    assert f"{told} request is being tried" in await second.text()
             may_end.set()
             assert (await first).status == 200
     finally:
