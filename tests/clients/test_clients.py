@@ -87,54 +87,6 @@ def hold(expected, good, bad, health):
     assert health == SERVING
 
 
-def heard(call, message=b""):
-    return Heard(
-        call.code().value[0],
-        call.details(),
-        message,
-        dict(call.trailing_metadata()).get("grpc-status-details-bin", b""),
-    )
-
-
-def test_python_grpcio(proxy, expected):
-    with grpc.insecure_channel(proxy.target, OPTIONS) as channel:
-        predict = channel.unary_unary(PREDICT)
-        good, call = predict.with_call(GOOD, timeout=PATIENCE)
-        with pytest.raises(grpc.RpcError) as refused:
-            predict(BAD, timeout=PATIENCE)
-        watching = channel.unary_stream(WATCH)(b"", timeout=PATIENCE)
-        hold(expected, heard(call, good), heard(refused.value), next(watching))
-        watching.cancel()
-        asked = reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
-        (listed,) = channel.stream_stream(REFLECT)(iter([asked]), timeout=PATIENCE)
-    services = reflection_pb2.ServerReflectionResponse.FromString(listed).list_services_response.service
-    assert "tensorflow.serving.PredictionService" in {each.name for each in services}
-
-
-async def test_python_grpc_aio(proxy, expected):
-    async with grpc.aio.insecure_channel(proxy.target, OPTIONS) as channel:
-        call = channel.unary_unary(PREDICT)(GOOD, timeout=PATIENCE)
-        good = Heard((await call.code()).value[0], message=await call)
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await channel.unary_unary(PREDICT)(BAD, timeout=PATIENCE)
-        watching = channel.unary_stream(WATCH)(b"", timeout=PATIENCE)
-        hold(expected, good, heard(refused.value), await watching.read())
-        watching.cancel()
-
-
-@pytest.mark.parametrize("client", ["cpp_client", "node_client"])
-def test_clients_in_other_languages(proxy, expected, files, client, request):
-    command = (*request.getfixturevalue(client), proxy.target, files / "good", files / "bad")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3 * PATIENCE, check=False)
-    assert done.returncode == 0, done.stderr
-    good, bad, watched = (
-        Heard(int(code), bytes.fromhex(text).decode(), bytes.fromhex(message), bytes.fromhex(details))
-        for code, text, message, details in (line.split(" ") for line in done.stdout.splitlines())
-    )
-    assert watched.code == grpc.StatusCode.CANCELLED.value[0]
-    hold(expected, good, bad, watched.message)
-
-
 def test_h2_by_hand(proxy, expected):
     good, bad = (RawCall(proxy.target, PREDICT, framed(message)) for message in (GOOD, BAD))
     assert (good.body[:5], bad.body) == (framed(expected)[:5], b"")
