@@ -7,6 +7,7 @@ prints what came of it as JSON, and keeps nothing.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,9 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.clients.playing import heard, judged_server, reconnecting
-from tests.clients.programs import DEBIAN, PROGRAMS, MissingError, Program
-from tests.clients.script import SCRIPT
+from tests.clients.playing import directly, judged_server, reconnecting, through
+from tests.clients.programs import DEBIAN, PROGRAMS, Program, here
+from tests.clients.script import INPUTS, SCRIPT
+from tests.clients.serving import Serving, signatures
 from tests.proxy_process import EDGES
 from tests.trust.result import ROOT, Result, Table
 from tests.trust.suite import TREE
@@ -51,10 +53,10 @@ def _install() -> str:
     if os.geteuid():
         return "Debian's packages were not installed: not as this user"
     quiet = {"stdout": subprocess.DEVNULL, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
-    for package in ("update", "install"):
-        more = ("-y", "--no-install-recommends", *DEBIAN) if package == "install" else ()
-        if subprocess.run(("apt-get", "-qq", package, *more), check=False, **quiet).returncode:
-            return f"Debian's packages were not installed: apt-get {package} failed"
+    packages = [each for program, those in DEBIAN.items() if shutil.which(program) is None for each in those]
+    for command in (("update",), ("install", "-y", "--no-install-recommends", *packages)):
+        if subprocess.run(("apt-get", "-qq", *command), check=False, **quiet).returncode:
+            return f"Debian's packages were not installed: apt-get {command[0]} failed"
     return ""
 
 
@@ -84,19 +86,14 @@ def _outcomes(chosen: Sequence[Program]) -> dict[str, Any]:
                 folders[made_of] = folder
             return folders[made_of]
 
-        there = []
-        for each in chosen:
-            try:
-                each.make(kept)
-                each.environment(kept)
-            except MissingError as missing:
-                found["missing"][each.name] = str(missing)
-            else:
-                there.append(each)
+        there, found["missing"] = here(chosen, kept)
+        with Serving(signatures(INPUTS)) as serving:
+            direct = {each.name: directly(each, kept, Path(messages), serving) for each in there}
         for edge, flags in EDGES.items():
             with judged_server(flags) as (serving, proxy):
                 for each in there:
-                    found["versions"][each.name], wrong = heard(each, kept, Path(messages), serving, proxy)
+                    version, wrong = through(each, kept, Path(messages), serving, proxy, direct[each.name])
+                    found["versions"][each.name] = version
                     found["wrong"].setdefault(each.name, {})[edge] = wrong
             for name, wrong in reconnecting(there, kept, Path(messages), flags).items():
                 found["wrong"][name][edge] |= wrong

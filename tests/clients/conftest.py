@@ -2,16 +2,14 @@
 
 import pytest
 
-from tests.clients.programs import PROGRAMS, MissingError, Program
+from tests.clients.programs import PROGRAMS, Program, here
 from tests.conftest import Kept
 
 
 @pytest.fixture(scope="session", params=PROGRAMS, ids=lambda program: program.name)
 def program(request: pytest.FixtureRequest, kept: Kept) -> Program:
     """Each client that can be had here."""
-    try:
-        request.param.make(kept)
-        request.param.environment(kept)
-    except MissingError as missing:
-        pytest.skip(str(missing))
+    _, missing = here([request.param], kept)
+    for why in missing.values():
+        pytest.skip(why)
     return request.param

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -124,24 +124,32 @@ def play(client: Client, case: Case, folder: Path, serving: Serving, proxy: Prox
     return answer
 
 
-def heard(
-    program: Program, kept: Kept, folder: Path, serving: Serving, proxy: ProxyProcess
+def cases_of(program: Program) -> list[Case]:
+    return [case for case in SCRIPT if not program.why_not(case)]
+
+
+def directly(program: Program, kept: Kept, folder: Path, serving: Serving) -> dict[str, Answer]:
+    """What a client hears from the server itself, where that is the same call."""
+    if not program.direct:
+        return {}
+    with Client(program, kept, serving.target) as client:
+        return {
+            case.title: play(client, case, folder, serving, None) for case in cases_of(program) if case.same
+        }
+
+
+def through(
+    program: Program,
+    kept: Kept,
+    folder: Path,
+    serving: Serving,
+    proxy: ProxyProcess,
+    direct: Mapping[str, Answer],
 ) -> tuple[str, Wrong]:
-    """Who the client says it is, and what was wrong with each case that it can play: first directly, then through the
-    proxy."""
-    direct: dict[str, Answer] = {}
+    """Who the client says it is, and what was wrong with each case that it can play."""
     found: Wrong = {}
-    cases = [case for case in SCRIPT if not program.why_not(case)]
-    if program.direct:
-        with Client(program, kept, serving.target) as client:
-            for case in cases:
-                if case.same:
-                    try:
-                        direct[case.title] = play(client, case, folder, serving, None)
-                    except AssertionError as error:
-                        return client.version, {f"{case.title}, directly": str(error)}
     with Client(program, kept, proxy.target) as client:
-        for case in cases:
+        for case in cases_of(program):
             try:
                 answer = play(client, case, folder, serving, proxy)
             except AssertionError as error:

@@ -27,13 +27,22 @@ JAVA_NEEDS = (
 )
 CARGO_SOURCES = Path("/usr/share/cargo/registry")
 
-DEBIAN = (
-    *("g++", "pkg-config", "libgrpc++-dev", "nodejs", "npm", "curl", "nghttp2-client"),
-    *("golang-go", "golang-google-grpc-dev"),
-    *("default-jdk-headless", "libgrpc-java", "libnetty-java", "libperfmark-java"),
-    *("cargo", "librust-h2-dev", "librust-tokio-dev"),
-)
-"""What `python -m tests.clients --install` installs."""
+DEBIAN = {
+    "g++": ("g++",),
+    "pkg-config": ("pkg-config",),
+    "node": ("nodejs",),
+    "npm": ("npm",),
+    "curl": ("curl",),
+    "nghttp": ("nghttp2-client",),
+    "go": ("golang-go",),
+    "javac": ("default-jdk-headless",),
+    "cargo": ("cargo",),
+    "": (
+        *("libgrpc++-dev", "golang-google-grpc-dev", "libgrpc-java", "libnetty-java", "libperfmark-java"),
+        *("librust-h2-dev", "librust-tokio-dev"),
+    ),
+}
+"""What `python -m tests.clients --install` installs: the packages of each program that is missing, and libraries."""
 
 Command = tuple[str, ...]
 
@@ -169,9 +178,11 @@ def _rust(kept: Kept) -> Command:
             f'[source.crates-io]\nreplace-with = "debian"\n[source.debian]\ndirectory = "{CARGO_SOURCES}"\n'
         )
         _run(("cargo", "build", "--offline", "--quiet"), "cargo could not build", cwd=folder)
+        shutil.move(folder / "target" / "debug" / "client", folder / "client")
+        shutil.rmtree(folder / "target")
 
     folder = kept("clients", b"".join(file.read_bytes() for file in files), build)
-    return (str(folder / "target" / "debug" / "client"),)
+    return (str(folder / "client"),)
 
 
 def _grpclib(kept: Kept) -> Mapping[str, str]:
@@ -213,6 +224,20 @@ PROGRAMS = (
     Program("Node", _node),
     Program("Go", _go),
     Program("Java", _java),
-    Program("Rust, h2", _rust),
+    Program("Rust, h2", _rust, {"gzip": "h2 is HTTP/2 and compresses nothing"}),
     Program("curl", _curl, {"pingpong": "curl sends a whole body first"}),
 )
+
+
+def here(programs: Iterable[Program], kept: Kept) -> tuple[list[Program], dict[str, str]]:
+    """Those that can be had here, made; and by name why the others cannot."""
+    there, missing = [], {}
+    for each in programs:
+        try:
+            each.make(kept)
+            each.environment(kept)
+        except MissingError as why:
+            missing[each.name] = str(why)
+        else:
+            there.append(each)
+    return there, missing

@@ -2,8 +2,10 @@
 
 import pytest
 
-from tests.clients.playing import heard, judged_server, reconnecting
-from tests.clients.programs import PROGRAMS, MissingError
+from tests.clients.playing import directly, judged_server, reconnecting, through
+from tests.clients.programs import PROGRAMS, here
+from tests.clients.script import INPUTS
+from tests.clients.serving import Serving, signatures
 from tests.proxy_process import EDGES
 
 
@@ -12,28 +14,26 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("messages")
 
 
+@pytest.fixture(scope="session")
+def direct(program, folder, kept):
+    with Serving(signatures(INPUTS)) as serving:
+        return directly(program, kept, folder, serving)
+
+
 @pytest.fixture(scope="session", params=EDGES)
 def judged(request):
     with judged_server(EDGES[request.param]) as both:
         yield both
 
 
-def test_a_client_hears_what_it_must(program, judged, folder, kept):
-    serving, proxy = judged
-    _, found = heard(program, kept, folder, serving, proxy)
+def test_a_client_hears_what_it_must(program, direct, judged, folder, kept):
+    _, found = through(program, kept, folder, *judged, direct)
     assert not {case: why for case, why in found.items() if why}
     assert found
 
 
 @pytest.mark.parametrize("edge", EDGES)
 def test_clients_go_on_when_proxy_and_server_go_and_come_back(edge, folder, kept):
-    there = []
-    for program in PROGRAMS:
-        try:
-            program.make(kept)
-            program.environment(kept)
-        except MissingError:
-            continue
-        there.append(program)
+    there, _ = here(PROGRAMS, kept)
     found = reconnecting(there, kept, folder, EDGES[edge])
     assert not {(name, case): why for name, each in found.items() for case, why in each.items() if why}
