@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.clients.playing import directly, judged_server, reconnecting, through
-from tests.clients.programs import DEBIAN, PROGRAMS, Program, here
+from tests.clients.playing import STEPS, directly, judged_server, reconnecting, through
+from tests.clients.programs import DEBIAN, PROGRAMS, RECONNECTING, Program, here
 from tests.clients.script import INPUTS, SCRIPT
 from tests.clients.serving import Serving, signatures
 from tests.proxy_process import EDGES
@@ -26,9 +26,13 @@ from tests.trust.suite import TREE
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.clients", description="Every client plays the script.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.clients", description="Every client plays the script."
+    )
     parser.add_argument("--install", action="store_true", help="Debian's packages first (as root)")
-    parser.add_argument("--both-builds", action="store_true", help="with the hot path compiled too (make compiled)")
+    parser.add_argument(
+        "--both-builds", action="store_true", help="with the hot path compiled too (make compiled)"
+    )
     parser.add_argument("--only", nargs="+", default=[each.name for each in PROGRAMS], metavar="NAME")
     parser.add_argument("--outcomes", action="store_true", help=argparse.SUPPRESS)
     told = parser.parse_args()
@@ -129,6 +133,8 @@ def _result(chosen: Sequence[Program], outcomes: dict[str, dict[str, Any]], seco
         for case in SCRIPT:
             if why := each.why_not(case):
                 lacking[each.name, why] = lacking.get((each.name, why), 0) + 1
+        if RECONNECTING in each.lacks:
+            lacking[each.name, each.lacks[RECONNECTING]] = len(STEPS)
     skipped += [f"{name}, {count} cases: {why}" for (name, why), count in lacking.items()]
     figures = {"cases passed": f"{passed} of {asked}", "clients": f"{len(rows)} of {len(chosen)}"}
     return Result("clients", figures, seconds, [clients, _by_case(outcomes)], (), failures, skipped)

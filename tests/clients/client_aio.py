@@ -1,6 +1,7 @@
 """grpc.aio: `python client_aio.py ADDRESS`; script.py says what it reads and prints."""
 
 import asyncio
+import contextlib
 import sys
 from typing import Any
 
@@ -26,10 +27,10 @@ async def play(channel: grpc.aio.Channel, told: Told) -> str:
     if told.cancel == "told":
         await asyncio.to_thread(sys.stdin.readline)
         call.cancel()
-    try:
+        # Who waits in write() when a call is cancelled may wait for ever (seen with grpcio 1.85, without any proxy).
+        reading.cancel()
+    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.CancelledError, asyncio.InvalidStateError):
         await reading
-    except (grpc.aio.AioRpcError, asyncio.CancelledError, asyncio.InvalidStateError):
-        pass
     code = await call.code()
     return answer(
         told,

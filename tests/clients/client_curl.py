@@ -65,7 +65,9 @@ def _text(value: str | bytes) -> str:
 
 def _fields(part: str) -> list[tuple[str, bytes]]:
     pairs = (line.split(": ", 1) for line in part.splitlines() if ": " in line)
-    return [(key, _decoded(value) if key.endswith("-bin") else value.encode("latin-1")) for key, value in pairs]
+    return [
+        (key, _decoded(value) if key.endswith("-bin") else value.encode("latin-1")) for key, value in pairs
+    ]
 
 
 def _decoded(value: str) -> bytes:

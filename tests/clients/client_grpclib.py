@@ -56,7 +56,8 @@ async def play(channel: Channel, told: Told) -> str:
     except (OSError, StreamTerminatedError) as error:
         code, text = UNAVAILABLE, str(error)
     initial, trailing = (
-        list((getattr(heard.get("stream"), f"{name}_metadata", None) or {}).items()) for name in ("initial", "trailing")
+        list((getattr(heard.get("stream"), f"{name}_metadata", None) or {}).items())
+        for name in ("initial", "trailing")
     )
     return answer(told, code, text, messages, initial, [*trailing, ("grpc-status-details-bin", details)])
 

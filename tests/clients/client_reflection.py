@@ -21,7 +21,9 @@ from tests.clients.telling import Told, answer, hello, read
 def play(channel: grpc.Channel, pool: DescriptorPool, told: Told) -> str:
     _, service, name = told.path.split("/")
     method = pool.FindServiceByName(service).FindMethodByName(name)
-    request, response = (message_factory.GetMessageClass(each) for each in (method.input_type, method.output_type))
+    request, response = (
+        message_factory.GetMessageClass(each) for each in (method.input_type, method.output_type)
+    )
     text = json_format.MessageToJson(request.FromString(told.messages[0]), descriptor_pool=pool)
     stub = channel.unary_unary(
         told.path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
@@ -41,7 +43,12 @@ def play(channel: grpc.Channel, pool: DescriptorPool, told: Told) -> str:
             if key == "grpc-status-details-bin":
                 _look_up(pool, value)
     return answer(
-        told, call.code().value[0], call.details(), messages, call.initial_metadata(), call.trailing_metadata() or ()
+        told,
+        call.code().value[0],
+        call.details(),
+        messages,
+        call.initial_metadata(),
+        call.trailing_metadata() or (),
     )
 
 

@@ -61,7 +61,9 @@ def play(channel: grpc.Channel, told: Told) -> str:
     except (grpc.RpcError, grpc.FutureCancelledError):
         pass
     initial = call.initial_metadata() if told.cancel == "never" else ()
-    return answer(told, call.code().value[0], call.details(), messages, initial, call.trailing_metadata() or ())
+    return answer(
+        told, call.code().value[0], call.details(), messages, initial, call.trailing_metadata() or ()
+    )
 
 
 def main() -> None:

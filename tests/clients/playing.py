@@ -11,7 +11,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -21,8 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from tests.clients.programs import Program
-from tests.clients.script import INPUTS, OK, SCRIPT, Answer, Case, unasked, wrong
+from tests.clients.programs import RECONNECTING, Program
+from tests.clients.script import INPUTS, SCRIPT, Answer, Case, unasked, wrong
 from tests.clients.serving import PREDICT, Serving, signatures
 from tests.conftest import ROOT, Kept
 from tests.proxy_process import ProxyProcess
@@ -162,12 +161,14 @@ def through(
 
 
 @contextmanager
-def judged_server(edge: Sequence[str], *more: str) -> Iterator[tuple[Serving, ProxyProcess]]:
+def judged_server(edge: Sequence[str]) -> Iterator[tuple[Serving, ProxyProcess]]:
     """The server of the script and a proxy in front of it that has seen its model."""
-    with Serving(signatures(INPUTS)) as serving:
-        with ProxyProcess("--upstream", serving.target, "--model", "m", *edge, *more) as proxy:
-            until(lambda: _ready(proxy), "the proxy never became ready")
-            yield serving, proxy
+    with (
+        Serving(signatures(INPUTS)) as serving,
+        ProxyProcess("--upstream", serving.target, "--model", "m", *edge) as proxy,
+    ):
+        until(lambda: _ready(proxy), "the proxy never became ready")
+        yield serving, proxy
 
 
 def _ready(proxy: ProxyProcess) -> bool:
@@ -179,8 +180,8 @@ def _ready(proxy: ProxyProcess) -> bool:
     return True
 
 
-REPLACED, KILLED, GONE, BACK = (
-    f"reconnecting: {what}"
+REPLACED, KILLED, GONE, BACK = STEPS = tuple(
+    f"{RECONNECTING}: {what}"
     for what in (
         "a successor takes the port",
         "the proxy is killed and comes back",
@@ -190,7 +191,9 @@ REPLACED, KILLED, GONE, BACK = (
 )
 
 
-def reconnecting(programs: Sequence[Program], kept: Kept, folder: Path, edge: Sequence[str]) -> dict[str, Wrong]:
+def reconnecting(
+    programs: Sequence[Program], kept: Kept, folder: Path, edge: Sequence[str]
+) -> dict[str, Wrong]:
     """All clients together, while proxy and server go and come back; by the client's name. No client is told."""
     good = next(case for case in SCRIPT if case.path == PREDICT)
     gone = replace(good, code=UNAVAILABLE, words="tfs-proxy", same=False)
@@ -207,7 +210,11 @@ def reconnecting(programs: Sequence[Program], kept: Kept, folder: Path, edge: Se
             return started
 
         first = proxy()
-        clients = {each.name: stack.enter_context(Client(each, kept, address)) for each in programs}
+        clients = {
+            each.name: stack.enter_context(Client(each, kept, address))
+            for each in programs
+            if RECONNECTING not in each.lacks
+        }
         found: dict[str, Wrong] = {name: {} for name in clients}
 
         def all_play(step: str, case: Case, patience: float = 0.0) -> None:

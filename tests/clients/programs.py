@@ -4,7 +4,6 @@ Law: one row of PROGRAMS for each. A client that cannot be made here says why (`
 passed; what a client cannot do by its own nature stands in `lacks`, with the reason.
 """
 
-import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -21,7 +20,14 @@ GO_SOURCES = Path("/usr/share/gocode")
 JARS = Path("/usr/share/java")
 JAVA_NEEDS = (
     *("grpc-api", "grpc-context", "grpc-core", "grpc-netty", "grpc-stub", "guava", "perfmark-api"),
-    *("netty-buffer", "netty-codec", "netty-codec-http", "netty-codec-http2", "netty-codec-socks", "netty-common"),
+    *(
+        "netty-buffer",
+        "netty-codec",
+        "netty-codec-http",
+        "netty-codec-http2",
+        "netty-codec-socks",
+        "netty-common",
+    ),
     *("netty-handler", "netty-handler-proxy", "netty-resolver", "netty-transport"),
     "netty-transport-native-unix-common",
 )
@@ -45,6 +51,10 @@ DEBIAN = {
 """What `python -m tests.clients --install` installs: the packages of each program that is missing, and libraries."""
 
 Command = tuple[str, ...]
+
+
+RECONNECTING = "reconnecting"
+"""In `lacks`: proxy and server go and come back."""
 
 
 class MissingError(Exception):
@@ -119,7 +129,9 @@ def _curl(kept: Kept) -> Command:
 
 def _cpp(kept: Kept) -> Command:
     _needed("g++", "pkg-config")
-    flags = _run(("pkg-config", "--cflags", "--libs", "grpc++"), "there is no libgrpc++ to build with here").split()
+    flags = _run(
+        ("pkg-config", "--cflags", "--libs", "grpc++"), "there is no libgrpc++ to build with here"
+    ).split()
     source = HERE / "client.cc"
 
     def build(folder: Path) -> None:
@@ -134,7 +146,12 @@ def _go(kept: Kept) -> Command:
 
     def build(folder: Path) -> None:
         # Debian's packages are sources to be found by GOPATH, not modules.
-        settings = {"GO111MODULE": "off", "GOPATH": str(GO_SOURCES), "GOFLAGS": "", "GOCACHE": str(folder / "cache")}
+        settings = {
+            "GO111MODULE": "off",
+            "GOPATH": str(GO_SOURCES),
+            "GOFLAGS": "",
+            "GOCACHE": str(folder / "cache"),
+        }
         _build(("go", "build", "-o", folder / "client", source), env=os.environ | settings)
         _build(("go", "clean", "-cache"), env=os.environ | settings)
 
@@ -161,9 +178,15 @@ def _node(kept: Kept) -> Command:
     def install(folder: Path) -> None:
         for file in files:
             shutil.copy(file, folder)
-        _run(("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", folder), "npm could not install")
+        _run(
+            ("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", folder),
+            "npm could not install",
+        )
 
-    return ("node", str(kept("clients", b"".join(file.read_bytes() for file in files), install) / "client.js"))
+    return (
+        "node",
+        str(kept("clients", b"".join(file.read_bytes() for file in files), install) / "client.js"),
+    )
 
 
 def _rust(kept: Kept) -> Command:
@@ -197,7 +220,13 @@ def _grpclib(kept: Kept) -> Mapping[str, str]:
 
 
 _STUBS_ALONE = "the stubs have no such method"
-_OF_STUBS = {"stream": _STUBS_ALONE, "pingpong": _STUBS_ALONE, "any path": _STUBS_ALONE, "any octets": _STUBS_ALONE}
+_CHANNEL = "its channel is grpcio's, which plays these by itself"
+_OF_STUBS = {
+    "stream": _STUBS_ALONE,
+    "pingpong": _STUBS_ALONE,
+    "any path": _STUBS_ALONE,
+    "any octets": _STUBS_ALONE,
+}
 
 PROGRAMS = (
     Program("Python, grpcio", _python("client_python")),
@@ -205,7 +234,7 @@ PROGRAMS = (
     Program(
         "TensorFlow 2 and its stubs",
         _python("client_tensorflow"),
-        _OF_STUBS | {"services of gRPC": _STUBS_ALONE},
+        _OF_STUBS | {"services of gRPC": _STUBS_ALONE, RECONNECTING: _CHANNEL},
     ),
     Program("Python, grpclib", _python("client_grpclib"), {"gzip": "grpclib compresses nothing"}, _grpclib),
     Program(
@@ -217,6 +246,7 @@ PROGRAMS = (
             "any path": "the server tells nothing of it",
             "any octets": "it makes messages, not octets",
             "cancel told": "it waits for its answer",
+            RECONNECTING: _CHANNEL,
         },
         direct=False,
     ),
@@ -225,7 +255,14 @@ PROGRAMS = (
     Program("Go", _go),
     Program("Java", _java),
     Program("Rust, h2", _rust, {"gzip": "h2 is HTTP/2 and compresses nothing"}),
-    Program("curl", _curl, {"pingpong": "curl sends a whole body first"}),
+    Program(
+        "curl",
+        _curl,
+        {
+            "pingpong": "it sends a whole body first",
+            RECONNECTING: "each of its calls is a connection of its own",
+        },
+    ),
 )
 
 

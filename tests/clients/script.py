@@ -222,17 +222,37 @@ GOOD = (
 
 BAD = (
     _bad("name", predict({"Float": FLOAT}, "float"), INVALID, "INPUT_UNKNOWN", "'Float'"),
-    _bad("name that is not ASCII", predict({"Größe": [1.0]}, "größe"), INVALID, "INPUT_UNKNOWN", r"'gr\xf6\xdfe'"),
-    _bad("input missing", predict({}, "float"), INVALID, "INPUT_MISSING", "'float'"),
-    _bad("dtype", predict({"float": FLOAT.astype(np.float64)}, "float"), INVALID, "DTYPE_MISMATCH", "float64"),
-    _bad("shape", predict({"float": FLOAT[:, :2]}, "float"), INVALID, "SHAPE_MISMATCH", "[?,3], got [2,2]"),
-    _bad("no batch dimension", predict({"float": FLOAT[0]}, "float"), INVALID, "RANK_MISMATCH", "np.expand_dims"),
     _bad(
-        "compressed shape", predict({"float": np.zeros((9999, 4), np.float32)}, "float"), INVALID, "SHAPE_MISMATCH", ""
+        "name that is not ASCII",
+        predict({"Größe": [1.0]}, "größe"),
+        INVALID,
+        "INPUT_UNKNOWN",
+        r"'gr\xf6\xdfe'",
+    ),
+    _bad("input missing", predict({}, "float"), INVALID, "INPUT_MISSING", "'float'"),
+    _bad(
+        "dtype", predict({"float": FLOAT.astype(np.float64)}, "float"), INVALID, "DTYPE_MISMATCH", "float64"
+    ),
+    _bad("shape", predict({"float": FLOAT[:, :2]}, "float"), INVALID, "SHAPE_MISMATCH", "[?,3], got [2,2]"),
+    _bad(
+        "no batch dimension",
+        predict({"float": FLOAT[0]}, "float"),
+        INVALID,
+        "RANK_MISMATCH",
+        "np.expand_dims",
+    ),
+    _bad(
+        "compressed shape",
+        predict({"float": np.zeros((9999, 4), np.float32)}, "float"),
+        INVALID,
+        "SHAPE_MISMATCH",
+        "",
     ),
     _bad("model", predict({"float": FLOAT}, model="n"), NOT_FOUND, "MODEL_NOT_FOUND", "'n'"),
     _bad("version", predict({"float": FLOAT}, version=7), NOT_FOUND, "VERSION_NOT_FOUND", "7"),
-    _bad("signature", predict({"float": FLOAT}, "flaot"), FAILED_PRECONDITION, "SIGNATURE_NOT_FOUND", "'float'"),
+    _bad(
+        "signature", predict({"float": FLOAT}, "flaot"), FAILED_PRECONDITION, "SIGNATURE_NOT_FOUND", "'float'"
+    ),
     _bad("no model", predict({"float": FLOAT}, model=""), INVALID, "MODEL_NAME_MISSING", ""),
     _bad("not a request", b"\xff" * 9, INVALID, "REQUEST_MALFORMED", ""),
 )
@@ -264,10 +284,46 @@ def unasked(number: int) -> bytes:
 
 
 ENDING = (
-    Case("slow", "deadline at the server", PREDICT, (ONE,), metadata=HOLD, timeout=0.3, held="server", code=LATE),
-    Case("slow", "deadline at the proxy", PREDICT, (unasked(0),), timeout=0.3, held="proxy", same=False, code=LATE),
-    Case("cancelled", "at the server", PREDICT, (ONE,), metadata=HOLD, cancel="told", held="server", code=CANCELLED),
-    Case("cancelled", "at the proxy", PREDICT, (unasked(0),), cancel="told", held="proxy", same=False, code=CANCELLED),
+    Case(
+        "slow",
+        "deadline at the server",
+        PREDICT,
+        (ONE,),
+        metadata=HOLD,
+        timeout=0.3,
+        held="server",
+        code=LATE,
+    ),
+    Case(
+        "slow",
+        "deadline at the proxy",
+        PREDICT,
+        (unasked(0),),
+        timeout=0.3,
+        held="proxy",
+        same=False,
+        code=LATE,
+    ),
+    Case(
+        "cancelled",
+        "at the server",
+        PREDICT,
+        (ONE,),
+        metadata=HOLD,
+        cancel="told",
+        held="server",
+        code=CANCELLED,
+    ),
+    Case(
+        "cancelled",
+        "at the proxy",
+        PREDICT,
+        (unasked(0),),
+        cancel="told",
+        held="proxy",
+        same=False,
+        code=CANCELLED,
+    ),
 )
 BROKEN_OFF = (
     Case(
@@ -356,7 +412,9 @@ UNARY_ANSWER: Metadata = (("x-sizes", b"314159"),)
 INTEROP_CASES = (
     _interop("empty_unary", (b"",), "unary", metadata=(("x-sizes", b"0"),), messages=(b"",)),
     _interop("large_unary", _zeros(271828), "unary", metadata=UNARY_ANSWER, messages=_zeros(314159)),
-    _interop("client_streaming", _zeros(27182, 8, 1828, 45904), metadata=(("x-sum", b"1"),), messages=(b"74922",)),
+    _interop(
+        "client_streaming", _zeros(27182, 8, 1828, 45904), metadata=(("x-sum", b"1"),), messages=(b"74922",)
+    ),
     _interop("server_streaming", (b"",), metadata=_SIZES, messages=_zeros(31415, 9, 2653, 58979)),
     _interop(
         "ping_pong",

@@ -21,7 +21,9 @@ from tests.fake_serving import signature_def
 
 PATIENCE = 20.0
 UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
-PREDICT, METADATA = (f"/tensorflow.serving.PredictionService/{name}" for name in ("Predict", "GetModelMetadata"))
+PREDICT, METADATA = (
+    f"/tensorflow.serving.PredictionService/{name}" for name in ("Predict", "GetModelMetadata")
+)
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
 RELAY, INTEROP = "/tfs.test.Relay/Stream", "/tfs.test.Interop/Call"
 KNOWN = (PREDICT, METADATA, STATUS, RELAY, INTEROP)
@@ -76,7 +78,9 @@ class Serving(grpc.GenericRpcHandler):
         path = details.method
         if path not in KNOWN:
             return None
-        return grpc.stream_stream_rpc_method_handler(lambda messages, context: self._serve(path, messages, context))
+        return grpc.stream_stream_rpc_method_handler(
+            lambda messages, context: self._serve(path, messages, context)
+        )
 
     def _serve(self, path: str, messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         gone = threading.Event()

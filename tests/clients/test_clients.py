@@ -1,4 +1,4 @@
-"""Clients of other makes work through the proxy as they are: a good request, a refused one, a stream."""
+"""Clients that know HTTP/2 and nothing of gRPC work through the proxy: test_script.py has those that know it."""
 
 import base64
 import re
@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha import reflection_pb2
 
 from proxy.wire.arrays import tensor_of
 from proxy.wire.protos import predict_pb2
@@ -24,7 +23,6 @@ from tests.proxy_process import EDGES, running_proxy
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 CHECK, WATCH = (f"/grpc.health.v1.Health/{name}" for name in ("Check", "Watch"))
-REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 SERVING = health_pb2.HealthCheckResponse(status="SERVING").SerializeToString()
 INVALID_ARGUMENT = 3
 OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
@@ -97,6 +95,33 @@ def test_h2_by_hand(proxy, expected):
         Heard(bad.code, bad.text, details=bad.details),
         watched.body[5:],
     )
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "words"),
+    [
+        (("--http1.1",), "400", "gRPC over HTTP/2 only"),
+        (("--http1.1", "--data", "{}"), "400", "gRPC over HTTP/2 only"),
+        (("--http2-prior-knowledge",), "415", "POST with content-type application/grpc"),
+    ],
+    ids=["GET", "POST", "GET over HTTP/2"],
+)
+def test_curl_without_grpc_is_told_what_speaks_here(dev_server, how, status, words):
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl here")
+    with running_proxy("--upstream", dev_server.target) as proxy:
+        command = (
+            "curl",
+            "--silent",
+            "--include",
+            "--noproxy",
+            "*",
+            *how,
+            f"http://{proxy.target}/v1/models/fixed",
+        )
+        said = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+    assert said.split()[1] == status
+    assert words in said
 
 
 def test_nghttp(proxy, expected, files):

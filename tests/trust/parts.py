@@ -45,4 +45,21 @@ PARTS = (
             "tests/property/test_obeyed_hints.py",
         ),
     ),
+    Part(
+        "clients",
+        "Clients",
+        "Clients of ten makes play one script of calls, directly to a server and through the proxy: good ones of every kind "
+        "of tensor, large, compressed, with metadata; wrong ones, whose code, text and ErrorInfo must come unharmed; slow, "
+        "cancelled at every place, streams, health, reflection, questions about models, gRPC's own interop cases. Then a "
+        "successor takes the proxy's port, the proxy is killed and comes back, and so is the server, and no client is told. "
+        "After each call neither the proxy nor the server has anything of it.",
+        ("-m", "tests.clients", "--install", "--both-builds"),
+    ),
+    Part(
+        "http2",
+        "HTTP/2 by the letter",
+        "h2spec, with its strict cases, at the port of each edge, plain and with TLS, and beside them at a server of grpcio "
+        "without any proxy. The native edge must pass all; HTTP/2 of the grpcio edge is gRPC core's.",
+        ("-m", "tests.clients.h2spec"),
+    ),
 )
