@@ -1,10 +1,11 @@
 """`python -m tests.clients [--install] [--both-builds] [--only NAME …]`: every client, both edges; the result is a part.
 
-`--install` has Debian's packages installed first, where that is possible (as root). `--outcomes` is how a build is run: it
-prints what came of it as JSON, and keeps nothing.
+`--install` has Debian's packages installed first, where that is possible (as root). `--outcomes FOLDER` is how a build
+is run: it prints what came of it as JSON, and leaves clients that it made in that folder.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,17 @@ def main() -> int:
         "--both-builds", action="store_true", help="with the hot path compiled too (make compiled)"
     )
     parser.add_argument("--only", nargs="+", default=[each.name for each in PROGRAMS], metavar="NAME")
-    parser.add_argument("--outcomes", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--outcomes", type=Path, help=argparse.SUPPRESS)
     told = parser.parse_args()
     chosen = [each for each in PROGRAMS if each.name in told.only]
     if told.outcomes:
-        print(json.dumps(_outcomes(chosen)))
+        print(json.dumps(_outcomes(chosen, told.outcomes)))
         return 0
     began = time.monotonic()
     refused = _install() if told.install else ""
     builds = {"interpreted": ROOT} | ({"compiled": TREE} if told.both_builds and TREE.exists() else {})
-    outcomes = {build: _of_build(tree, told.only) for build, tree in builds.items()}
+    with tempfile.TemporaryDirectory() as made:
+        outcomes = {build: _of_build(tree, told.only, made) for build, tree in builds.items()}
     result = _result(chosen, outcomes, time.monotonic() - began)
     if refused:
         result.skipped.append(refused)
@@ -64,9 +66,9 @@ def _install() -> str:
     return ""
 
 
-def _of_build(tree: Path, only: Sequence[str]) -> dict[str, Any]:
+def _of_build(tree: Path, only: Sequence[str], made: str) -> dict[str, Any]:
     done = subprocess.run(
-        (sys.executable, "-m", "tests.clients", "--outcomes", "--only", *only),
+        (sys.executable, "-m", "tests.clients", "--outcomes", made, "--only", *only),
         cwd=tree,
         env=os.environ | {"PYTHONPATH": str(tree)},
         stdout=subprocess.PIPE,
@@ -76,20 +78,19 @@ def _of_build(tree: Path, only: Sequence[str]) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def _outcomes(chosen: Sequence[Program]) -> dict[str, Any]:
-    """`missing` by client, `versions` by client, and `wrong` by client, edge and case."""
+def _outcomes(chosen: Sequence[Program], made: Path) -> dict[str, Any]:
+    """`missing` by client, `versions` by client, and `wrong` by client, edge and case. Clients are left in `made`."""
+
+    def kept(_: str, made_of: bytes, make: Callable[[Path], None]) -> Path:
+        done = made / hashlib.sha256(made_of).hexdigest()
+        if not done.exists():
+            making = Path(tempfile.mkdtemp(dir=made))
+            make(making)
+            making.rename(done)
+        return done
+
     found: dict[str, Any] = {"missing": {}, "versions": {}, "wrong": {}}
-    with tempfile.TemporaryDirectory() as made, tempfile.TemporaryDirectory() as messages:
-        folders: dict[bytes, Path] = {}
-
-        def kept(_: str, made_of: bytes, make: Any) -> Path:
-            if made_of not in folders:
-                folder = Path(made, str(len(folders)))
-                folder.mkdir()
-                make(folder)
-                folders[made_of] = folder
-            return folders[made_of]
-
+    with tempfile.TemporaryDirectory() as messages:
         there, found["missing"] = here(chosen, kept)
         with Serving(signatures(INPUTS)) as serving:
             direct = {each.name: directly(each, kept, Path(messages), serving) for each in there}
