@@ -120,6 +120,8 @@ def play(client: Client, case: Case, folder: Path, serving: Serving, proxy: Prox
     assert serving.wait_until(0), "the server still has the call"
     if proxy is not None and (case.held or case.cancel != "never"):
         until(lambda: in_flight(proxy) == 0, "the proxy still has the call")
+    if case.held == "proxy":
+        serving.let_go()
     return answer
 
 
