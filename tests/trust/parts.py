@@ -61,10 +61,10 @@ PARTS = (
     Part(
         "clients",
         "Clients",
-        "Clients of ten makes play one script of calls, directly to a server and through the proxy: good ones of every kind "
+        "Clients of eleven makes play one script of calls, directly to a server and through the proxy: good ones of every kind "
         "of tensor, large, compressed, with metadata; wrong ones, whose code, text and ErrorInfo must come unharmed; slow, "
         "cancelled at every place, streams, health, reflection, questions about models, gRPC's own interop cases. Then a "
-        "successor takes the proxy's port, the proxy is killed and comes back, and so is the server, and no client is told. "
+        "successor takes the proxy's port, the proxy is killed and comes back, the server goes and comes back, and no client is told. "
         "After each call neither the proxy nor the server has anything of it.",
         ("-m", "tests.clients", "--install", "--both-builds"),
     ),
@@ -74,6 +74,34 @@ PARTS = (
         "h2spec, with its strict cases, at the port of each edge, plain and with TLS, and beside them at a server of grpcio "
         "without any proxy. The native edge must pass all; HTTP/2 of the grpcio edge is gRPC core's.",
         ("-m", "tests.clients.h2spec"),
+    ),
+    Part(
+        "soak",
+        "Soak",
+        "200 connections that come and go ask twenty kinds of things for a long time: good and wrong requests, of a few "
+        "octets and of 13 MB, compressed, streamed, cancelled at any point, expired before and behind the proxy, broken off "
+        "with their connection. Every answer is compared, to the octet where it has a message. Once a second the process "
+        "is looked at: the medians of the first and the last fifth of the time after warm-up must not differ by more than "
+        "2 % in memory, nor tasks and descriptors grow; when everybody has gone, nothing of anyone is left.",
+        ("-m", "tests.load.soak", "--seconds", "{seconds}", "--trust"),
+        share=0.5,
+    ),
+    Part(
+        "peaks",
+        "Memory after a peak",
+        "What the process has resident before a peak of some kind, at it, and ten seconds after; more than 48 MiB that are "
+        "left are wrong. Each on a proxy of its own, before a server that answers nobody until all are there.",
+        ("-m", "tests.load.peaks"),
+    ),
+    Part(
+        "overload",
+        "Overload",
+        "Three times as many calls as the server can answer, in an open loop: a call begins when it is due, whatever became "
+        "of others, and is timed from then. With a limit, 90 % of what the server can answer must be answered, half of the "
+        "refusals within 50 ms; health and the admin port answer throughout, memory is bounded, and when the load ends, "
+        "calls are served at once. Without a limit the server itself works for callers that have gone: that is shown, and is "
+        "why one of the limits is worth setting.",
+        ("-m", "tests.load.overload"),
     ),
     Part(
         "differential",
@@ -100,5 +128,16 @@ PARTS = (
         "Who could want what, of [SECURITY.md](../SECURITY.md#threat-model), where it says what stops them; and the tests "
         "that show it.",
         ("-m", "tests.trust.threats", "--trust"),
+    ),
+    Part(
+        "fuzz",
+        "Fuzzing",
+        "Whatever reads octets of others is given valid ones, changed at random, and must do more than not break: each "
+        "target has an oracle, such as another reader, the same octets cut otherwise, or what was read written again. "
+        "What is guided by coverage (atheris) runs in the sources; what is compiled runs so too, by mutation alone, without "
+        "coverage. PredictRequests are compared with what TensorFlow's own protobuf in C++ reads in them. What was found "
+        "in earlier runs, and mended, is counted from the inputs that the repository keeps of it.",
+        ("-m", "tests.fuzz", "--seconds", "{seconds}", "--trust"),
+        share=0.33,
     ),
 )
