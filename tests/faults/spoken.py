@@ -9,6 +9,7 @@ import contextlib
 import socket
 import struct
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
@@ -29,9 +30,6 @@ HEADERS, CONTINUATION = 1, 9
 END_HEADERS = 0x4
 PREFIX = 5
 PATIENCE = 10.0
-
-OPEN: list[socket.socket] = []
-"""What a test has opened, for who closes behind it."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +87,9 @@ class Call:
         self.frames.append(("DATA that ends", self.data(b"", end=True)))
         self.heard = Heard()
         self._stream = 1
+        # Closed at the latest when nobody knows the call any more: a socket itself would be told of as forgotten.
+        self.socket = socket.socket()
+        weakref.finalize(self, self.socket.close)
 
     def data(self, octets: bytes, *, end: bool = False) -> bytes:
         """One DATA frame."""
@@ -127,8 +128,6 @@ class Call:
     async def connect(self, target: str) -> Self:
         """Open a connection; nothing is said yet."""
         host, _, port = target.rpartition(":")
-        self.socket = socket.socket()
-        OPEN.append(self.socket)
         self.socket.setblocking(False)
         self._began = time.monotonic()
         await asyncio.get_running_loop().sock_connect(self.socket, (host, int(port)))
@@ -159,6 +158,49 @@ class Call:
                 self.heard.closed = True
                 break
             self._understand(received)
+
+    async def read_on(self, step: int = 1 << 24, pause: float = 0.0) -> Heard:
+        """Take the rest of an answer, so much at a time."""
+        while not self.heard.ended:
+            before = self.heard.octets
+            for stream in (None, self._stream):
+                with contextlib.suppress(h2.exceptions.ProtocolError):
+                    self.state.increment_flow_control_window(step, stream)
+            with contextlib.suppress(OSError):
+                await self.say(self.state.data_to_send())
+            heard = await self.hear(PATIENCE, octets=before + step)
+            if heard.octets == before and not heard.ended:
+                break
+            await asyncio.sleep(pause)
+        return self.heard
+
+    async def pump(self, piece: bytes, most: int, silence: float = 0.5) -> int:
+        """Send DATA again and again, up to `most` octets, until the stream ends or nothing is taken for so long; how much
+        went."""
+        sent = 0
+        while sent < most and not self.heard.ended:
+            room = min(self.state.local_flow_control_window(self._stream), len(piece))
+            if not room:
+                if not await self._hears_something(silence):
+                    break
+                continue
+            try:
+                await self.say(self.data(piece[:room]))
+            except (OSError, h2.exceptions.ProtocolError):
+                await self.hear(PATIENCE)
+                break
+            sent += room
+        return sent
+
+    async def _hears_something(self, seconds: float) -> bool:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(seconds):
+                received = await loop.sock_recv(self.socket, 1 << 16)
+            self._understand(received)
+            self.heard.closed |= not received
+            return True
+        return False
 
     def _understand(self, octets: bytes) -> None:
         with contextlib.suppress(h2.exceptions.ProtocolError):

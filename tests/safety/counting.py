@@ -107,6 +107,7 @@ class Counting(FakeServing):
 
         async def late(data: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
             yield await call(data, context)
+            self.calls["held"] += 1
             self.under_way += 1
             try:
                 await self._gate.wait()
@@ -131,6 +132,7 @@ class Counting(FakeServing):
         seconds = float(metadata.get(WAIT, 0)) if method == "Predict" else self.delays.get(method, 0)
         if seconds:
             await asyncio.sleep(seconds)
+        self.calls["held"] += HELD in metadata
         if method in self._held or HELD in metadata:
             await self._gate.wait()
         if FAIL in metadata:
