@@ -37,3 +37,14 @@ def ground(edge: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grou
     """The ground that tests share. Whoever breaks it mends it."""
     with CountingServer() as server, prepared(edge, server, tmp_path_factory.mktemp("ground")) as ground:
         yield ground
+
+
+class OddServer(CountingServer):
+    process = "tests.faults.server"
+
+
+@pytest.fixture(scope="session")
+def odd(edge: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """A ground whose server speaks HTTP/2 as it is told."""
+    with OddServer() as server, prepared(edge, server, tmp_path_factory.mktemp("odd")) as ground:
+        yield ground

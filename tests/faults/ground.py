@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from proxy.wire.protos import predict_pb2
 from tests.edge.conftest import PREDICT, Answered, ask
@@ -143,7 +144,11 @@ async def tell(channel: grpc.aio.Channel, message: bytes, **how: Any) -> Told:
     asked = time.monotonic()
     answer = await ask(channel, PREDICT, message, **how)
     took = time.monotonic() - asked
-    return Told(answer.code.name, answer.reason, answer.details or "", took, answer.response)
+    try:
+        reason = answer.reason
+    except (AssertionError, DecodeError):  # what the server made of its details
+        reason = "unreadable"
+    return Told(answer.code.name, reason, answer.details or "", took, answer.response)
 
 
 class Ground:
@@ -199,6 +204,41 @@ class Ground:
             for name, value in self.metrics().items()
             if name.partition("{")[0] == family and all(each in name for each in wanted)
         )
+
+    def errors(self, reason: str) -> tuple[float, int]:
+        """How often a reason stands behind the server's errors: in the metrics, and on the page."""
+        return self.count("tfs_proxy_upstream_errors_total", reason=reason), self.problems().get(reason, 0)
+
+    async def tells(self, reason: str, since: tuple[float, int]) -> None:
+        """Wait until metrics and page count one more than `since`."""
+        deadline = time.monotonic() + REST
+        while not all(
+            now > then for now, then in zip(await asyncio.to_thread(self.errors, reason), since, strict=True)
+        ):
+            assert time.monotonic() < deadline, f"{reason} is not told: {self.problems()}"
+            await asyncio.sleep(0.02)
+
+    async def says(self, word: str, seconds: float = REST) -> None:
+        """Wait until /readyz and the page say so."""
+        deadline = time.monotonic() + seconds
+        while True:
+            told = [
+                (await asyncio.to_thread(self.get, path))[1] for path in ("/readyz?verbose", "/api/status")
+            ]
+            if all(word in text for text in told):
+                return
+            assert time.monotonic() < deadline, f"{word!r} is not in {told[0]}"
+            await asyncio.sleep(0.02)
+
+    async def has_taken(self, calls: int) -> None:
+        """Wait until the server has so many calls that it holds; those that it answers at once come and go."""
+        deadline = time.monotonic() + REST
+        seen = 0
+        while seen < 3:
+            # Three looks in a row: a bystander's call is not there that long.
+            seen = seen + 1 if await asyncio.to_thread(self.server.order, "under_way") >= calls else 0
+            assert time.monotonic() < deadline, "the server holds no call"
+            await asyncio.sleep(0.01)
 
     # === what it holds ===
 

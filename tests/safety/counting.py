@@ -205,7 +205,12 @@ class Counting(FakeServing):
     def do_fail(self, method: str, code: str, text: str = "") -> None:
         self.fail(method, grpc.StatusCode[code], text)
 
+    def do_answer(self, method: str, octets: str, times: int = 1) -> None:
+        """Hexadecimal, so many times."""
+        self.answer(method, bytes.fromhex(octets) * times)
+
     def do_mend(self, method: str) -> None:
+        self.delays.pop(method, None)
         self.mend(method)
 
     def do_calls(self) -> dict[str, int]:
@@ -230,8 +235,7 @@ def tell(line: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-async def main(address: str, *, mortal: bool) -> None:
-    serving = Counting(address, mortal=mortal)
+async def main(serving: Counting) -> None:
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
@@ -247,4 +251,4 @@ async def main(address: str, *, mortal: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], mortal="mortal" in sys.argv[2:]))
+    asyncio.run(main(Counting(sys.argv[1], mortal="mortal" in sys.argv[2:])))

@@ -84,9 +84,13 @@ class CountingServer:
         """Have another signature for the same version from the next start on."""
         self._loaded[model, 1] = inputs
 
+    def comes_back_without(self, model: str) -> None:
+        """Have the model no more from the next start on."""
+        self._loaded = {key: loaded for key, loaded in self._loaded.items() if key[0] != model}
+
     def unload(self, model: str) -> None:
         """Have the model no more, also after a restart."""
-        self._loaded = {key: loaded for key, loaded in self._loaded.items() if key[0] != model}
+        self.comes_back_without(model)
         self.order("unload", model=model)
 
     @contextlib.contextmanager
