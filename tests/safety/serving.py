@@ -44,12 +44,12 @@ class CountingServer:
     process = "tests.safety.counting"
     """The module that is run."""
 
-    def __init__(self, *, mortal: bool = False) -> None:
+    def __init__(self, *, mortal: bool = False, address: str = "127.0.0.1:0") -> None:
         self.ran: list[str] = []
         self.marks: list[int] = []
         self.deaths = 0
         self._mortal = mortal
-        self._address = "127.0.0.1:0"
+        self._address = address
         self._loaded: dict[tuple[str, int], Inputs] = {(name, 1): inputs for name, inputs in MODELS.items()}
         self._begin()
         self.target = self._address
