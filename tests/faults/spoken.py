@@ -61,10 +61,14 @@ class Heard:
 
 
 class Call:
-    """One call on a connection of its own."""
+    """One call on a connection of its own. `message` None: what it says ends behind the headers, and more is pumped."""
 
     def __init__(
-        self, message: bytes, *more: tuple[str, str], path: str = PREDICT, window: int | None = None
+        self,
+        message: bytes | None,
+        *more: tuple[str, str],
+        path: str = PREDICT,
+        window: int | None = None,
     ) -> None:
         self.state = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         if window is not None:
@@ -76,8 +80,16 @@ class Call:
         self.frames += [("SETTINGS", said[PREFACE:])]
         self.state.send_headers(1, head(path, more))
         self.frames += cut_in_two(self.state.data_to_send())
-        framed = bytes(1) + len(message).to_bytes(4, "big") + message
-        half = PREFIX + len(message) // 2
+        if message is not None:
+            self._say_whole(bytes(1) + len(message).to_bytes(4, "big") + message)
+        self.heard = Heard()
+        self._stream = 1
+        # Closed at the latest when nobody knows the call any more: a socket itself would be told of as forgotten.
+        self.socket = socket.socket()
+        weakref.finalize(self, self.socket.close)
+
+    def _say_whole(self, framed: bytes) -> None:
+        half = (PREFIX + len(framed)) // 2
         for name, part in (
             ("DATA with the prefix", framed[:PREFIX]),
             ("DATA with half of the message", framed[PREFIX:half]),
@@ -85,11 +97,6 @@ class Call:
         ):
             self.frames.append((name, self.data(part)))
         self.frames.append(("DATA that ends", self.data(b"", end=True)))
-        self.heard = Heard()
-        self._stream = 1
-        # Closed at the latest when nobody knows the call any more: a socket itself would be told of as forgotten.
-        self.socket = socket.socket()
-        weakref.finalize(self, self.socket.close)
 
     def data(self, octets: bytes, *, end: bool = False) -> bytes:
         """One DATA frame."""
@@ -174,19 +181,23 @@ class Call:
             await asyncio.sleep(pause)
         return self.heard
 
-    async def pump(self, piece: bytes, most: int, silence: float = 0.5) -> int:
-        """Send DATA again and again, up to `most` octets, until the stream ends or nothing is taken for so long; how much
-        went."""
+    async def pump(self, octets: bytes, times: int, silence: float = 0.5) -> int:
+        """Send these octets again and again, until the stream ends or nothing is taken for so long; how many went."""
         sent = 0
-        while sent < most and not self.heard.ended:
-            room = min(self.state.local_flow_control_window(self._stream), len(piece))
+        while sent < times * len(octets) and not self.heard.ended:
+            at = sent % len(octets)
+            room = min(
+                self.state.local_flow_control_window(self._stream),
+                self.state.max_outbound_frame_size,
+                len(octets) - at,
+            )
             if not room:
                 if not await self._hears_something(silence):
                     break
                 continue
             try:
-                await self.say(self.data(piece[:room]))
-            except (OSError, h2.exceptions.ProtocolError):
+                await self.say(self.data(octets[at : at + room]))
+            except OSError:
                 await self.hear(PATIENCE)
                 break
             sent += room

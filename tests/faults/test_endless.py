@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import EXPLORE
 from tests.edge.conftest import PREDICT
+from tests.clients.raw import framed
 from tests.faults.conftest import prepared
 from tests.faults.ground import MIB, Ground, marked
 from tests.faults.spoken import PATIENCE, Call, timed
@@ -15,7 +16,7 @@ from tests.safety.counting import PAD, READ, UNREAD
 from tests.safety.serving import CountingServer
 
 LARGE = 4 * MIB
-MUCH = 64 * MIB
+MUCH = 48 * MIB
 STALL = 0.5
 HANDSHAKE = 10.0
 
@@ -41,6 +42,8 @@ async def test_who_falls_silent_at_any_point_is_told_or_cut_off(impatient: Groun
         for point, call in zip(points, calls, strict=True):
             await call.say(point.octets)
         heard = await asyncio.gather(*(call.hear(patience + 8 * STALL + SOON) for call in calls))
+        for call in calls:
+            await call.close()
     for point, each in zip(points, heard, strict=True):
         assert each.ended, (point.name, each)
         if not point.began or (point.name.startswith("in the head") and not point.name.endswith("ends")):
@@ -52,33 +55,35 @@ async def test_who_falls_silent_at_any_point_is_told_or_cut_off(impatient: Groun
             assert each.status == DEADLINE_EXCEEDED, (point.name, each)
             assert "at least 1024 bytes a second" in each.text, (point.name, each)
     assert ground.problems().keys() == {"REQUEST_STALLED"}
-    assert ground.count("tfs_proxy_bound_hits_total", bound="stalled") >= 8
+    assert ground.count("tfs_proxy_bound_hits_total", bound="stalled") >= 5
     assert ground.count("tfs_proxy_bound_hits_total", bound="unfinished_head") >= 3
     assert balance(ground) == 0
 
 
 async def test_a_judged_request_that_never_ends_ends_with_its_deadline(ground: Ground):
-    call = Call(marked(MARK), *timed(1.0))
+    """It comes slowly, though never so slowly that it had to be told to hurry."""
+    call = Call(None, *timed(1.0))
     async with ground.undisturbed():
         await call.connect(ground.proxy.target)
-        await call.say(call.up_to("CONTINUATION"))
-        prefix = bytes(1) + (1 << 30).to_bytes(4, "big")
-        sent = await call.pump(prefix + marked(MARK), len(prefix) + 1)
-        while not call.heard.ended and sent < MUCH:
-            sent += await call.pump(bytes(4096), 4096, silence=0.05)
+        await call.say(call.octets)
+        await call.pump(framed(bytes(MIB))[: MIB // 2], 1)
+        while not call.heard.ended and call.heard.seconds < 1.0 + SOON:
+            await call.pump(bytes(1024), 1)
             await call.hear(0.05)
-    assert call.heard.status in {DEADLINE_EXCEEDED, 3, 8}, call.heard
-    assert call.heard.seconds < 1.0 + SOON
+        await call.close()
+    assert call.heard.status == DEADLINE_EXCEEDED, call.heard
     assert balance(ground) == 0
 
 
 async def test_octets_without_end_behind_a_judged_message_are_not_taken(ground: Ground):
-    call = a_call()
+    call = Call(None)
     async with ground.undisturbed():
         await call.connect(ground.proxy.target)
-        await call.say(call.up_to("DATA with the rest"))
-        sent = await call.pump(bytes(1 << 14), MUCH)
-        await call.hear(PATIENCE)
+        await call.say(call.octets)
+        await call.pump(framed(marked(MARK)), 1)
+        sent = await call.pump(bytes(1 << 16), MUCH >> 16)
+        await call.hear(1.0)
+        await call.close()
     assert sent < MUCH
     assert call.heard.ended, call.heard
     assert balance(ground) == 0
@@ -86,14 +91,11 @@ async def test_octets_without_end_behind_a_judged_message_are_not_taken(ground: 
 
 @pytest.mark.parametrize("path", [READ, UNREAD], ids=["that is read", "that is not read"])
 async def test_a_relayed_stream_without_end_holds_little_and_leaves_nothing(ground: Ground, path: str):
-    call = a_call(path=path)
+    call = Call(None, path=path)
     async with ground.undisturbed():
         await call.connect(ground.proxy.target)
-        await call.say(call.up_to("CONTINUATION"))
-        message = bytes(1) + (1 << 20).to_bytes(4, "big") + bytes(1 << 20)
-        sent = 0
-        while sent < MUCH and (went := await call.pump(message, len(message))) == len(message):
-            sent += went
+        await call.say(call.octets)
+        sent = await call.pump(framed(bytes(MIB)), MUCH // MIB)
         await call.reset()
     assert (sent >= MUCH) == (path == READ), sent
     assert balance(ground) == 0
@@ -118,6 +120,7 @@ async def test_who_does_not_read_its_answer_is_cut_off_in_time(impatient: Ground
         await call.connect(ground.proxy.target)
         await call.say(call.octets)
         heard = await call.hear(3 * STALL + SOON)
+        await call.close()
     assert heard.reset is not None, heard
     assert ground.count("tfs_proxy_bound_hits_total", bound="unread") == hits + 1
     assert balance(ground) == 0
@@ -131,5 +134,6 @@ async def test_with_grpc_s_core_who_does_not_read_its_answer_is_told_when_its_ti
         await call.connect(ground.proxy.target)
         await call.say(call.octets)
         heard = await call.hear(0.5 + SOON)
+        await call.close()
     assert heard.status == DEADLINE_EXCEEDED, heard
     assert balance(ground) == 0

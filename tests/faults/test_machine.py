@@ -68,7 +68,7 @@ async def test_the_disk_of_captures_is_full(edge: str, server: CountingServer, t
                 await asyncio.to_thread(ground.proxy.wait_for, "capture_paused")
                 await bystanders.served_again(40)
                 assert ground.count("tfs_proxy_capture_paused") == 1
-                dropped = ground.count("tfs_proxy_captured_total", kind="dropped")
+                dropped = ground.count("tfs_proxy_captured_total", result="dropped")
                 assert dropped > 0
             if EXPLORE:
                 await asyncio.to_thread(ground.proxy.wait_for, "capture_resumed")
