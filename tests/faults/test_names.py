@@ -44,31 +44,23 @@ class Names:
         )
 
 
-@pytest.fixture
-def named(edge: str, tmp_path: Path) -> Iterator[tuple[Ground, Names, CountingServer]]:
-    names = Names(tmp_path)
+@pytest.fixture(scope="module")
+def named(
+    edge: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Ground, Names, CountingServer]]:
+    """A server under a name, and another that may take its place. Whoever changes it leaves a name that is right."""
+    folder = tmp_path_factory.mktemp("named")
+    names = Names(folder)
     names.say(FIRST)
     with CountingServer(address=f"{FIRST}:0") as first:
         port = first.target.rpartition(":")[2]
         with (
             CountingServer(address=f"{SECOND}:{port}") as second,
             on_a_machine(
-                edge, first, tmp_path / "ground", upstream=f"{NAME}:{port}", before=names.before
+                edge, first, folder / "ground", upstream=f"{NAME}:{port}", before=names.before
             ) as ground,
         ):
             yield ground, names, second
-
-
-async def test_a_name_that_moves_is_followed_when_the_server_has_gone(named):
-    ground, names, second = named
-    async with ground.undisturbed() as bystanders:
-        names.say(SECOND)
-        await bystanders.served_again(50)
-    async with ground.disturbed(TOLD, LONGEST) as bystanders:
-        ground.server.kill()
-        ground.server = second
-        await bystanders.served_again(50)
-    assert ground.upstream() == "up"
 
 
 async def test_a_name_that_is_gone_costs_nothing_while_the_connection_stands(named):
@@ -76,6 +68,7 @@ async def test_a_name_that_is_gone_costs_nothing_while_the_connection_stands(nam
     async with ground.undisturbed() as bystanders:
         names.say()
         await bystanders.served_again(50)
+    names.say(FIRST)
 
 
 async def test_a_server_that_starts_again_without_a_name_is_found_where_it_was_or_when_it_is_named(named):
@@ -88,3 +81,16 @@ async def test_a_server_that_starts_again_without_a_name_is_found_where_it_was_o
         if ground.edge == "grpcio":
             names.say(FIRST)
         await bystanders.served_again(50, seconds=30)
+    names.say(FIRST)
+
+
+async def test_a_name_that_moves_is_followed_when_the_server_has_gone(named):
+    ground, names, second = named
+    async with ground.undisturbed() as bystanders:
+        names.say(SECOND)
+        await bystanders.served_again(50)
+    async with ground.disturbed(TOLD, LONGEST) as bystanders:
+        ground.server.kill()
+        ground.server = second
+        await bystanders.served_again(50)
+    assert ground.upstream() == "up"
