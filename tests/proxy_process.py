@@ -22,8 +22,8 @@ EDGES: dict[str, tuple[str, ...]] = {"grpcio": ("--edge", "grpcio"), "native": (
 class ProxyProcess:
     """A running `tfs-proxy serve`. `target` is where clients call, `admin` where HTTP is.
 
-    `before` is a command that starts it, such as `prlimit`; `module` is what is run; `pass_fds` are descriptors that
-    it gets.
+    `before` is a command that starts it, such as `prlimit`; `module` is what is run, of `tree`; `pass_fds` are
+    descriptors that it gets.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class ProxyProcess:
         before: tuple[str, ...] = (),
         module: str = "proxy",
         pass_fds: tuple[int, ...] = (),
+        tree: Path = ROOT,
     ) -> None:
         self.started = time.monotonic()
         self.process = subprocess.Popen(
@@ -41,7 +42,7 @@ class ProxyProcess:
                 *("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"),
                 *("--drain-seconds", "0", "--log-format", "json", *flags),
             ],
-            cwd=ROOT,
+            cwd=tree,
             env=os.environ | {"PYTHONFAULTHANDLER": "1"} | (env or {}),
             pass_fds=pass_fds,
             stdout=subprocess.PIPE,

@@ -20,10 +20,12 @@ from tests.golden.cases import cases
 from tests.golden.runbook import RUNBOOK, reasons
 from tests.golden.write import DOCS, STATUSES, reasons_md, statuses_yaml
 from tests.sizing import figures
+from tests.supply.locks import licences_table
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = ROOT / "docs" / "settings.md"
 SIZING = ROOT / "docs" / "sizing.md"
+LICENCES = ROOT / "docs" / "licences.md"
 PERFORMANCE = ROOT / "docs" / "performance.md"
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
 PROMETHEUS_RULE = ROOT / "deploy" / "kubernetes" / "monitoring" / "prometheusrule.yaml"
@@ -91,6 +93,7 @@ WORDS: Mapping[Path, Callable[[], str]] = {
     DOCS: reasons_md,
     SETTINGS: lambda: _filled(SETTINGS, settings=settings_tables()),
     SIZING: lambda: _filled(SIZING, figures=figures(PERFORMANCE.read_text(encoding="utf-8"))),
+    LICENCES: lambda: _filled(LICENCES, licences=licences_table()),
     PROMETHEUS_RULE: prometheus_rule,
     RUNBOOK: lambda: _filled(RUNBOOK, reasons=reasons()),
     **{

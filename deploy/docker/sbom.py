@@ -40,9 +40,21 @@ def component(distribution: Distribution, kind: str = "library") -> dict[str, An
     name, version = name_of(distribution), distribution.version
     url = f"pkg:pypi/{name}@{version}"
     told = {"type": kind, "bom-ref": url, "name": name, "version": version, "purl": url}
-    # An SPDX expression; what older metadata says in free text is left to who wants to read it.
-    licence = distribution.metadata.get("License-Expression")
-    return {**told, "licenses": [{"expression": licence}]} if licence else told
+    return {**told, "licenses": [licence_of(distribution)]}
+
+
+def licence_of(distribution: Distribution) -> dict[str, Any]:
+    """As CycloneDX writes it: an SPDX expression, or of older metadata the name that it gives."""
+    metadata = distribution.metadata
+    expression = metadata.get("License-Expression")
+    if expression:
+        return {"expression": expression}
+    classified = [
+        each.rpartition(" :: ")[2]
+        for each in metadata.get_all("Classifier") or []
+        if each.startswith("License ::")
+    ]
+    return {"license": {"name": " or ".join(classified) or metadata.get("License") or "not told"}}
 
 
 def tensorflow(site: Path) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""`python -m tests.simulation [--seeds FIRST:LAST] [--seconds S] [--calls N] [--trust]`: play worlds, tell what they showed.
+"""`python -m tests.simulation [--seeds FIRST:LAST] [--seconds S] [--calls N] [--trust PART]`: play worlds, tell what they showed.
 
 The exit code is 1 when a seed broke; the seed alone plays it again.
 """
@@ -18,6 +18,8 @@ if os.environ.get("PYTHONHASHSEED") != "0":
 
 _seconds = real_time.perf_counter
 
+import grpc  # noqa: E402
+
 from tests.simulation.loop import CLOCK, StuckError  # noqa: E402  isort: skip
 
 import traceback  # noqa: E402
@@ -27,7 +29,18 @@ from proxy.build_info import build  # noqa: E402
 from tests.simulation.peers import Broken  # noqa: E402
 from tests.simulation.plants import PLANTS  # noqa: E402
 from tests.simulation.world import World  # noqa: E402
-from tests.trust.result import Result  # noqa: E402
+from tests.trust.result import Result, Table  # noqa: E402
+
+DONE = {
+    "swap": "another version with another signature",
+    "restart": "server restarted with another version",
+    "away": "server gone for up to 5 s",
+    "go away": "connection asked to go by the server",
+    "cut": "connection reset, anywhere",
+    "deaf": "peer that does not read for up to 8 s",
+    "leave": "client gone, with all its calls",
+    "cancel": "call cancelled",
+}
 
 
 def main() -> int:
@@ -36,7 +49,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=0.0, help="stop after so long")
     parser.add_argument("--calls", type=int, default=150, help="in one world")
     parser.add_argument("--until-broken", action="store_true", help="stop at the first seed that broke")
-    parser.add_argument("--trust", action="store_true", help="keep what was found for docs/reliability.md")
+    parser.add_argument("--trust", metavar="PART", help="keep what was found for docs/reliability.md")
     parser.add_argument("--plant", choices=PLANTS, help="put a fault in, which must be found")
     told = parser.parse_args()
     if told.plant:
@@ -63,16 +76,37 @@ def main() -> int:
     print(f"{total['seeds']} seeds, {len(broken)} broken, {total['steps']} steps, {took:.1f} s")
     print(", ".join(f"{name} {count}" for name, count in sorted(total.items())))
     if told.trust:
-        return _result(total, took, broken).save()
+        return _result(told.trust, total, took, broken).save()
     return 1 if broken else 0
 
 
-def _result(total: Counter[str], took: float, broken: list[str]) -> Result:
-    words = {"seeds": "worlds, each of a seed", "steps": "steps of the scheduler"}
-    figures = {words.get(name, name): f"{count:,}" for name, count in sorted(total.items())}
-    figures["steps a minute"] = f"{total['steps'] / took * 60:,.0f}"
-    figures["hot path"] = build().hot_path
-    return Result("simulation", figures, took, failures=broken)
+def _result(part: str, total: Counter[str], took: float, broken: list[str]) -> Result:
+    figures = {
+        "worlds, each of a seed": f"{total['seeds']:,}",
+        "steps of the scheduler": f"{total['steps']:,}, {total['steps'] / took * 60:,.0f} a minute",
+        "calls": f"{total['calls']:,}",
+        "hot path": build().hot_path,
+        "seeds that broke": str(len(broken)),
+    }
+    done = [(words, f"{total[kind]:,}") for kind, words in DONE.items()]
+    ends = [
+        (_status(int(kind.removeprefix("status "))), f"{count:,}")
+        for kind, count in sorted(total.items())
+        if kind.startswith("status ")
+    ]
+    ends.append(("cancelled by the client", f"{total['cancelled']:,}"))
+    tables = [
+        Table("What was done to the worlds:", ("what", "times"), done),
+        Table("How the calls ended:", ("status", "calls"), ends),
+    ]
+    return Result(part, figures, took, tables, failures=broken)
+
+
+def _status(number: int) -> str:
+    """Of a call: of gRPC, or below zero the error that its stream was reset with."""
+    if number < 0:
+        return f"stream reset with error {-1 - number} of HTTP/2"
+    return next(code.name for code in grpc.StatusCode if code.value[0] == number)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ The exit code is 1 when a part found something wrong, or could not be run.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 
 from tests.trust.parts import PARTS, Part
 from tests.trust.report import DOCUMENT, document
-from tests.trust.result import FOLDER, ROOT, load
+from tests.trust.result import ROOT, TREE, folder, load
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,9 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(part: Part, seconds: float) -> bool:
     command = [word.format(seconds=f"{seconds * part.share:.0f}") for word in part.command]
     print(f"=== {part.title}: python {' '.join(command)}", flush=True)
+    if part.compiled and not TREE.exists():
+        print("skipped: the compiled build was not made here (make compiled)")
+        return True
+    tree = TREE if part.compiled else ROOT
+    environment = os.environ | {
+        "TFS_PROXY_TRUST": str(folder()),
+        "TFS_PROXY_PART": part.name,
+        "PYTHONPATH": str(tree),
+    }
     began = time.time()
-    code = subprocess.run([sys.executable, *command], cwd=ROOT, check=False).returncode
-    kept = FOLDER / f"{part.name}.json"
+    code = subprocess.run([sys.executable, *command], cwd=tree, env=environment, check=False).returncode
+    kept = folder() / f"{part.name}.json"
     if not kept.exists() or kept.stat().st_mtime < began:
         print(f"{part.name} ended with {code} and left no result", file=sys.stderr)
         return False

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Part:
     """`about`: what is asked and how, for the report. `command` is run with python; `{seconds}` in it is the part's
-    `share` of the time of a whole run. A part without a share takes the time it takes."""
+    `share` of the time of a whole run. A part without a share takes the time it takes. `compiled`: run in the tree
+    that `make compiled` made, and skipped where there is none."""
 
     name: str
     title: str
     about: str
     command: tuple[str, ...]
     share: float = 0.0
+    compiled: bool = False
 
 
 PARTS = (
@@ -27,8 +29,19 @@ PARTS = (
         "cancelled. After each: every call ends exactly once with one status, no octet of one call is in another, "
         "nothing is forwarded that contradicts the signature in force, and at rest windows, buffers and counts are where "
         "they were.",
-        ("-m", "tests.simulation", "--seeds", "0:1000000", "--seconds", "{seconds}", "--trust"),
+        ("-m", "tests.simulation", "--seeds", "0:1000000", "--seconds", "{seconds}", "--trust", "simulation"),
         share=0.05,
+    ),
+    Part(
+        "simulation-compiled",
+        "Deterministic simulation, compiled",
+        "The same with the compiled hot path, other seeds.",
+        (
+            *("-m", "tests.simulation", "--seeds", "1000000:2000000", "--seconds", "{seconds}"),
+            *("--trust", "simulation-compiled"),
+        ),
+        share=0.05,
+        compiled=True,
     ),
     Part(
         "hints",
@@ -44,5 +57,31 @@ PARTS = (
             "TFS_PROXY_EXPLORE=32",
             "tests/property/test_obeyed_hints.py",
         ),
+    ),
+    Part(
+        "differential",
+        "Differential",
+        "Calls from seeds (methods, kinds of streams, metadata, encodings, sizes; requests that fit, and spoilt in up to "
+        "two of 15 ways and written in six; answers and failures of the server) go to one server over every route at once. "
+        "What is admitted must look to both ends as it does without a proxy, but for a warning or an explanation; what is "
+        "refused must be refused by all, octet by octet the same. Left out: what is said of a deadline, and initial "
+        "metadata of a stream without messages, which grpc.aio does not always tell.",
+        ("-m", "tests.differential", "--calls", "100000", "--seconds", "{seconds}", "--trust"),
+        share=0.15,
+    ),
+    Part(
+        "supply",
+        "Supply chain",
+        "Every lock file pins by version and hash. What is shipped is installed by those hashes into an empty environment, "
+        "and the bill of materials written of that is compared with the lock; the index is asked what was taken back, "
+        "pip-audit what is known to be vulnerable (CI asks it each week too).",
+        ("-m", "tests.supply", "--trust"),
+    ),
+    Part(
+        "threats",
+        "Threat model",
+        "Who could want what, of [SECURITY.md](../SECURITY.md#threat-model), where it says what stops them; and the tests "
+        "that show it.",
+        ("-m", "tests.trust.threats", "--trust"),
     ),
 )

@@ -17,8 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FOLDER = Path(os.environ.get("TFS_PROXY_TRUST", ROOT / ".trust"))
+TREE = ROOT / ".compiled" / "tree"
+"""Where `make compiled` has put the sources with their compiled modules."""
 PICTURES = ROOT / "docs" / "pictures"
+
+
+def folder() -> Path:
+    """Where results are kept."""
+    return Path(os.environ.get("TFS_PROXY_TRUST", ROOT / ".trust"))
 
 
 def _git(*words: str) -> str:
@@ -86,8 +92,8 @@ class Result:
 
     def save(self) -> int:
         """Keep it for the report, tell it, and return the exit code of the part: 1 when something was wrong."""
-        FOLDER.mkdir(exist_ok=True)
-        (FOLDER / f"{self.part}.json").write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+        folder().mkdir(exist_ok=True)
+        (folder() / f"{self.part}.json").write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
         for name, figure in self.figures.items():
             print(f"{name}: {figure}")
         for reason in self.skipped:
@@ -99,7 +105,7 @@ class Result:
 
 def load(part: str) -> Result | None:
     """What was kept last of a part."""
-    file = FOLDER / f"{part}.json"
+    file = folder() / f"{part}.json"
     if not file.exists():
         return None
     kept = json.loads(file.read_text())

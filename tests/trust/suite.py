@@ -12,14 +12,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tests.trust.result import ROOT, Result, Table
-
-TREE = ROOT / ".compiled" / "tree"
+from tests.trust.result import ROOT, TREE, Result, Table
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cases = [
         case
         for build in builds
-        for case in _run(build, pytests, dict(pair.split("=", 1) for pair in told.set))
+        for case in run(build, pytests, dict(pair.split("=", 1) for pair in told.set))
     ]
     skipped = [f"{case.name} ({case.build}): {case.why}" for case in cases if case.outcome == "skipped"]
     if told.both_builds and "compiled" not in builds:
@@ -64,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return result.save()
 
 
-def _run(build: str, pytests: Sequence[str], environment: dict[str, str]) -> Iterable[Case]:
+def run(build: str, pytests: Sequence[str], environment: dict[str, str]) -> list[Case]:
+    """Run pytest with these arguments, of the sources or of the compiled tree; what it reports."""
     tree = TREE if build == "compiled" else ROOT
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
