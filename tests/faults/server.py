@@ -195,6 +195,10 @@ class Wire(Counting):
         self.slowly = False
         self.connections: set[Connection] = set()
 
+    @property
+    def target(self) -> str:
+        return f"{self._address.rpartition(':')[0]}:{self.port}"
+
     async def start(self) -> None:
         host, _, port = self._address.rpartition(":")
         server = await asyncio.get_running_loop().create_server(lambda: Connection(self), host, int(port))

@@ -52,10 +52,10 @@ def named(
     folder = tmp_path_factory.mktemp("named")
     names = Names(folder)
     names.say(FIRST)
-    with CountingServer(address=f"{FIRST}:0") as first:
-        port = first.target.rpartition(":")[2]
+    with CountingServer(host=FIRST) as first:
+        port = int(first.target.rpartition(":")[2])
         with (
-            CountingServer(address=f"{SECOND}:{port}") as second,
+            CountingServer(host=SECOND, port=port) as second,
             on_a_machine(
                 edge, first, folder / "ground", upstream=f"{NAME}:{port}", before=names.before
             ) as ground,

@@ -38,18 +38,26 @@ class CountingServer:
     """See counting.py for what it is told with `order`. `ran` are the contradictions of all its lives, `marks` the
     first octets of their tensors.
 
-    `mortal`: it dies of a request whose rank is wrong; `deaths` counts those.
+    `mortal`: it dies of a request whose rank is wrong; `deaths` counts those. `before` is a command that starts it.
     """
 
     process = "tests.safety.counting"
     """The module that is run."""
 
-    def __init__(self, *, mortal: bool = False, address: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self,
+        *,
+        mortal: bool = False,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        before: tuple[str, ...] = (),
+    ) -> None:
         self.ran: list[str] = []
         self.marks: list[int] = []
         self.deaths = 0
         self._mortal = mortal
-        self._address = address
+        self._before = before
+        self._address = f"{host}:{port}"
         self._loaded: dict[tuple[str, int], Inputs] = {(name, 1): inputs for name, inputs in MODELS.items()}
         self._begin()
         self.target = self._address
@@ -147,7 +155,7 @@ class CountingServer:
     def _launch(self) -> None:
         flags = ("mortal",) if self._mortal else ()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", self.process, self._address, *flags],
+            [*self._before, sys.executable, "-m", self.process, self._address, *flags],
             cwd=ROOT,
             env=os.environ | {"GRPC_VERBOSITY": "NONE"},
             stdin=subprocess.PIPE,
