@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.clients.raw import framed
 from tests.conftest import EXPLORE
 from tests.edge.conftest import PREDICT
-from tests.clients.raw import framed
 from tests.faults.conftest import prepared
 from tests.faults.ground import MIB, Ground, marked
-from tests.faults.spoken import PATIENCE, Call, timed
+from tests.faults.spoken import Call, timed
 from tests.faults.test_vanishing import ANSWERED_AT_ONCE, DEADLINE_EXCEEDED, MARK, OK, SOON, a_call, balance
 from tests.safety.counting import PAD, READ, UNREAD
 from tests.safety.serving import CountingServer

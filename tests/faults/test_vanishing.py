@@ -91,6 +91,13 @@ async def asked(ground: Ground, what: str) -> int:
     return (await asyncio.to_thread(ground.server.order, "calls")).get(what, 0)
 
 
+async def asked_more(ground: Ground, what: str, before: int) -> None:
+    """Wait until the server has been asked more often than before."""
+    async with asyncio.timeout(PATIENCE):
+        while await asked(ground, what) <= before:
+            pass
+
+
 async def arrives(ground: Ground, stage: Stage, *more: tuple[str, str]) -> Call:
     """A call that has come to this stage."""
     what = "GetModelMetadata" if stage.model == "unknown" else "held"
@@ -102,9 +109,7 @@ async def arrives(ground: Ground, stage: Stage, *more: tuple[str, str]) -> Call:
         heard = await call.hear(PATIENCE, octets=stage.heard)
         assert heard.octets >= stage.heard, (stage.name, heard)
     else:
-        async with asyncio.timeout(PATIENCE):
-            while await asked(ground, what) <= before:
-                await asyncio.sleep(0.005)
+        await asked_more(ground, what, before)
     return call
 
 
@@ -139,7 +144,7 @@ async def test_a_client_process_is_killed_with_calls_at_every_point(ground: Grou
     host, _, port = ground.proxy.target.rpartition(":")
     async with ground.undisturbed():
         before = await asked(ground, "held")
-        with subprocess.Popen(
+        with subprocess.Popen(  # noqa: ASYNC220  it starts at once
             [sys.executable, "-S", "-c", CLIENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as client:
             order = json.dumps([[host, int(port)], [octets.hex() for octets in said]])
@@ -147,9 +152,7 @@ async def test_a_client_process_is_killed_with_calls_at_every_point(ground: Grou
             client.stdin.flush()
             assert await asyncio.to_thread(client.stdout.readline) == "said\n"
             try:
-                async with asyncio.timeout(PATIENCE):
-                    while await asked(ground, "held") < before + 2:
-                        await asyncio.sleep(0.01)
+                await asked_more(ground, "held", before + 1)
             finally:
                 client.kill()
     assert balance(ground) == 0
@@ -200,8 +203,7 @@ async def test_time_runs_out_at_every_point(ground: Ground):
                 call = await a_call(*timed(SECONDS)).connect(ground.proxy.target)
                 await call.say(point.octets)
                 waiting.append((point.name, call))
-        for stage in STAGES:
-            waiting.append((stage.name, await arrives(ground, stage, *timed(SECONDS))))
+        waiting += [(stage.name, await arrives(ground, stage, *timed(SECONDS))) for stage in STAGES]
         heard = await asyncio.gather(*(call.hear(SECONDS + SOON) for _, call in waiting))
         told = {name: each for (name, _), each in zip(waiting, heard, strict=True)}
         for (name, call), each in zip(waiting, heard, strict=True):
