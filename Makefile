@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+GUIDED := $(VENV)/.guided
 
 COMPILED := .compiled
 BUILT    := $(COMPILED)/.built
 TESTS    ?=
 
-.PHONY: help demo test c-compiler compiled test-compiled wheel-slim trust check words bench screenshots format lock image-locks clean
+.PHONY: help demo test c-compiler compiled test-compiled wheel-slim trust fuzz check words bench screenshots format lock image-locks clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -44,8 +45,16 @@ wheel-slim: $(READY) ## build dist/tfs_proxy_slim-….whl: with TensorFlow's mes
 
 # Where there is a C compiler, the compiled build takes part.
 T ?=
-trust: $(READY) $(if $(shell command -v cc),$(BUILT)) ## everything that the proxy must survive, an hour (T=minutes, TRUST=--help); writes docs/reliability.md
+trust: $(GUIDED) $(if $(shell command -v cc),$(BUILT)) ## everything that the proxy must survive, an hour (T=minutes, TRUST=--help); writes docs/reliability.md
 	$(BIN)/python -m tests.trust $(if $(T),--minutes $(T)) $(TRUST)
+
+# What guides fuzzing has no wheels for some platforms; there it does without, and says so.
+fuzz: $(GUIDED) $(if $(shell command -v cc),$(BUILT)) ## fuzz what reads the octets of others for T seconds (FUZZ=--help); findings stay in .fuzz
+	$(BIN)/python -m tests.fuzz $(if $(T),--seconds $(T)) $(FUZZ)
+
+$(GUIDED): $(READY) requirements/fuzz.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.lock
+	touch $@
 
 check: $(READY) ## format, lint, types, import contract
 	$(BIN)/ruff format --check .
@@ -73,6 +82,8 @@ lock: ## pin the newest versions that pyproject.toml allows, with hashes and wit
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
 	$(VENV)-lock/bin/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet --upgrade -o requirements/dev.lock
+	$(VENV)-lock/bin/uv pip compile requirements/fuzz.in --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet --upgrade -o requirements/fuzz.lock
 	$(MAKE) image-locks
 
 image-locks: ## pin what the images install, at the versions of requirements/dev.lock
@@ -85,7 +96,7 @@ IMAGE_LOCK = $(VENV)-lock/bin/uv pip compile pyproject.toml --universal --python
 	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet --upgrade
 
 clean: ## forget the environment and every cache
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench $(COMPILED)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench .fuzz $(COMPILED)
 
 $(READY): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is %d.%d: make PYTHON=python3.11 ..." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'

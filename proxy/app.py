@@ -51,6 +51,7 @@ from proxy.life import (
     tell_serving,
     tell_stopped,
 )
+from proxy.memory import keep_giving_back
 from proxy.observe import certificates
 from proxy.observe.admin.server import AdminServer
 from proxy.observe.admin.status import DOWN, UNKNOWN, UP, Upstream
@@ -217,7 +218,7 @@ class Proxy:
             backends=lambda: Counter(each.state for each in self._way.backends()),
         )
         self._history = History(self._metrics.families)
-        self._following: asyncio.Task[None] | None = None
+        self._following: list[asyncio.Task[None]] = []
         self._health = Health()
         self._readiness = Readiness(self._health, settings.upstream, settings.model)
         self._observer = Fanout(
@@ -336,12 +337,13 @@ class Proxy:
         """Accept calls and begin to follow the server."""
         if self._station.admin is None:
             # Of several, their supervisor keeps it.
-            self._following = asyncio.create_task(self._history.follow(), name="history")
+            self._following.append(asyncio.create_task(self._history.follow(), name="history"))
         await self._readiness.start(self._way, self._models)
         await self._way.start()
         self._reach.start()
         await self._models.start()
         await self._edge.start()
+        self._following.append(asyncio.create_task(keep_giving_back(self._edge), name="memory"))
 
     async def drain(self, hurry: asyncio.Event, seconds: float) -> None:
         """Be unready for everyone who watches, and go on serving until they have noticed."""
@@ -364,9 +366,9 @@ class Proxy:
         await self._reach.stop()
         await self._signatures.stop()
         await self._way.stop()
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
+        for following in self._following:
+            following.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)
         await self._admin.stop()
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)

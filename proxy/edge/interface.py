@@ -37,6 +37,9 @@ class Edge(Protocol):
     def usage(self) -> Usage:
         """Tell how near the bounds are."""
 
+    def let_go(self) -> None:
+        """Drop memory that is kept only to be used again."""
+
     async def stop(self, grace: float) -> None:
         """Accept no more calls, give those under way `grace` seconds, then cancel what is left."""
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from proxy.core.explain import closest, quote
+from proxy.core.explain import closest, escape, quote
 from proxy.lint.base_path import Disk, check_base_path, versions_of
 from proxy.lint.batching import check_batching
 from proxy.lint.finding import Finding, finding
@@ -123,8 +123,9 @@ def _syntax(problem: str, text: str, kind: Kind, error: ConfigTextError) -> str:
     line = text.splitlines()[error.line - 1] if error.line <= len(text.splitlines()) else ""
     scalar = re.search(r"(\w+)\s*:\s*(\S+)", line)
     if kind is Kind.BATCHING and 'Expected "{"' in problem and scalar is not None:
-        return f"{scalar.group(1)} is a message: write {scalar.group(1)} {{ value: {scalar.group(2)} }}"
-    return quote(problem, 200)[1:-1]
+        name, value = map(escape, scalar.groups())
+        return f"{name} is a message: write {name} {{ value: {value} }}"
+    return escape(problem, 200)
 
 
 def _models(config: _Config) -> Iterator[Finding]:
@@ -204,12 +205,12 @@ def _path_and_versions(config: _Config, model: Field) -> Iterator[Finding]:
     if not on_disk:
         return
     for version in named:
-        if int(version.text) not in on_disk:
+        if version.number not in on_disk:
             there = ", ".join(str(each) for each in sorted(on_disk))
             yield config.finding(
                 "policy-version-absent", version, f"version {version.text} is not on disk, only {there}"
             )
-    served = _served(policy, {int(each.text) for each in named}, set(on_disk))
+    served = _served(policy, {each.number for each in named if each.number is not None}, set(on_disk))
     for number in sorted(served):
         yield from check_saved_model(on_disk[number])
     for label in model.all("version_labels"):
@@ -231,8 +232,8 @@ def _served(policy: Field | None, named: set[int], on_disk: set[int]) -> set[int
     if named:
         return named & on_disk
     latest = policy.first("latest") if policy is not None else None
-    count = latest.value("num_versions") if latest is not None else ""
-    return set(sorted(on_disk)[-max(1, int(count) if count.isdigit() else 1) :])
+    count = latest.first("num_versions") if latest is not None else None
+    return set(sorted(on_disk)[-max(1, (count.number if count is not None else None) or 1) :])
 
 
 def _batching(config: _Config) -> Iterator[Finding]:

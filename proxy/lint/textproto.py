@@ -42,11 +42,14 @@ class Field:
 
     @property
     def number(self) -> int | None:
-        """The scalar as an integer, decimal, hexadecimal or octal; None where it is none."""
+        """The scalar as an integer, decimal, hexadecimal or octal; None where it is none, or of more than 64 bits."""
         try:
-            return int(self.text, 8 if self.text.lstrip("-").startswith("0") and self.text.isdecimal() else 0)
+            value = int(
+                self.text, 8 if self.text.lstrip("-").startswith("0") and self.text.isdecimal() else 0
+            )
         except ValueError:
             return None
+        return value if -(2**63) <= value < 2**64 else None
 
     def all(self, name: str) -> Iterator["Field"]:
         """The fields of this name directly inside."""
@@ -133,18 +136,21 @@ class _Reader:
     def _field(self) -> list[Field]:
         start = self._peek()
         name = self._any_name() if start.text == "[" else self._take("word").text
-        if self._peek().text in _CLOSING:
-            return [self._message(name, start)]
-        self._take(":")
+        # Before a message, or a list of them, there need be no colon.
+        colon = self._peek().text == ":"
+        if colon:
+            self._take()
         if self._peek().text in _CLOSING:
             return [self._message(name, start)]
         if self._peek().text != "[":
+            if not colon:
+                self._take(":")
             return [self._scalar(name, start)]
         self._take("[")
         values: list[Field] = []
         while self._peek().text != "]":
             here = self._peek()
-            is_message = here.text in _CLOSING
+            is_message = here.text in _CLOSING or not colon
             values.append(self._message(name, here) if is_message else self._scalar(name, here))
             if self._peek().text != "]":
                 self._take(",")
@@ -161,7 +167,7 @@ class _Reader:
         return name
 
     def _message(self, name: str, start: _Token) -> Field:
-        closing = _CLOSING[self._take().text]
+        closing = _CLOSING[self._take(*_CLOSING).text]
         fields = self._fields(closing)
         self._take(closing)
         return Field(name, start.line, start.column, fields=fields)
@@ -169,9 +175,18 @@ class _Reader:
     def _scalar(self, name: str, start: _Token) -> Field:
         token = self._take("word", "string", "-")
         if token.kind == "string":
-            text = unquoted(token.text)
+            text = _content(token)
             while self._peek().kind == "string":
-                text += unquoted(self._take().text)
+                text += _content(self._take())
         else:
             text = token.text + (self._take("word").text if token.text == "-" else "")
         return Field(name, start.line, start.column, text)
+
+
+def _content(token: _Token) -> str:
+    try:
+        return unquoted(token.text)
+    except ValueError:
+        raise ConfigTextError(
+            "a string has an escape that stands for nothing", token.line, token.column
+        ) from None

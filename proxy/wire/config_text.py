@@ -87,7 +87,7 @@ def field_names(message_name: str) -> tuple[str, ...]:
 
 
 def unquoted(literal: str) -> str:
-    """The text that a quoted literal of the text format stands for."""
+    """The text that a quoted literal of the text format stands for. Raises ValueError where an escape is none."""
     return text_encoding.CUnescape(literal[1:-1]).decode("utf-8", "replace")
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from google.protobuf import json_format, text_format
 
+from proxy.core.explain import printable, quote
 from proxy.wire.arrays import tensor_of
 from proxy.wire.file_kinds import JSON, NPY, NPZ, PICKLE, SAVED_MODEL, TEXT, TFRECORD, is_request, kind_of
 from proxy.wire.protos import predict_pb2
@@ -68,6 +69,7 @@ _REMEDIES: Final = {
     NPY: _ARRAYS,
     PICKLE: _ARRAYS,
 }
+_LONGEST_LINE: Final = 400
 _REST_KEYS: Final = ("instances", "inputs", "examples")
 
 
@@ -137,6 +139,8 @@ def _from_words(form: Format, data: bytes) -> bytes:
             text_format.Parse(text, request)
     except UnicodeDecodeError as error:
         raise UnreadableRequestError(f"is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except RecursionError:
+        raise UnreadableRequestError("is nested deeper than any PredictRequest") from None
     except json_format.ParseError as error:
         raise UnreadableRequestError(
             f"is not a PredictRequest in JSON (proto3 mapping): {_first_line(error)}"
@@ -164,7 +168,9 @@ def _reject_rest(text: str) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
+    """What others say of a file, which may quote it."""
+    line = (str(error).splitlines() or [""])[0].rstrip(". ")
+    return printable(line[:_LONGEST_LINE]) or type(error).__name__
 
 
 # === .npz ===
@@ -188,9 +194,14 @@ def _from_npz(data: bytes, address: Address) -> bytes:
                 with archive.open(member) as stream:
                     try:
                         request.inputs[alias].CopyFrom(tensor_of(_read_array(stream)))
-                    except (ValueError, EOFError, pickle.UnpicklingError) as error:
-                        raise UnreadableRequestError(f"array {alias!r}: {_first_line(error)}") from error
-    except zipfile.BadZipFile as error:
+                    except UnreadableRequestError:
+                        raise
+                    except Exception as error:
+                        # zlib, numpy and pickle have many ways to say that they cannot read something.
+                        raise UnreadableRequestError(f"array {quote(alias)}: {_first_line(error)}") from error
+    except UnreadableRequestError:
+        raise
+    except Exception as error:  # as many as zipfile has
         raise UnreadableRequestError(f"is not an .npz archive of numpy: {_first_line(error)}") from error
     return bytes(request.SerializeToString())
 

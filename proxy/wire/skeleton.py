@@ -189,7 +189,8 @@ def _input(data: bytes, start: int, stop: int) -> tuple[bytes, list[tuple[int, i
     if [tag for tag, _, _ in entry] != [ALIAS_TAG, TENSOR_TAG]:
         raise _NoSkeletonError
     (_, alias, alias_end), (_, tensor_start, tensor_end) = entry
-    if alias_end - alias >= CONTINUED:
+    if alias != start + 2 or alias_end - alias >= CONTINUED:
+        # Its length has more than one octet: it would not be found again.
         raise _NoSkeletonError
     tensor = _fields(data, tensor_start, tensor_end)
     tags = [tag for tag, _, _ in tensor]

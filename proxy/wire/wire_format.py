@@ -175,6 +175,7 @@ TENSOR_TAG: Final = TENSOR << 3 | LENGTH
 RESPONSE_SPEC_TAG: Final = 2 << 3 | LENGTH
 VERSION_TAG: Final = 2 << 3 | LENGTH
 VERSION_VALUE_TAG: Final = 1 << 3 | VARINT
+VERSION_LABEL_TAG: Final = 4 << 3 | LENGTH
 
 # === TensorProto (`tensor.proto`) ===
 

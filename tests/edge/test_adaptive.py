@@ -81,6 +81,48 @@ def test_a_client_that_gives_less_time_than_calls_take_says_nothing_of_the_serve
     assert limit.limit == 1
 
 
+@given(st.integers(1, 200), st.integers(1, 10))
+def test_where_calls_are_late_no_more_are_let_in_than_the_server_answers_in_their_time(a_second, deadline):
+    """More calls come than it answers, until the first is late: then all that are let in can be in time."""
+    limit = AdaptiveLimit(1_000_000)
+    under_way = 0
+    for number in range(a_second * deadline):
+        for _ in range(3):
+            assert limit.enter()
+            under_way += 1
+        limit.leave(0.0, number / a_second, 0)
+        under_way -= 1
+    before = limit.calls
+    assert before == under_way
+    limit.leave(0.01, float(deadline), 4)
+    assert limit.limit <= max(1, a_second * deadline)
+    assert limit.limit >= int(before * 0.25)
+
+
+def test_a_server_that_pauses_is_not_taken_for_one_that_is_slow():
+    limit = AdaptiveLimit(MOST)
+    for number in range(100):
+        limit.enter()
+        limit.leave(number / 10, number / 10 + 0.01, 0)
+    for _ in range(40):
+        limit.enter()
+    limit.leave(10.0, 11.0, 4)  # ten a second were answered before: that is not what it bears
+    assert limit.limit == 10
+
+
+def test_what_was_answered_long_ago_counts_for_what_it_was_a_second():
+    limit = AdaptiveLimit(1000)
+    limit.enter()
+    limit.leave(0.0, 1.0, 0)
+    for number in range(400):  # an hour later
+        limit.enter()
+        limit.leave(3600.0 + number / 40, 3600.01 + number / 40, 0)
+    for _ in range(200):
+        limit.enter()
+    limit.leave(3609.0, 3611.0, 4)
+    assert 50 <= limit.limit <= 60
+
+
 async def metric(proxy, name):
     """The number of a gauge."""
     with await asyncio.to_thread(urllib.request.urlopen, f"http://{proxy.admin}/metrics") as page:

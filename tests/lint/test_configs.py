@@ -87,6 +87,12 @@ def test_a_version_that_is_not_on_disk_is_found_where_the_policy_names_it(findin
     assert findings(text) == [("policy-version-absent", 7, 51)]
 
 
+def test_a_version_may_be_written_in_hexadecimal(findings):
+    assert findings(GOOD.replace("versions: 2", "versions: 0x2")) == []
+    text = GOOD.replace("versions: 2", "versions: 0x7").replace("value: 2", "value: 1")
+    assert findings(text) == [("policy-version-absent", 7, 51)]
+
+
 def test_a_policy_of_no_versions_serves_nothing(findings):
     text = GOOD.replace("versions: 1 versions: 2", "").replace("value: 1", "value: 2")
     assert findings(text) == [("policy-empty", 7, 28)]

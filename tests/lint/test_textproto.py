@@ -19,7 +19,16 @@ def test_fields_carry_their_line_and_column():
 
 
 @pytest.mark.parametrize(
-    "text", ["b { c: 1 }", "b: { c: 1 }", "b < c: 1 >", "b: [{ c: 1 }]", "b { c: [1] };", "b { c: [1], }"]
+    "text",
+    [
+        "b { c: 1 }",
+        "b: { c: 1 }",
+        "b < c: 1 >",
+        "b: [{ c: 1 }]",
+        "b [{ c: 1 }]",
+        "b { c: [1] };",
+        "b { c: [1], }",
+    ],
 )
 def test_every_way_to_write_a_message_reads_alike(text):
     assert read_text(text).first("b").value("c") == "1"
@@ -50,6 +59,13 @@ def test_what_is_not_text_format_is_refused_at_its_place(text, line, column):
     assert (caught.value.line, caught.value.column) == (line, column)
 
 
+@pytest.mark.parametrize("text", [r"a: '\x'", r"a: '\u12'", r"a: 'b' '\U0'"])
+def test_an_escape_that_stands_for_nothing_is_refused_at_its_place(text):
+    with pytest.raises(ConfigTextError, match="escape") as caught:
+        read_text(text)
+    assert (caught.value.line, caught.value.column) == (1, text.rindex(" ") + 2)
+
+
 def test_messages_that_nest_without_end_are_refused():
     with pytest.raises(ConfigTextError, match="too deep"):
         read_text("a {" * 5000)
@@ -72,7 +88,16 @@ def test_what_protobuf_writes_is_read_back_unchanged(models):
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("7", 7), ("-7", -7), ("0x1F", 31), ("017", 15), ("0", 0), ("x", None), ("1.5", None)],
+    [
+        ("7", 7),
+        ("-7", -7),
+        ("0x1F", 31),
+        ("017", 15),
+        ("0", 0),
+        ("x", None),
+        ("1.5", None),
+        ("0x" + 400 * "f", None),
+    ],
 )
 def test_numbers_read_as_protobuf_reads_them(text, number):
     assert read_text(f"a: {text}").first("a").number == number

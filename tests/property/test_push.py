@@ -13,9 +13,8 @@ from proxy.wire.push import PushScanner
 from proxy.wire.wire_format import UnusualError
 from tests.judging import FixedSignatures, decide
 from tests.property import wire
-from tests.property.reference import parse_fully
 from tests.property.tensors import valid_requests
-from tests.property.test_scanner import outcome
+from tests.property.test_scanner import expected_of, outcome
 
 
 def pieces_of(data: bytes, cuts: list[int]) -> list[memoryview]:
@@ -35,7 +34,7 @@ def assert_alike(data: bytes, cuts: list[int], least: int) -> None:
                 early = None
     assert not scanner.gave_up
     assert scanner.seen == len(data)
-    expected = outcome(parse_fully, data)
+    expected = expected_of(data)
     assert outcome(lambda _: scanner.view(), data) == expected
     if early is not None:
         assert expected is not MalformedRequestError

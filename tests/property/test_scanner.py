@@ -30,11 +30,19 @@ def outcome(parse, data: bytes):
 LONG_TAG = re.compile(rb"[\x80-\xff]{4}[\x10-\x7f]")
 """What may be a tag of more than 32 bits, which protobuf in Python cannot read and the server can."""
 
+ZERO_IN_A_GROUP = re.compile(
+    b"[%s].*(?:[\x00-\x07]|[\x80-\x87]\x80*\x00)" % re.escape(bytes(range(3, 256, 8))), re.DOTALL
+)
+"""What may be a field of number 0 in a group, which protobuf in Python reads and the server does not."""
+
 
 def expected_of(data: bytes):
+    """What the server reads, as far as protobuf in Python tells; where it may not, what we read."""
     expected = outcome(parse_fully, data)
-    if expected is MalformedRequestError and LONG_TAG.search(data):
-        return outcome(read_predict, data)
+    if expected is MalformedRequestError:
+        return outcome(read_predict, data) if LONG_TAG.search(data) else expected
+    if ZERO_IN_A_GROUP.search(data) and outcome(read_predict, data) is MalformedRequestError:
+        return MalformedRequestError
     return expected
 
 

@@ -73,6 +73,34 @@ PARTS = (
         ),
     ),
     Part(
+        "soak",
+        "Soak",
+        "200 connections that come and go ask twenty kinds of things for a long time: good and wrong requests, of a few "
+        "octets and of 13 MB, compressed, streamed, cancelled at any point, expired before and behind the proxy, broken off "
+        "with their connection. Every answer is compared, to the octet where it has a message. Once a second the process "
+        "is looked at: the medians of the first and the last fifth of the time after warm-up must not differ by more than "
+        "2 % in memory, nor tasks and descriptors grow; when everybody has gone, nothing of anyone is left.",
+        ("-m", "tests.load.soak", "--seconds", "{seconds}", "--trust"),
+        share=0.5,
+    ),
+    Part(
+        "peaks",
+        "Memory after a peak",
+        "What the process has resident before a peak of some kind, at it, and ten seconds after; more than 48 MiB that are "
+        "left are wrong. Each on a proxy of its own, before a server that answers nobody until all are there.",
+        ("-m", "tests.load.peaks"),
+    ),
+    Part(
+        "overload",
+        "Overload",
+        "Three times as many calls as the server can answer, in an open loop: a call begins when it is due, whatever became "
+        "of others, and is timed from then. With a limit, 90 % of what the server can answer must be answered, half of the "
+        "refusals within 50 ms; health and the admin port answer throughout, memory is bounded, and when the load ends, "
+        "calls are served at once. Without a limit the server itself works for callers that have gone: that is shown, and is "
+        "why one of the limits is worth setting.",
+        ("-m", "tests.load.overload"),
+    ),
+    Part(
         "differential",
         "Differential",
         "Calls from seeds (methods, kinds of streams, metadata, encodings, sizes; requests that fit, and spoilt in up to "
@@ -97,5 +125,16 @@ PARTS = (
         "Who could want what, of [SECURITY.md](../SECURITY.md#threat-model), where it says what stops them; and the tests "
         "that show it.",
         ("-m", "tests.trust.threats", "--trust"),
+    ),
+    Part(
+        "fuzz",
+        "Fuzzing",
+        "Whatever reads octets of others is given valid ones, changed at random, and must do more than not break: each "
+        "target has an oracle, such as another reader, the same octets cut otherwise, or what was read written again. "
+        "What is guided by coverage (atheris) runs in the sources; what is compiled runs so too, by mutation alone, without "
+        "coverage. PredictRequests are compared with what TensorFlow's own protobuf in C++ reads in them. What was found "
+        "in earlier runs, and mended, is counted from the inputs that the repository keeps of it.",
+        ("-m", "tests.fuzz", "--seconds", "{seconds}", "--trust"),
+        share=0.33,
     ),
 )

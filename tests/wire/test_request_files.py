@@ -81,6 +81,8 @@ def test_signature_and_version_are_added_to_bare_arrays():
         ("x.json", b'{"instances": [[1.0]]}', "REST API"),
         ("x.json", b'{"inputs": {"x": [1.0]}}', "REST API"),
         ("x.json", b"\xff", "not UTF-8"),
+        ("x.json", b"[" * 5000, "nested deeper"),
+        ("x.json", b'{"inputs":' * 5000, "nested deeper"),
         ("x.pbtxt", b'model_spec { nme: "x" }', '1:14 .*no field named "nme"'),
         ("x.npz", b"PK\3\4", "is a ZIP archive, .*, not an .npz archive"),
         ("x.npz", b"nothing", "not an .npz archive"),
@@ -126,6 +128,20 @@ def test_a_pickle_in_an_npz_file_cannot_run_code(tmp_path, monkeypatch):
 def test_an_array_that_cannot_be_sent_is_named(array, problem):
     with pytest.raises(UnreadableRequestError, match=problem):
         message_of("x.npz", npz(x=array), None, Address("m"))
+
+
+@pytest.mark.parametrize(
+    ("place", "octet"),
+    [(6, 1), (8, 99)],
+    ids=["encrypted", "compressed in a way that nobody knows"],
+)
+def test_an_archive_that_cannot_be_unpacked_is_said(place, octet):
+    """Of each member the archive says twice how it is packed: before it, and in the directory."""
+    archive = bytearray(npz(x=np.zeros(3)))
+    archive[place] = octet
+    archive[archive.index(b"PK\1\2") + place + 2] = octet
+    with pytest.raises(UnreadableRequestError, match=r"not an \.npz archive"):
+        message_of("x.npz", bytes(archive), None, Address("m"))
 
 
 def test_a_truncated_array_is_said():

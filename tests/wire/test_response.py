@@ -41,6 +41,24 @@ def test_the_last_model_spec_counts_as_in_protobuf():
     assert served_version(response(1).SerializeToString() + response(2).SerializeToString()) == 2
 
 
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        (b"\x12\x02\x08\x07\x12\x00", "versions are merged: the second one changes nothing"),
+        (b"\x12\x02\x08\x07\x22\x01x", "a label takes the place of a version"),
+        (b"\x12\x04\x08\x07\x08\x09", "the last value counts"),
+    ],
+)
+def test_nothing_is_said_where_protobuf_would_read_on(spec, why):
+    message = bytes((0x12, len(spec))) + spec
+    assert served_version(message) is None, why
+
+
+def test_an_ending_is_whole_however_its_length_is_written():
+    assert ending_of(b"\x12\x02\x12\x00") == b"\x12\x02\x12\x00"
+    assert ending_of(b"\x12\x82\x80\x00\x12\x00") is None
+
+
 def test_a_response_without_a_version_has_none():
     assert served_version(response().SerializeToString()) is None
     assert served_version(b"") is None

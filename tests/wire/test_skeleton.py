@@ -141,3 +141,13 @@ def test_a_request_of_a_hundred_inputs_is_known_again():
         request.inputs[f"feature_{number}"].tensor_shape.dim.add(size=1)
         request.inputs[f"feature_{number}"].tensor_content = bytes(4)
     assert skeleton_of(request.SerializeToString()) is not None
+
+
+def test_what_would_not_be_found_again_has_no_skeleton():
+    """The name's length is written in two octets where one would do."""
+    message = bytes.fromhex("0a030a016d")
+    tensor = b"\x08\x01\x12\x04\x12\x02\x08\x01\x22\x04" + bytes(4)
+    for alias, known in ((b"\x0a\x01x", True), (b"\x0a\x81\x00x", False)):
+        entry = alias + bytes((0x12, len(tensor))) + tensor
+        skeleton = skeleton_of(message + bytes((0x12, len(entry))) + entry)
+        assert (skeleton is not None) is known

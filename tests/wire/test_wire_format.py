@@ -62,6 +62,7 @@ def wire_type(field) -> int:
         (classification_pb2.ClassificationResponse.DESCRIPTOR, "model_spec", None, wire.RESPONSE_SPEC_TAG),
         (regression_pb2.RegressionResponse.DESCRIPTOR, "model_spec", None, wire.RESPONSE_SPEC_TAG),
         (model_pb2.ModelSpec.DESCRIPTOR, "version", None, wire.VERSION_TAG),
+        (model_pb2.ModelSpec.DESCRIPTOR, "version_label", None, wire.VERSION_LABEL_TAG),
         (wrappers_pb2.Int64Value.DESCRIPTOR, "value", None, wire.VERSION_VALUE_TAG),
     ],
 )

@@ -144,6 +144,9 @@ class GrpcioEdge:
             *((-1, -1) if adaptive is None else (adaptive.calls, adaptive.limit)),
         )
 
+    def let_go(self) -> None:
+        """Messages are the core's, which keeps none."""
+
     async def stop(self, grace: float) -> None:
         await self._server.stop(grace)
 

@@ -130,6 +130,9 @@ class NativeEdge:
             *((-1, -1) if adaptive is None else (adaptive.calls, adaptive.limit)),
         )
 
+    def let_go(self) -> None:
+        self._plane.exchange.slabs.let_go()
+
     async def stop(self, grace: float) -> None:
         if self._path is not None:
             # Before it closes: afterwards the path may be another process's.

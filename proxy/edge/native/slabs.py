@@ -56,6 +56,12 @@ class Slabs:
         self._used = first + count
         return seen
 
+    def let_go(self) -> None:
+        """Keep those that somebody looks at, and the one that is read into."""
+        kept = [at for at in range(len(self._slabs)) if at == self._at or self._references(at) > self._unseen]
+        self._at = kept.index(self._at)
+        self._slabs = [self._slabs[at] for at in kept]
+
     @property
     def in_use(self) -> int:
         """Slabs that somebody looks at."""

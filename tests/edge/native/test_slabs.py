@@ -55,11 +55,27 @@ def test_views_are_given_again_once_a_slab_is_free():
     assert type(read(slabs, 1, SIZE)) is memoryview
 
 
-@given(st.lists(st.tuples(st.integers(1, SIZE), st.integers(0, 5)), max_size=60))
+def test_after_a_peak_only_what_is_looked_at_is_kept():
+    slabs = Slabs()
+    held = [read(slabs, number, SIZE) for number in range(2 * MOST)]
+    del held[5:]
+    slabs.let_go()
+    assert len(slabs._slabs) <= 6
+    assert slabs.in_use == 5
+    assert all(bytes(seen) == bytes([number]) * SIZE for number, seen in enumerate(held))
+    held.clear()
+    slabs.let_go()
+    assert len(slabs._slabs) == 1
+    assert type(read(slabs, 1, SIZE)) is memoryview
+
+
+@given(st.lists(st.tuples(st.integers(1, SIZE), st.integers(0, 5), st.booleans()), max_size=60))
 def test_no_octet_changes_while_it_is_looked_at(reads):
     slabs = Slabs()
     held = []
-    for number, (count, let_go) in enumerate(reads):
+    for number, (count, over, calm) in enumerate(reads):
         held.append((number, read(slabs, number, count)))
-        del held[:let_go]
+        del held[:over]
+        if calm:
+            slabs.let_go()
     assert all(bytes(seen) == bytes([mark]) * len(seen) for mark, seen in held)
