@@ -19,7 +19,7 @@ from typing import Any, Final
 from prometheus_client.metrics_core import Metric
 
 from proxy.observe.catalogue import OVERHEAD_SECONDS, SECONDS
-from proxy.observe.problems import stamp
+from proxy.observe.problem import stamp
 from proxy.observe.series import OTHER
 
 STEP_SECONDS: Final = 15

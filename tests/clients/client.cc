@@ -1,9 +1,4 @@
-// A C++ client that makes three calls with libgrpc++ and prints what it got.
-//
-// usage: client ADDRESS GOOD BAD
-//
-// GOOD and BAD are files with serialised PredictRequests; the third call is Watch of the health service, of which
-// the first message is read. One line per call: code, text, message, grpc-status-details-bin; the last three in hex.
+// libgrpc++: `client ADDRESS`; script.py says what it reads and prints.
 
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
@@ -12,14 +7,11 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <sstream>
 #include <string>
 #include <vector>
 
 namespace {
-
-const std::string kPredict = "/tensorflow.serving.PredictionService/Predict";
-const std::string kWatch = "/grpc.health.v1.Health/Watch";
-const std::string kDetails = "grpc-status-details-bin";
 
 std::string Hex(const std::string& bytes) {
   const char* digits = "0123456789abcdef";
@@ -29,6 +21,19 @@ std::string Hex(const std::string& bytes) {
     hex += digits[each & 15];
   }
   return hex;
+}
+
+std::string Octets(const std::string& hex) {
+  std::string bytes;
+  for (size_t at = 0; at + 1 < hex.size(); at += 2) bytes += static_cast<char>(std::stoi(hex.substr(at, 2), nullptr, 16));
+  return bytes;
+}
+
+std::vector<std::string> Split(const std::string& text, char at) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, at);) parts.push_back(part);
+  return parts;
 }
 
 std::string BytesOf(const grpc::ByteBuffer& buffer) {
@@ -44,66 +49,96 @@ grpc::ByteBuffer BufferOf(const std::string& bytes) {
   return grpc::ByteBuffer(&slice, 1);
 }
 
-void Tell(const grpc::ClientContext& context, const grpc::Status& status, const grpc::ByteBuffer& message) {
-  std::string details;
-  const auto& trailing = context.GetServerTrailingMetadata();
-  const auto found = trailing.find(kDetails);
-  if (found != trailing.end()) details.assign(found->second.data(), found->second.size());
-  std::cout << status.error_code() << " " << Hex(status.error_message()) << " " << Hex(BytesOf(message)) << " "
-            << Hex(details) << "\n";
+std::string Pairs(const std::multimap<grpc::string_ref, grpc::string_ref>& metadata) {
+  std::string text;
+  for (const auto& [key, value] : metadata) {
+    if (!text.empty()) text += ",";
+    text += "[\"" + std::string(key.data(), key.size()) + "\",\"" + Hex(std::string(value.data(), value.size())) + "\"]";
+  }
+  return text;
 }
 
-void Await(grpc::CompletionQueue& queue) {
+bool Next(grpc::CompletionQueue& queue) {
   void* tag = nullptr;
   bool ok = false;
-  queue.Next(&tag, &ok);
+  return queue.Next(&tag, &ok) && ok;
 }
 
-void Predict(grpc::GenericStub& stub, grpc::CompletionQueue& queue, const std::string& file) {
-  std::ifstream stream(file, std::ios::binary);
-  const std::string bytes((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+void Play(grpc::GenericStub& stub, const std::string& line) {
+  const auto words = Split(line, ' ');
+  const std::string &kind = words[1], &cancel = words[5];
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(std::stoi(words[3])));
+  if (words[4] == "gzip") context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
+  if (words[6] != "-") {
+    for (const auto& pair : Split(words[6], ',')) {
+      const auto at = pair.find('=');
+      context.AddMetadata(pair.substr(0, at), Octets(pair.substr(at + 1)));
+    }
+  }
+  std::vector<std::string> sent, received;
+  if (words[7] != "-") {
+    for (const auto& file : Split(words[7], ',')) {
+      std::ifstream stream(file, std::ios::binary);
+      sent.emplace_back((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+    }
+  }
   grpc::Status status;
   grpc::ByteBuffer answer;
-  const auto call = stub.PrepareUnaryCall(&context, kPredict, BufferOf(bytes), &queue);
-  call->StartCall();
-  call->Finish(&answer, &status, nullptr);
-  Await(queue);
-  Tell(context, status, answer);
-}
-
-void Watch(grpc::GenericStub& stub, grpc::CompletionQueue& queue) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
-  grpc::Status status;
-  grpc::ByteBuffer answer;
-  const auto call = stub.PrepareCall(&context, kWatch, &queue);
-  call->StartCall(nullptr);
-  Await(queue);
-  call->WriteLast(BufferOf(""), grpc::WriteOptions(), nullptr);
-  Await(queue);
-  call->Read(&answer, nullptr);
-  Await(queue);
-  context.TryCancel();
-  call->Finish(&status, nullptr);
-  Await(queue);
-  Tell(context, status, answer);
+  grpc::CompletionQueue queue;
+  std::string told;
+  if (kind == "unary") {
+    const auto call = stub.PrepareUnaryCall(&context, words[2], BufferOf(sent[0]), &queue);
+    call->StartCall();
+    call->Finish(&answer, &status, nullptr);
+    if (cancel == "told") {
+      std::getline(std::cin, told);
+      context.TryCancel();
+    }
+    Next(queue);
+    if (status.ok()) received.push_back(BytesOf(answer));
+  } else {
+    const auto call = stub.PrepareCall(&context, words[2], &queue);
+    call->StartCall(nullptr);
+    if (cancel == "begun") context.TryCancel();
+    Next(queue);
+    bool open = true;
+    for (const auto& message : sent) {
+      call->Write(BufferOf(message), nullptr);
+      open = Next(queue) && open;
+      if (!open || kind != "pingpong") continue;
+      call->Read(&answer, nullptr);
+      if (Next(queue)) received.push_back(BytesOf(answer));
+    }
+    call->WritesDone(nullptr);
+    Next(queue);
+    if (cancel == "told") {
+      std::getline(std::cin, told);
+      context.TryCancel();
+    }
+    for (call->Read(&answer, nullptr); Next(queue); call->Read(&answer, nullptr)) {
+      received.push_back(BytesOf(answer));
+      if (cancel == "first") context.TryCancel();
+    }
+    call->Finish(&status, nullptr);
+    Next(queue);
+  }
+  std::string messages;
+  for (const auto& message : received) messages += (messages.empty() ? "\"" : ",\"") + Hex(message) + "\"";
+  std::cout << "{\"case\":\"" << words[0] << "\",\"code\":" << status.error_code() << ",\"text\":\""
+            << Hex(status.error_message()) << "\",\"messages\":[" << messages << "],\"details\":\""
+            << Hex(status.error_details()) << "\",\"initial\":["
+            << Pairs(context.GetServerInitialMetadata()) << "],\"trailing\":["
+            << Pairs(context.GetServerTrailingMetadata()) << "]}" << std::endl;
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc != 4) {
-    std::cerr << "usage: client ADDRESS GOOD BAD\n";
-    return 2;
-  }
+int main(int, char** argv) {
+  std::cout << "{\"client\": \"grpc++ " << grpc::Version() << "\"}" << std::endl;
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   grpc::GenericStub stub(grpc::CreateCustomChannel(argv[1], grpc::InsecureChannelCredentials(), arguments));
-  grpc::CompletionQueue queue;
-  Predict(stub, queue, argv[2]);
-  Predict(stub, queue, argv[3]);
-  Watch(stub, queue);
+  for (std::string line; std::getline(std::cin, line);) Play(stub, line);
   return 0;
 }

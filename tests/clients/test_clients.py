@@ -1,4 +1,4 @@
-"""Clients of other makes work through the proxy as they are: a good request, a refused one, a stream."""
+"""Clients that know HTTP/2 and nothing of gRPC work through the proxy: test_script.py has those that know it."""
 
 import base64
 import re
@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha import reflection_pb2
 
 from proxy.wire.arrays import tensor_of
 from proxy.wire.protos import predict_pb2
@@ -24,7 +23,6 @@ from tests.proxy_process import EDGES, running_proxy
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 CHECK, WATCH = (f"/grpc.health.v1.Health/{name}" for name in ("Check", "Watch"))
-REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 SERVING = health_pb2.HealthCheckResponse(status="SERVING").SerializeToString()
 INVALID_ARGUMENT = 3
 OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
@@ -87,54 +85,6 @@ def hold(expected, good, bad, health):
     assert health == SERVING
 
 
-def heard(call, message=b""):
-    return Heard(
-        call.code().value[0],
-        call.details(),
-        message,
-        dict(call.trailing_metadata()).get("grpc-status-details-bin", b""),
-    )
-
-
-def test_python_grpcio(proxy, expected):
-    with grpc.insecure_channel(proxy.target, OPTIONS) as channel:
-        predict = channel.unary_unary(PREDICT)
-        good, call = predict.with_call(GOOD, timeout=PATIENCE)
-        with pytest.raises(grpc.RpcError) as refused:
-            predict(BAD, timeout=PATIENCE)
-        watching = channel.unary_stream(WATCH)(b"", timeout=PATIENCE)
-        hold(expected, heard(call, good), heard(refused.value), next(watching))
-        watching.cancel()
-        asked = reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
-        (listed,) = channel.stream_stream(REFLECT)(iter([asked]), timeout=PATIENCE)
-    services = reflection_pb2.ServerReflectionResponse.FromString(listed).list_services_response.service
-    assert "tensorflow.serving.PredictionService" in {each.name for each in services}
-
-
-async def test_python_grpc_aio(proxy, expected):
-    async with grpc.aio.insecure_channel(proxy.target, OPTIONS) as channel:
-        call = channel.unary_unary(PREDICT)(GOOD, timeout=PATIENCE)
-        good = Heard((await call.code()).value[0], message=await call)
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await channel.unary_unary(PREDICT)(BAD, timeout=PATIENCE)
-        watching = channel.unary_stream(WATCH)(b"", timeout=PATIENCE)
-        hold(expected, good, heard(refused.value), await watching.read())
-        watching.cancel()
-
-
-@pytest.mark.parametrize("client", ["cpp_client", "node_client"])
-def test_clients_in_other_languages(proxy, expected, files, client, request):
-    command = (*request.getfixturevalue(client), proxy.target, files / "good", files / "bad")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3 * PATIENCE, check=False)
-    assert done.returncode == 0, done.stderr
-    good, bad, watched = (
-        Heard(int(code), bytes.fromhex(text).decode(), bytes.fromhex(message), bytes.fromhex(details))
-        for code, text, message, details in (line.split(" ") for line in done.stdout.splitlines())
-    )
-    assert watched.code == grpc.StatusCode.CANCELLED.value[0]
-    hold(expected, good, bad, watched.message)
-
-
 def test_h2_by_hand(proxy, expected):
     good, bad = (RawCall(proxy.target, PREDICT, framed(message)) for message in (GOOD, BAD))
     assert (good.body[:5], bad.body) == (framed(expected)[:5], b"")
@@ -145,6 +95,33 @@ def test_h2_by_hand(proxy, expected):
         Heard(bad.code, bad.text, details=bad.details),
         watched.body[5:],
     )
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "words"),
+    [
+        (("--http1.1",), "400", "gRPC over HTTP/2 only"),
+        (("--http1.1", "--data", "{}"), "400", "gRPC over HTTP/2 only"),
+        (("--http2-prior-knowledge",), "415", "POST with content-type application/grpc"),
+    ],
+    ids=["GET", "POST", "GET over HTTP/2"],
+)
+def test_curl_without_grpc_is_told_what_speaks_here(dev_server, how, status, words):
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl here")
+    with running_proxy("--upstream", dev_server.target) as proxy:
+        command = (
+            "curl",
+            "--silent",
+            "--include",
+            "--noproxy",
+            "*",
+            *how,
+            f"http://{proxy.target}/v1/models/fixed",
+        )
+        said = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+    assert said.split()[1] == status
+    assert words in said
 
 
 def test_nghttp(proxy, expected, files):

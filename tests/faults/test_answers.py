@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.conftest import EXPLORE
 from tests.faults.ground import Ground, marked, tell
 from tests.faults.server import FAULT, FAULTS
 from tests.safety.clients import channel_to
 
 DEADLINE = 0.7
 """Of calls that nothing else ends; `LONGEST` is what all others may take."""
-LONGEST = 2.0
+LONGEST = 4.0
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,20 @@ MATRIX = {
     ),
 }
 
+LIKE_OTHERS = {
+    *(
+        "status-empty",
+        "status-negative",
+        "message-of-raw-octets",
+        "nothing-behind-a-message",
+        "no-http-status",
+    ),
+    *("head-and-status-ok-without-message", "message-of-4-gigabytes", "message-with-unknown-flag"),
+    *("reset-no-error", "reset-enhance-your-calm", "http1-in-the-middle", "unknown-index", "unfinished-head"),
+    *("data-on-no-stream", "head-of-a-stream-that-nobody-opened", "window-overflow", "settings-out-of-range"),
+}
+"""What adds little to the rest of the matrix is left to `make trust`."""
+
 OF_THE_CONNECTION = {
     (code, reason)
     for code in ("UNAVAILABLE", "UNKNOWN", "INTERNAL")
@@ -112,7 +127,7 @@ def test_the_matrix_has_every_fault_that_the_server_knows():
     assert MATRIX.keys() == FAULTS.keys() - {""}
 
 
-@pytest.mark.parametrize("name", MATRIX)
+@pytest.mark.parametrize("name", [name for name in MATRIX if EXPLORE or name not in LIKE_OTHERS])
 async def test_an_answer_that_is_wrong(odd: Ground, name: str):
     fault = MATRIX[name]
     code, reason = fault.on(odd.edge)

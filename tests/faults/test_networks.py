@@ -84,10 +84,10 @@ async def test_a_cable_that_is_cut_for_a_moment(far: Ground, cable: Cable):
             cable.weather = CUT
             told = await tell(channel, marked(b"of this call"), timeout=1.0)
             assert told.code == "DEADLINE_EXCEEDED", told
-            assert told.seconds < 1.5, told
+            assert told.seconds < 2.0, told
             told = await tell(channel, BAD, timeout=20)
             assert (told.code, told.reason) == ("UNAVAILABLE", "SIGNATURE_UNCONFIRMED"), told
-            assert told.seconds < 3.0, told
+            assert told.seconds < 4.0, told
             cable.weather = CLEAR
             await bystanders.served_again()
         assert bystanders.answers.keys() == {("OK", "")}, bystanders.texts[:3]
@@ -97,8 +97,11 @@ async def test_a_cable_that_is_cut_for_a_moment(far: Ground, cable: Cable):
 @pytest.mark.skipif(not EXPLORE, reason="half a minute until the kernel gives up: make trust")
 async def test_a_cable_that_is_cut_for_good(far: Ground, cable: Cable):
     """Without a FIN or a RST: the connection is given up in bounded time, and the page says so until it is mended."""
-    allowed = {("UNAVAILABLE", reason) for reason in (RESET, UNREACHABLE)}
-    async with far.disturbed(allowed, longest=30.0) as bystanders, channel_to(far.proxy.target) as channel:
+    allowed = {("UNAVAILABLE", RESET), ("UNAVAILABLE", UNREACHABLE), ("DEADLINE_EXCEEDED", "")}
+    async with (
+        far.disturbed(allowed, longest=GIVEN_UP) as bystanders,
+        channel_to(far.proxy.target) as channel,
+    ):
         cut = time.monotonic()
         cable.weather = CUT
         while (told := await tell(channel, marked(b"of this call"), timeout=2.0)).code != "UNAVAILABLE":

@@ -73,6 +73,23 @@ PARTS = (
         ),
     ),
     Part(
+        "clients",
+        "Clients",
+        "Clients of eleven makes play one script of calls, directly to a server and through the proxy: good ones of every kind "
+        "of tensor, large, compressed, with metadata; wrong ones, whose code, text and ErrorInfo must come unharmed; slow, "
+        "cancelled at every place, streams, health, reflection, questions about models, gRPC's own interop cases. Then a "
+        "successor takes the proxy's port, the proxy is killed and comes back, the server goes and comes back, and no client is told. "
+        "After each call neither the proxy nor the server has anything of it.",
+        ("-m", "tests.clients", "--install", "--both-builds"),
+    ),
+    Part(
+        "http2",
+        "HTTP/2 by the letter",
+        "h2spec, with its strict cases, at the port of each edge, plain and with TLS, and beside them at a server of grpcio "
+        "without any proxy. The native edge must pass all; HTTP/2 of the grpcio edge is gRPC core's.",
+        ("-m", "tests.clients.h2spec"),
+    ),
+    Part(
         "soak",
         "Soak",
         "200 connections that come and go ask twenty kinds of things for a long time: good and wrong requests, of a few "
