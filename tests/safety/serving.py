@@ -45,14 +45,19 @@ class CountingServer:
     """The module that is run."""
 
     def __init__(
-        self, *, mortal: bool = False, host: str = "127.0.0.1", before: tuple[str, ...] = ()
+        self,
+        *,
+        mortal: bool = False,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        before: tuple[str, ...] = (),
     ) -> None:
         self.ran: list[str] = []
         self.marks: list[int] = []
         self.deaths = 0
         self._mortal = mortal
         self._before = before
-        self._address = f"{host}:0"
+        self._address = f"{host}:{port}"
         self._loaded: dict[tuple[str, int], Inputs] = {(name, 1): inputs for name, inputs in MODELS.items()}
         self._begin()
         self.target = self._address
