@@ -23,6 +23,8 @@ TRAILERS: Final = 2
 
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
 _FORBIDDEN_IN_VALUE: Final = re.compile(rb"[\x00\r\n]").search
+# RFC 3986 §2: what a URI may be written with. Some servers end, all of them, at a path that they cannot decode.
+_FORBIDDEN_IN_PATH: Final = re.compile(rb"[^\x21-\x7e]").search
 _STATUS: Final = re.compile(rb"[1-9][0-9][0-9]").fullmatch
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}").fullmatch
 
@@ -120,4 +122,6 @@ def _examine_request(pseudo: dict[bytes, bytes]) -> str | None:
         return ":scheme is missing"
     if not path or (path[:1] != b"/" and not (path == b"*" and method == b"OPTIONS")):
         return ":path is missing, empty or does not begin with a slash"
+    if _FORBIDDEN_IN_PATH(path):
+        return ":path contains a character that no path may have"
     return None

@@ -38,3 +38,9 @@ def test_connect_names_an_authority(method):
 def test_the_first_field_of_a_name_is_found():
     block = examine((*GOOD, (b"a", b"1"), (b"a", b"2")), REQUEST)
     assert (block.get(b"a"), block.get(b"b")) == (b"1", None)
+
+
+@pytest.mark.parametrize("path", [b"/\xff/m", b"/s/\xc3\xa9", b"/s /m", b"/s/m\x7f", b"/s/\t"])
+def test_a_path_is_written_with_what_a_uri_is_written_with(path):
+    fields = tuple((name, path if name == b":path" else value) for name, value in GOOD)
+    assert examine(fields, REQUEST).fault == ":path contains a character that no path may have"
