@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http import HttpProcessingError
 
 from proxy.observe.admin.access import AUTHORISED
 from proxy.observe.admin.api import Api
@@ -244,6 +245,6 @@ async def _form_of(request: web.Request) -> list[tuple[str, str, bytes]]:
                     raise web.HTTPRequestEntityTooLarge(_MOST_BYTES, _MOST_BYTES + 1)
                 content += piece
             parts.append((part.name or "", part.filename or "", bytes(content)))
-    except ValueError as error:
+    except (ValueError, HttpProcessingError) as error:
         raise web.HTTPBadRequest from error
     return parts

@@ -413,6 +413,14 @@ async def test_a_request_file_is_read_as_check_reads_it(shown, port, name, data,
     assert ("Not judged" in text) is (not shown.tried)
 
 
+@pytest.mark.parametrize("body", [b"--b\r\n" * 50_000, b"--b\r\n: \r\n\r\n"])
+async def test_a_form_that_cannot_be_taken_apart_is_a_bad_request(shown, port, body):
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    async with port.post("/try", data=body, headers=OWN | kind) as answer:
+        assert answer.status == 400
+    assert not shown.tried
+
+
 async def test_what_is_no_tensor_is_told_with_the_input_that_holds_it(shown, port):
     shown.models = [listing("m")]
     data = form(model="m", signature="", alias="x", tensor='{"dtype": "DT_NONSENSE"}', do="judge")
