@@ -108,6 +108,7 @@ def configure(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_of_no_single_call)
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -122,6 +123,16 @@ def configure(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+_OF_CALLS = ("Invalid encoding on", "ExecuteBatchError raised in core")
+
+
+def _of_no_single_call(record: logging.LogRecord) -> bool:
+    """Whether a line of gRPC's core is for the log. What it says of a client's metadata quotes the value, which may be a
+    credential, and a line for each client that hangs up is a line for whoever wants to fill the log.
+    """
+    return not str(record.msg).startswith(_OF_CALLS)
 
 
 _JUDGED = {

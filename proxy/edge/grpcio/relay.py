@@ -31,7 +31,7 @@ from proxy.edge.grpcio.call import Call, Context, current_call, refuse, status_c
 from proxy.edge.grpcio.upstream import Ending, InOrder, ending, initial_metadata, unary, write
 from proxy.edge.load import Load
 from proxy.edge.local import Handlers
-from proxy.edge.metadata import details_of, diagnosed, identified
+from proxy.edge.metadata import Pair, details_of, diagnosed, identified
 from proxy.edge.methods import UNARY_METHODS
 from proxy.gate import JUDGED_METHODS
 from proxy.upstream.channel import ChannelWay
@@ -49,6 +49,7 @@ _DEADLINE_EXCEEDED = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
 _INTERNAL = grpc.StatusCode.INTERNAL.value[0]
 _NO_MESSAGE = "tfs-proxy: the server answered OK without a message"
 """grpc.aio's server cannot pass that on: the client would wait until its deadline."""
+_NOT_SENT = "tfs-proxy: gRPC's core passes on no value of metadata that is not printable ASCII, as that of {}"
 
 
 class Relay(grpc.GenericRpcHandler):
@@ -111,9 +112,11 @@ class Relay(grpc.GenericRpcHandler):
         remaining = call.remaining()
         if remaining is not None and remaining <= LEAST_SECONDS:
             await self._refuse_late(call, context)
+        metadata = call.forwarded()
+        await _require_ascii(call, metadata, context)
         asked = call.sent = time.monotonic()
         try:
-            response, headers, end = await self._ask[outcome.method](message, remaining, call.forwarded())
+            response, headers, end = await self._ask[outcome.method](message, remaining, metadata)
         finally:
             outcome.upstream_seconds = time.monotonic() - asked
         if response is None and not end.code:
@@ -140,9 +143,11 @@ class Relay(grpc.GenericRpcHandler):
             remaining = call.remaining()
             if remaining is not None and remaining <= LEAST_SECONDS:
                 await self._refuse_late(call, context)
+        metadata = call.forwarded()
+        await _require_ascii(call, metadata, context)
         asked = call.sent = time.monotonic()
         upstream: Any = self._channel.stream_stream(outcome.method)(
-            timeout=call.remaining(), metadata=InOrder(call.forwarded())
+            timeout=call.remaining(), metadata=InOrder(metadata)
         )
         pump = asyncio.create_task(self._pump(call, requests, upstream))
         try:
@@ -231,3 +236,12 @@ class Relay(grpc.GenericRpcHandler):
             # The server has ended the call already; its status says why.
             pass
         return None
+
+
+async def _require_ascii(call: Call, metadata: tuple[Pair, ...], context: Context) -> None:
+    """End a call here that the core would not begin, and whose client would then hear nothing at all."""
+    for name, value in metadata:
+        text = value.decode("latin-1") if isinstance(value, bytes) else value
+        if not name.endswith("-bin") and not (text.isascii() and text.isprintable()):
+            call.end(_INTERNAL)
+            await context.abort(grpc.StatusCode.INTERNAL, _NOT_SENT.format(name))

@@ -8,10 +8,14 @@ message or header block, a bound on connections, and on octets that have not bec
 are counted once the core has read them.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import grpc
+import structlog
 
 from proxy.edge.access import Access
 from proxy.edge.adaptive import adaptive_of
@@ -42,6 +46,10 @@ from proxy.observe.outcome import Observer, Tracer
 from proxy.upstream.channel import ChannelWay
 
 _ANY_NUMBER: Final = 2**31 - 1
+_RETRY_SECONDS: Final = 0.02
+"""Between two attempts to have the address again that a broken server lets go of."""
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tfs-proxy")
 
 
 class GrpcioEdge:
@@ -84,7 +92,8 @@ class GrpcioEdge:
         self._check = SignatureCheck(
             gate, way, version_seen, load, explainer, limits.hold_seconds, model_calls_of(limits)
         )
-        self._server = grpc.aio.server(
+        self._make = partial(
+            grpc.aio.server,
             interceptors=(
                 self._outcomes,
                 Certificates(self._asked, local),
@@ -98,15 +107,17 @@ class GrpcioEdge:
             ),
             options=_options(limits, shared=place.shared),
         )
+        self._server = self._make()
+        self._grace = limits.age_grace
+        self._broken: set[grpc.aio.Server] = set()
+        self._ending: set[asyncio.Task[None]] = set()
+        self._standing: asyncio.Task[None] | None = None
         path = path_of(address)
         if path is not None:
             # The core takes the path from whoever listens there.
             bind(address)[0].close()
         try:
-            if credentials is None:
-                port = self._server.add_insecure_port(address)
-            else:
-                port = self._server.add_secure_port(address, credentials.ours)
+            port = self._listen(address)
         except RuntimeError as error:
             # The system's reason, which grpc only logs.
             bind(address, shared=place.shared)[0].close()
@@ -118,7 +129,32 @@ class GrpcioEdge:
         return self._address
 
     async def start(self) -> None:
-        await self._server.start()
+        ended = await _started(self._server)
+        self._standing = asyncio.create_task(self._stand(ended), name="listening")
+
+    def _listen(self, address: str) -> int:
+        """The port; RuntimeError: the address cannot be had."""
+        if self._credentials is None:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, self._credentials.ours)
+
+    async def _stand(self, ended: Awaitable[object]) -> None:
+        """Listen again whenever the server has ended by itself.
+
+        grpc.aio decodes a call's path outside of the call, and ends the whole server where a client's is no UTF-8. Calls
+        that are under way at the broken one go on.
+        """
+        while True:
+            await asyncio.wait([asyncio.ensure_future(ended)])
+            self._leave(self._server)
+            self._server = self._make()
+            while True:
+                with suppress(RuntimeError):
+                    self._listen(self._address)
+                    break
+                await asyncio.sleep(_RETRY_SECONDS)
+            ended = await _started(self._server)
+            _log.warning("listening_again", listen=self._address)
 
     def adopt(
         self, limits: Limits, access: Access | None, tls: Configuration | None, *, tells_all: bool
@@ -147,8 +183,30 @@ class GrpcioEdge:
     def let_go(self) -> None:
         """Messages are the core's, which keeps none."""
 
+    def _leave(self, broken: grpc.aio.Server) -> None:
+        """Let calls under way end, in their time."""
+        self._broken.add(broken)
+        ending = asyncio.create_task(broken.stop(self._grace), name="leaving")
+        ending.add_done_callback(lambda _: self._broken.discard(broken))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
     async def stop(self, grace: float) -> None:
-        await self._server.stop(grace)
+        if self._standing is not None:
+            self._standing.cancel()
+            await asyncio.wait([self._standing])
+        await asyncio.gather(*(each.stop(grace) for each in (self._server, *self._broken)))
+
+
+async def _started(server: grpc.aio.Server) -> Awaitable[object]:
+    """Start it, and return what is done when it takes no calls any more."""
+    before = asyncio.all_tasks()
+    await server.start()
+    for task in asyncio.all_tasks() - before:
+        if getattr(task.get_coro(), "__qualname__", "") == "AioServer._server_main_loop":
+            return task
+    # Told only once the last call at it is over.
+    return server.wait_for_termination()
 
 
 _STREAMS = 1024

@@ -1,0 +1,72 @@
+"""Heads of calls that no library sends: octets that are no text, in the path and in values.
+
+Law: a call with such a head has an end that says so, and costs nobody but its client anything; what a value was stands
+in no log.
+"""
+
+import asyncio
+
+import hpack
+import pytest
+
+from tests.edge.conftest import PREDICT
+from tests.faults.ground import Ground, marked
+from tests.faults.server import END_HEADERS, HEADERS, frame
+from tests.faults.spoken import Call, Heard
+from tests.safety.clients import Fields, head
+
+PATIENCE = 5.0
+OF_A_SERVER_THAT_ENDED = {("CANCELLED", ""), ("UNAVAILABLE", "")}
+
+
+async def told(
+    ground: Ground, path: bytes = PREDICT.encode(), more: Fields = (), seconds: float = PATIENCE
+) -> Heard:
+    """What comes of a good Predict with this head; values are Latin-1, an octet for each character."""
+    call = Call(marked(b"of this call"))
+    fields = [
+        (name.encode(), path if name == ":path" else value.encode("latin-1"))
+        for name, value in head(more=more)
+    ]
+    octets = dict(call.frames)
+    block = frame(HEADERS, END_HEADERS, 1, hpack.Encoder().encode(fields))
+    await call.connect(ground.proxy.target)
+    await call.say(call.up_to("SETTINGS") + block)
+    await call.say(b"".join(octets for name, octets in octets.items() if name.startswith("DATA")))
+    return await call.hear(seconds)
+
+
+@pytest.mark.parametrize("path", [b"/\xff\xfe/Predict", b"/tensorflow.serving.PredictionService/\x80"])
+async def test_a_path_that_is_no_text(ground: Ground, path: bytes):
+    """grpc.aio ends as a whole where it cannot decode a path; the edge that is made of it stands again at once."""
+    if ground.edge == "native":
+        async with ground.undisturbed():
+            assert (await told(ground, path)).reset is not None
+        return
+    async with ground.disturbed(OF_A_SERVER_THAT_ENDED, PATIENCE) as bystanders:
+        for _ in range(3):
+            before = stands_again(ground)
+            await told(ground, path, seconds=0)
+            async with asyncio.timeout(PATIENCE):
+                while stands_again(ground) == before:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            await bystanders.served_again(20)
+
+
+def stands_again(ground: Ground) -> int:
+    return sum(line["event"] == "listening_again" for line in ground.proxy.log)
+
+
+@pytest.mark.parametrize("value", ["s\xe9cret", "s\xc3\xa9cret", "secret\t", "secret\x7f"])
+async def test_a_value_that_is_no_ascii(ground: Ground, value: str):
+    lines = len(ground.proxy.log)
+    async with ground.undisturbed():
+        for name in "authorization", "x-other":
+            heard = await told(ground, more=((name, value),))
+            assert heard.status is not None, heard
+            assert heard.seconds < PATIENCE
+            if ground.edge == "grpcio" and heard.status:
+                assert "printable ASCII" in heard.text
+                assert name in heard.text
+    assert "cret" not in str(ground.proxy.log[lines:])
+    assert not [line for line in ground.proxy.log[lines:] if line["level"] == "error"]
