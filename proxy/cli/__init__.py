@@ -57,6 +57,21 @@ _INTERRUPTED = 130
 """128 + SIGINT, as shells say it."""
 
 
+def _hold_standard_streams() -> None:
+    """Where a standard stream was closed before the start, nobody else gets its number.
+
+    libuv ends the process where it should close one of the first three: a socket must never be one of them.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free, which is this one. Workers get it too.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported on use."""
 
@@ -73,6 +88,7 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
+        _hold_standard_streams()
         if isinstance(sys.stdout, io.TextIOWrapper):
             # A name that the terminal's encoding lacks is shown as an escape, as on standard error.
             sys.stdout.reconfigure(errors="backslashreplace")

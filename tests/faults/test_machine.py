@@ -26,6 +26,7 @@ from tests.faults.machine import (
     with_mounts,
 )
 from tests.faults.test_vanishing import MARK, balance
+from tests.proxy_process import EDGES, ProxyProcess
 from tests.safety.clients import BAD, ask_predict, channel_to
 from tests.safety.counting import HELD
 from tests.safety.serving import CountingServer
@@ -145,3 +146,15 @@ async def test_the_wall_clock_jumps(edge: str, server: CountingServer, tmp_path:
                     code, text = await asyncio.to_thread(ground.get, path)
                     assert code == 200, (jump, path, text[:300])
                 await bystanders.served_again(10)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_standard_streams_that_were_closed_before_the_start(
+    edge: str, server: CountingServer, workers: str
+):
+    """Sockets would get their numbers, which libuv never closes: it ends the process."""
+    closing = ("sh", "-c", 'exec "$@" <&- >&-', "sh")
+    flags = ("--upstream", server.target, "--model", "m", "--workers", workers, *EDGES[edge])
+    with ProxyProcess(*flags, before=closing) as proxy:
+        async with channel_to(proxy.target) as channel:
+            await is_served(channel)
