@@ -27,7 +27,17 @@ from tests.safety.counting import Counting, main
 FAULT = "x-fault"
 HEAD = [(":status", "200"), ("content-type", "application/grpc")]
 OK = [("grpc-status", "0")]
-DATA, HEADERS, SETTINGS, PUSH_PROMISE, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 4, 5, 7, 8, 9
+DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
+    0,
+    1,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+)
 END_STREAM, END_HEADERS = 1, 4
 FRAME = 16_384
 Fields = list[tuple[str, str]]
@@ -446,6 +456,59 @@ instead(
     + frame(CONTINUATION, 0, stream, b"\x10\x01x\x01y" * 3000) * 400,
     begun=False,
 )  # fmt: skip
+
+
+# === what a server may say at any time, and what it may not, about whole connections; the answer follows as it should ===
+
+
+def before(name: str, *octets: bytes, pause: float = 0.0) -> None:
+    """These octets, one string after the other, and then the answer, as if nothing had been."""
+
+    async def answer(connection: Connection, stream: int, message: bytes) -> None:
+        for each in octets:
+            connection.raw(each)
+            await asyncio.sleep(pause)
+        await connection.answer(stream, message)
+
+    FAULTS[name] = answer
+
+
+def _setting(number: int, value: int) -> bytes:
+    return frame(SETTINGS, 0, 0, struct.pack(">HI", number, value))
+
+
+TABLE, WINDOW, LARGEST, FIELDS = 1, 4, 5, 6
+FLOOD = 20_000
+before("windows-shut-and-opened", _setting(WINDOW, 0), _setting(WINDOW, 65_535), pause=0.2)
+before()
+before("no-table-and-a-huge-one", _setting(TABLE, 0), _setting(TABLE, 1 << 31), _setting(TABLE, 4096))
+before("frames-of-16-megabytes", _setting(LARGEST, (1 << 24) - 1))
+before("heads-of-nothing-for-a-while", _setting(FIELDS, 0), _setting(FIELDS, 1 << 20), pause=0.2)
+before("goaway-of-nobody-twice", frame(GOAWAY, 0, 0, struct.pack(">II", (1 << 31) - 1, 0)) * 2)
+before("flood-of-settings", frame(SETTINGS, 0, 0, b"") * FLOOD)
+before("flood-of-pings", frame(PING, 0, 0, bytes(8)) * FLOOD)
+before("flood-of-unknown-frames", frame(0xFA, 0, 0, bytes(8)) * FLOOD)
+
+
+def _whole(begin: Fields, octets: bytes, end: Fields) -> Callable[[Connection, int, bytes], bytes]:
+    """An answer with these fields; `octets` stand before its message."""
+    return lambda connection, stream, message: (
+        frame(HEADERS, END_HEADERS, stream, connection.encoded(begin))
+        + octets.replace(b"STRM", stream.to_bytes(4, "big"))
+        + frame(DATA, 0, stream, framed(message))
+        + frame(HEADERS, END_HEADERS | END_STREAM, stream, connection.encoded(end))
+    )
+
+
+instead("two-heads-of-one-answer", _whole([*HEAD, *HEAD], b"", OK), begun=False)
+instead("line-break-in-a-trailer", _whole(HEAD, b"", [*OK, ("x-a", "b\r\nc: d")]), begun=False)
+instead("flood-of-empty-data", _whole(HEAD, b"\0\0\0\0\0STRM" * FLOOD, OK), begun=False)
+instead("flood-of-resets", lambda _, stream, __: frame(RST_STREAM, 0, stream, bytes(3) + b"\x08") * FLOOD)
+instead(
+    "table-larger-than-allowed",
+    lambda _, stream, __: frame(HEADERS, 5, stream, b"\x3f\xff\xff\xff\x07"),
+    begun=False,
+)
 
 
 # === what is wrong from the first octet on ===

@@ -99,9 +99,31 @@ MATRIX = {
     "endless-head": Odd(
         "UNAVAILABLE", "UPSTREAM_METADATA_TOO_LARGE", grpcio=("RESOURCE_EXHAUSTED", ""), whole=True
     ),
+    # what is said of whole connections
+    "windows-shut-and-opened": Odd("OK"),
+    "no-table-and-a-huge-one": Odd("OK"),
+    "frames-of-16-megabytes": Odd("OK"),
+    "heads-of-nothing-for-a-while": Odd("OK"),
+    "goaway-of-nobody-twice": Odd("OK"),
+    "flood-of-settings": Odd("UNAVAILABLE", NOT_GRPC, grpcio=("OK", ""), whole=True),
+    "flood-of-pings": Odd("UNAVAILABLE", NOT_GRPC, grpcio=("OK", ""), whole=True),
+    "flood-of-unknown-frames": Odd("UNAVAILABLE", NOT_GRPC, grpcio=("OK", ""), whole=True),
+    "flood-of-empty-data": Odd("UNAVAILABLE", NOT_GRPC, grpcio=("UNKNOWN", NOT_GRPC), whole=True),
+    "flood-of-resets": Odd("CANCELLED", RESET),
+    "two-heads-of-one-answer": Odd("INTERNAL", NOT_GRPC, grpcio=("OK", "")),
+    "line-break-in-a-trailer": Odd("INTERNAL", NOT_GRPC, grpcio=("INTERNAL", "")),
+    "table-larger-than-allowed": Odd("UNAVAILABLE", NOT_GRPC, grpcio=("INTERNAL", NOT_GRPC), whole=True),
 }
 
 LIKE_OTHERS = {
+    *("frames-of-16-megabytes", "flood-of-settings", "flood-of-unknown-frames", "flood-of-resets"),
+    *(
+        "two-heads-of-one-answer",
+        "line-break-in-a-trailer",
+        "table-larger-than-allowed",
+        "no-table-and-a-huge-one",
+    ),
+    *("goaway-of-nobody-twice", "heads-of-nothing-for-a-while"),
     *(
         "status-empty",
         "status-negative",
