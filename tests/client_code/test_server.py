@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -56,6 +57,11 @@ def asking(request, authority, dev_server):
         *EDGES[edge], "--upstream", dev_server.target, "--model", "two", "--poll-seconds", "0.2", *chosen
     ) as proxy:
         asyncio.run(until_ready(proxy))
+        # Ready is who has the model; its signature may still be under way.
+        for _ in range(200):
+            if copied(proxy.admin):
+                break
+            time.sleep(0.05)
         yield proxy, asked
 
 

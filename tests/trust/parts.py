@@ -126,7 +126,7 @@ PARTS = (
         "refused must be refused by all, octet by octet the same. Left out: what is said of a deadline, and initial "
         "metadata of a stream without messages, which grpc.aio does not always tell.",
         ("-m", "tests.differential", "--calls", "100000", "--seconds", "{seconds}", "--trust"),
-        share=0.15,
+        share=0.1,
     ),
     Part(
         "supply",
@@ -152,6 +152,6 @@ PARTS = (
         "coverage. PredictRequests are compared with what TensorFlow's own protobuf in C++ reads in them. What was found "
         "in earlier runs, and mended, is counted from the inputs that the repository keeps of it.",
         ("-m", "tests.fuzz", "--seconds", "{seconds}", "--trust"),
-        share=0.33,
+        share=0.25,
     ),
 )
