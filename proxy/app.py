@@ -63,7 +63,8 @@ from proxy.observe.levels import set_level
 from proxy.observe.log import CallLog
 from proxy.observe.metrics import Metrics
 from proxy.observe.outcome import EndObserver, Tracer
-from proxy.observe.problems import Problems, stamp
+from proxy.observe.problem import stamp
+from proxy.observe.problems import Problems
 from proxy.observe.refusals import RecentRefusals
 from proxy.observe.reloads import Reloads
 from proxy.observe.suspects import Suspects

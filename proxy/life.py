@@ -18,7 +18,7 @@ from proxy.config import Settings
 from proxy.config.held import readable_by_all, tokens_in
 from proxy.observe.admin.access import Certificate, context
 from proxy.observe.admin.server import AdminServer
-from proxy.observe.admin.status import Serving
+from proxy.observe.admin.status import Asks, Serving
 from proxy.observe.admin.views import Sources
 from proxy.observe.levels import level
 from proxy.systemd import READY, STOPPING, notify
@@ -108,6 +108,9 @@ def serving_as(settings: Settings, listen: str) -> Serving:
         build().hot_path,
         build().version,
         log_level=level,
+        asks=Asks(
+            settings.listen_cert, settings.listen_client_ca is not None, settings.client_tokens is not None
+        ),
     )
 
 

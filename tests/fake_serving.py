@@ -125,7 +125,7 @@ class FakeServing(grpc.GenericRpcHandler):
 
     @property
     def target(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self._address.rpartition(':')[0]}:{self.port}"
 
     async def start(self) -> None:
         self._server = grpc.aio.server(

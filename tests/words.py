@@ -15,7 +15,7 @@ from proxy.config import DECLARED, about
 from proxy.config.settings import Reload
 from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey
-from tests.client_code.test_other_languages import DETECTOR, example
+from tests.client_code.test_other_languages import DETECTOR, SERVERS, example
 from tests.golden.cases import cases
 from tests.golden.runbook import RUNBOOK, reasons
 from tests.golden.write import DOCS, STATUSES, reasons_md, statuses_yaml
@@ -83,9 +83,9 @@ spec:
 """
 
 
-def _example(language, *, tls: bool) -> Callable[[], str]:
-    key = ModelKey("detector", None, "canary") if tls else DETECTOR
-    return lambda: language.render(example(tls=tls, key=key))
+def _example(language, asks: str) -> Callable[[], str]:
+    key = ModelKey("detector", None, "canary") if asks else DETECTOR
+    return lambda: language.render(example(server=SERVERS[asks], key=key))
 
 
 WORDS: Mapping[Path, Callable[[], str]] = {
@@ -97,9 +97,9 @@ WORDS: Mapping[Path, Callable[[], str]] = {
     PROMETHEUS_RULE: prometheus_rule,
     RUNBOOK: lambda: _filled(RUNBOOK, reasons=reasons()),
     **{
-        ROOT / "tests" / "client_code" / "golden" / f"example{'-tls' if tls else ''}.{suffix}": _example(language, tls=tls)
+        ROOT / "tests" / "client_code" / "golden" / f"example{asks}.{suffix}": _example(language, asks)
         for language, suffix in EXAMPLES.items()
-        for tls in (False, True)
+        for asks in SERVERS
     },
 }  # fmt: skip
 """File → what must be in it."""

@@ -5,12 +5,14 @@ there is nothing to find right or wrong.
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import click
 import grpc
 
+from proxy.client_code.server import TOKEN_VARIABLE
 from proxy.config import Settings
 from proxy.core.reasons import Code
 from proxy.upstream.channel import Tls, open_channel
@@ -41,8 +43,10 @@ class CannotAskError(click.ClickException):
 def ask(settings: Settings, question: Callable[[ServingClient], Awaitable[_Answer]]) -> _Answer:
     """The answer to `question`, put to the server of `settings`.
 
-    Raises CannotAskError where `question` raises NoAnswerError, click.UsageError for unusable settings.
+    Every question carries the token in TOKEN_VARIABLE, where there is one. Raises CannotAskError where `question` raises
+    NoAnswerError, click.UsageError for unusable settings.
     """
+    metadata = _authorization()
 
     async def run() -> _Answer:
         try:
@@ -50,7 +54,7 @@ def ask(settings: Settings, question: Callable[[ServingClient], Awaitable[_Answe
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         async with channel:
-            return await question(ServingClient(ChannelControl(channel), PATIENCE))
+            return await question(ServingClient(ChannelControl(channel, metadata), PATIENCE))
 
     try:
         return asyncio.run(run())
@@ -79,6 +83,16 @@ def tls_of(settings: Settings) -> Tls | None:
     )
 
 
+def _authorization() -> tuple[tuple[str, str], ...]:
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        # What grpc says of such a value repeats it.
+        raise click.UsageError(
+            f"{TOKEN_VARIABLE} holds no token: letters, digits and signs in one piece are wanted"
+        )
+    return (("authorization", f"Bearer {token}"),) if token else ()
+
+
 def _told(target: str, error: NoAnswerError, flag: str = "--upstream HOST:PORT") -> str:
     if error.result is FetchResult.UNAVAILABLE:
         return (
@@ -88,4 +102,6 @@ def _told(target: str, error: NoAnswerError, flag: str = "--upstream HOST:PORT")
         )
     if str(error).startswith(grpc.StatusCode.UNIMPLEMENTED.name):
         return f"{target} speaks gRPC, but is not TensorFlow Serving: {error}"
+    if error.unanswered.code == Code.UNAUTHENTICATED:
+        return f"{target} wants a token, or another one: {error}\nPut yours in the variable {TOKEN_VARIABLE}."
     return f"{target} gave no usable answer: {error}"

@@ -15,6 +15,7 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
+from proxy.client_code.server import TOKEN_VARIABLE
 from proxy.config import DECLARED, ENVIRONMENT_PREFIX, About, Settings, SettingsError, about, read_file
 from proxy.config.again import Effective
 from proxy.core.explain import closest, printable
@@ -174,6 +175,7 @@ def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that look like settings and are none, and what to say of each."""
     known = ["CONFIG", *(_upper(setting.name) for setting in DECLARED)]
     known += [_upper(about(setting).flag) for setting in DECLARED]
+    known.append(TOKEN_VARIABLE.removeprefix(_PREFIX))
     told = {}
     for name, value in sorted(environment.items()):
         prefix, rest = name[: len(_PREFIX)], name[len(_PREFIX) :]

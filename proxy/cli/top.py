@@ -21,7 +21,7 @@ from proxy.cli.admin_port import AdminPort, NoAnswerError, asks_admin_port
 from proxy.cli.asking import CannotAskError
 from proxy.cli.settings import CONTEXT
 from proxy.cli.tables import open_screen, plain_columns
-from proxy.cli.top_screen import Answers, Cursor
+from proxy.cli.top_cursor import Answers, Cursor
 
 _PATIENCE_SECONDS: Final = 5.0
 _PARTS: Final = ("status", "history", "problems", "models")

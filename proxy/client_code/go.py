@@ -3,20 +3,16 @@
 Law: see the package. TensorFlow Serving publishes no Go module with its stubs, so the program needs none.
 """
 
+from collections.abc import Iterator
+
 from proxy.client_code.request import DEADLINE_SECONDS, INTEGERS, PREDICT, ExampleRequest, Input
+from proxy.client_code.server import TOKEN_VARIABLE, Server
 
 _HEAD = """\
 package main
 
 import (
-	"context"
-	"fmt"
-	"log"
-	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials%s"
-	"google.golang.org/protobuf/encoding/protowire"
+%s
 )
 
 // raw hands messages on as they are: they are encoded below.
@@ -103,7 +99,7 @@ _TAIL = """\
 	}
 	defer connection.Close()
 	deadline, cancel := context.WithTimeout(context.Background(), %d*time.Second)
-	defer cancel()
+	defer cancel()%s
 	var response []byte
 	if err := connection.Invoke(deadline, %s, &request, &response); err != nil {
 		log.Fatal(err)
@@ -122,6 +118,9 @@ _TAIL = """\
 }
 """
 
+_TOKEN = f"""
+	deadline = metadata.AppendToOutgoingContext(deadline, "authorization", "Bearer "+os.Getenv("{TOKEN_VARIABLE}"))"""
+
 
 def render(request: ExampleRequest) -> str:
     """A program: sends the request, prints the name and size of every output."""
@@ -135,8 +134,9 @@ def render(request: ExampleRequest) -> str:
         spec.append(f"field(4, []byte({_text(key.label)}))")
     lines = [
         "// go mod init example && go mod tidy && go run .",
+        *(f"// needs {each}" for each in server.needs()),
         f"// {request.accepts}",
-        _HEAD % ("" if server.tls else "/insecure"),
+        _HEAD % "\n".join(each and f'\t"{each}"' for each in _imports(server)),
         "func main() {",
         "\t// model_spec: name 1, version 2, signature_name 3, version_label 4",
         f"\trequest := field(1, join({', '.join(spec)}))",
@@ -144,19 +144,48 @@ def render(request: ExampleRequest) -> str:
     for each in request.inputs:
         lines.append(f"\t// {each.declared}{each.note and ': ' + each.note}")
         lines.append(f"\trequest = append(request, {_input(each)}...)")
-    credentials = "insecure.NewCredentials()"
-    if server.tls and server.ca:
-        lines += [
-            f'\troots, err := credentials.NewClientTLSFromFile({_text(server.ca)}, "")',
-            "\tif err != nil {",
-            "\t\tlog.Fatal(err)",
-            "\t}",
-        ]
-        credentials = "roots"
-    elif server.tls:
-        credentials = "credentials.NewTLS(nil)"
-    tail = _TAIL % (_text(server.target), credentials, DEADLINE_SECONDS, _text(PREDICT))
+    lines += _configuration(server)
+    credentials = "credentials.NewTLS(security)" if server.tls else "insecure.NewCredentials()"
+    token = _TOKEN if server.token else ""
+    tail = _TAIL % (_text(server.target), credentials, DEADLINE_SECONDS, token, _text(PREDICT))
     return "\n".join(lines) + "\n" + tail
+
+
+def _imports(server: Server) -> Iterator[str]:
+    """In gofmt's order; "" stands between the standard library and the others."""
+    yield "context"
+    if server.tls:
+        yield "crypto/tls"
+    if server.ca:
+        yield "crypto/x509"
+    yield from ("fmt", "log")
+    if server.ca or server.token:
+        yield "os"
+    yield from ("time", "", "google.golang.org/grpc")
+    yield f"google.golang.org/grpc/credentials{'' if server.tls else '/insecure'}"
+    if server.token:
+        yield "google.golang.org/grpc/metadata"
+    yield "google.golang.org/protobuf/encoding/protowire"
+
+
+def _configuration(server: Server) -> Iterator[str]:
+    """The lines that define `security`."""
+    if not server.tls:
+        return
+    failed = ("\tif err != nil {", "\t\tlog.Fatal(err)", "\t}")
+    fields = []
+    if server.ca:
+        yield from (f"\tpem, err := os.ReadFile({_text(server.ca)})", *failed)
+        yield from ("\troots := x509.NewCertPool()", "\troots.AppendCertsFromPEM(pem)")
+        fields.append("RootCAs: roots")
+    if server.certificate and server.key:
+        yield f"\town, err := tls.LoadX509KeyPair({_text(server.certificate)}, {_text(server.key)})"
+        yield from failed
+        fields.append("Certificates: []tls.Certificate{own}")
+    if server.name:
+        yield "\t// The server's certificate carries ServerName, which is not the host that is called."
+        fields.append(f"ServerName: {_text(server.name)}")
+    yield f"\tsecurity := &tls.Config{{{', '.join(fields)}}}"
 
 
 def _input(each: Input) -> str:

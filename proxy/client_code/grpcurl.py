@@ -8,9 +8,11 @@ import base64
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from typing import Any
 
 from proxy.client_code.request import DEADLINE_SECONDS, ExampleRequest, Input
+from proxy.client_code.server import TOKEN_VARIABLE, Server
 
 _SHELL = re.compile(r"[\\$`]")
 _NOTES = """\
@@ -30,15 +32,13 @@ def render(request: ExampleRequest) -> str:
         spec["version"] = str(key.version)
     elif key.label is not None:
         spec["versionLabel"] = key.label
-    security = "-plaintext"
-    if server.tls:
-        security = f"-cacert {shlex.quote(server.ca)}" if server.ca else ""
-    flags = " ".join(filter(None, (security, f"-max-time {DEADLINE_SECONDS} -max-msg-sz {2**31 - 1}")))
+    flags = " ".join((*_security(server), f"-max-time {DEADLINE_SECONDS} -max-msg-sz {2**31 - 1}"))
     inputs = ",\n".join(f"    {_text(each.alias)}: {_tensor(each)}" for each in request.inputs)
     notes = [f"# {each.alias!a}: {each.declared}{each.note and ': ' + each.note}" for each in request.inputs]
     return "\n".join(
         (
             "#!/bin/sh",
+            *(f"# needs {each}" for each in server.needs()),
             f"# {request.accepts}",
             *notes,
             _NOTES,
@@ -51,6 +51,19 @@ def render(request: ExampleRequest) -> str:
             "",
         )
     )
+
+
+def _security(server: Server) -> Iterator[str]:
+    if not server.tls:
+        yield "-plaintext"
+    else:
+        files = {"-cacert": server.ca, "-cert": server.certificate, "-key": server.key}
+        for flag, value in {**files, "-authority": server.name}.items():
+            if value:
+                yield f"{flag} {shlex.quote(value)}"
+    if server.token:
+        # grpcurl fills it in: of a command, whoever is on the machine sees the arguments.
+        yield f"-expand-headers -H 'authorization: Bearer ${{{TOKEN_VARIABLE}}}'"
 
 
 def _text(value: object) -> str:

@@ -8,12 +8,12 @@ import base64
 import json
 
 from proxy.client_code.request import DEADLINE_SECONDS, ExampleRequest, Input
+from proxy.client_code.server import TOKEN_VARIABLE, Server
 
 _HEAD = """\
 // Stubs: let protobuf-maven-plugin, or Gradle's, with protoc-gen-grpc-java compile
 //   tensorflow_serving/apis/prediction_service.proto          of github.com/tensorflow/serving
-//   tensorflow/core/framework/*.proto and what they import    of github.com/tensorflow/tensorflow
-"""
+//   tensorflow/core/framework/*.proto and what they import    of github.com/tensorflow/tensorflow"""
 
 _CLASS = """\
 import com.google.protobuf.ByteString;
@@ -21,8 +21,11 @@ import com.google.protobuf.Int64Value;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
 import io.grpc.StatusRuntimeException;
 import io.grpc.TlsChannelCredentials;
+import io.grpc.stub.MetadataUtils;
+import java.io.File;
 import java.util.Base64;
 import java.util.Collections;
 import java.util.concurrent.TimeUnit;
@@ -53,6 +56,7 @@ _CALL = f"""\
     try {{
       PredictResponse response =
           PredictionServiceGrpc.newBlockingStub(channel)
+              .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers))
               .withDeadlineAfter({DEADLINE_SECONDS}, TimeUnit.SECONDS)
               .predict(request.build());
       response.getOutputsMap().forEach(
@@ -80,7 +84,9 @@ def render(request: ExampleRequest) -> str:
     elif key.label is not None:
         spec.append(f".setVersionLabel({json.dumps(key.label)})")
     lines = [
-        f"{_HEAD}// {request.accepts}",
+        _HEAD,
+        *(f"// needs {each}" for each in server.needs()),
+        f"// {request.accepts}",
         _CLASS,
         f"    request.setModelSpec(ModelSpec.newBuilder(){''.join(spec)});",
     ]
@@ -95,18 +101,35 @@ def render(request: ExampleRequest) -> str:
             f"            {_payload(each)}",
             "            .build());",
         ]
-    credentials = "InsecureChannelCredentials.create()"
-    if server.tls and server.ca:
-        roots = f"new java.io.File({json.dumps(server.ca)})"
-        credentials = f"TlsChannelCredentials.newBuilder().trustManager({roots}).build()"
-    elif server.tls:
-        credentials = "TlsChannelCredentials.create()"
+    lines.append("    Metadata headers = new Metadata();")
+    if server.token:
+        lines += [
+            "    headers.put(",
+            '        Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER),',
+            f'        "Bearer " + System.getenv("{TOKEN_VARIABLE}"));',
+        ]
     lines += [
         "    ManagedChannel channel =",
-        f"        Grpc.newChannelBuilder({json.dumps(server.target)}, {credentials})",
-        _CALL,
+        f"        Grpc.newChannelBuilder({json.dumps(server.target)}, {_credentials(server)})",
     ]
-    return "\n".join(lines)
+    if server.tls and server.name:
+        lines += [
+            "            // The server's certificate carries this name, which is not the host that is called.",
+            f"            .overrideAuthority({json.dumps(server.name)})",
+        ]
+    return "\n".join([*lines, _CALL])
+
+
+def _credentials(server: Server) -> str:
+    if not server.tls:
+        return "InsecureChannelCredentials.create()"
+    chain = "TlsChannelCredentials.newBuilder()"
+    if server.ca:
+        chain += f".trustManager(new File({json.dumps(server.ca)}))"
+    if server.certificate and server.key:
+        own = f"new File({json.dumps(server.certificate)}), new File({json.dumps(server.key)})"
+        chain += f".keyManager({own})"
+    return f"{chain}.build()"
 
 
 def _payload(each: Input) -> str:

@@ -7,6 +7,7 @@ import base64
 import json
 
 from proxy.client_code.request import DEADLINE_SECONDS, INTEGERS, PREDICT, ExampleRequest, Input
+from proxy.client_code.server import TOKEN_VARIABLE, Server
 
 _SCHEMA = """\
 const grpc = require('@grpc/grpc-js');
@@ -44,9 +45,12 @@ const PredictRequest = root.lookupType('PredictRequest');
 const PredictResponse = root.lookupType('PredictResponse');
 """
 
-_CALL = f"""\
+_OPTIONS = """\
 // -1: as large as it comes. gRPC's own default is 4 MiB, which an answer easily exceeds.
-const options = {{ 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 }};
+const options = { 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 };
+const metadata = new grpc.Metadata();"""
+
+_CALL = f"""\
 const client = new grpc.Client(%s, options);
 const deadline = Date.now() + {DEADLINE_SECONDS} * 1000;
 client.makeUnaryRequest(
@@ -54,7 +58,7 @@ client.makeUnaryRequest(
   (message) => Buffer.from(PredictRequest.encode(PredictRequest.fromObject(message)).finish()),
   (bytes) => PredictResponse.decode(bytes),
   request,
-  new grpc.Metadata(),
+  metadata,
   {{ deadline }},
   (error, response) => {{
     client.close();
@@ -83,13 +87,9 @@ def render(request: ExampleRequest) -> str:
         spec.append(f"version: {{ value: '{key.version}' }}")
     elif key.label is not None:
         spec.append(f"version_label: {json.dumps(key.label)}")
-    if server.tls:
-        roots = f"require('fs').readFileSync({json.dumps(server.ca)})" if server.ca else ""
-        credentials = f"grpc.credentials.createSsl({roots})"
-    else:
-        credentials = "grpc.credentials.createInsecure()"
     lines = [
         "// npm install @grpc/grpc-js protobufjs",
+        *(f"// needs {each}" for each in server.needs()),
         f"// {request.accepts}",
         _SCHEMA,
         "const request = {",
@@ -100,8 +100,22 @@ def render(request: ExampleRequest) -> str:
         lines.append(f"    // {each.declared}{each.note and ': ' + each.note}")
         # Computed keys: a plain "__proto__" would set the prototype instead.
         lines.append(f"    [{json.dumps(each.alias)}]: {_tensor(each)},")
-    lines += ["  },", "};", "", _CALL % f"{json.dumps(server.target)}, {credentials}"]
+    lines += ["  },", "};", "", _OPTIONS]
+    if server.tls and server.name:
+        lines.append("// The server's certificate carries this name, which is not the host that is called.")
+        lines.append(f"options['grpc.ssl_target_name_override'] = {json.dumps(server.name)};")
+    if server.token:
+        lines.append(f"metadata.set('authorization', `Bearer ${{process.env.{TOKEN_VARIABLE}}}`);")
+    lines.append(_CALL % f"{json.dumps(server.target)}, {_credentials(server)}")
     return "\n".join(lines)
+
+
+def _credentials(server: Server) -> str:
+    if not server.tls:
+        return "grpc.credentials.createInsecure()"
+    files = (server.ca, server.key, server.certificate) if server.certificate else (server.ca,)
+    given = (f"require('fs').readFileSync({json.dumps(file)})" if file else "null" for file in files)
+    return f"grpc.credentials.createSsl({', '.join(given)})"
 
 
 def _tensor(each: Input) -> str:

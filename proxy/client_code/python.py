@@ -4,6 +4,7 @@ Law: see the package. Names are written with `repr`, so whatever a signature cal
 """
 
 from proxy.client_code.request import DEADLINE_SECONDS, ExampleRequest, Input
+from proxy.client_code.server import TOKEN_VARIABLE, Server
 
 _NUMPY = frozenset(
     {
@@ -16,17 +17,18 @@ _NUMPY = frozenset(
 
 def render(request: ExampleRequest) -> str:
     """A script: sends the request, prints every output."""
-    key = request.key
+    key, server = request.key, request.server
     lines = [
         "# pip install tensorflow-serving-api     (brings TensorFlow)",
+        *needs(server),
         f"# {request.accepts}",
+        *environment(server),
         "import grpc",
         "import numpy as np",
         "import tensorflow as tf",
         "from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc",
         "",
-        "# -1: as large as it comes. gRPC's own default is 4 MiB, which an answer easily exceeds.",
-        'OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]',
+        *connection(server),
         "",
         "request = predict_pb2.PredictRequest()",
         f"request.model_spec.name = {key.model!r}",
@@ -42,10 +44,10 @@ def render(request: ExampleRequest) -> str:
         lines.append(f"request.inputs[{each.alias!r}].CopyFrom(tf.make_tensor_proto(values))")
     lines += [
         "",
-        f"with {channel(request)} as channel:",
+        f"with {channel(server)} as channel:",
         "    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)",
         "    try:",
-        f"        response = stub.Predict(request, timeout={DEADLINE_SECONDS})  # seconds",
+        f"        response = stub.Predict(request, timeout={DEADLINE_SECONDS}{metadata(server)})  # timeout in seconds",
         "    except grpc.RpcError as error:",
         '        raise SystemExit(f"{error.code().name}: {error.details()}") from None',
         "",
@@ -57,13 +59,50 @@ def render(request: ExampleRequest) -> str:
     return "\n".join(lines) + "\n"
 
 
-def channel(request: ExampleRequest) -> str:
-    """The expression that opens the channel; OPTIONS are defined before it."""
-    server = request.server
+def needs(server: Server) -> list[str]:
+    """What has to be there, as comments."""
+    return [f"# needs {each}" for each in server.needs()]
+
+
+def environment(server: Server) -> list[str]:
+    """The import of what reads the token."""
+    return ["import os", ""] if server.token else []
+
+
+def connection(server: Server) -> list[str]:
+    """OPTIONS, and as far as they are needed CREDENTIALS and METADATA: what the channel and the call are made with."""
+    lines = [
+        "# -1: as large as it comes. gRPC's own default is 4 MiB, which an answer easily exceeds.",
+        'OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]',
+    ]
+    if server.tls and server.name:
+        lines += [
+            "# The server's certificate carries this name, which is not the host that is called.",
+            f'OPTIONS.append(("grpc.ssl_target_name_override", {server.name!r}))',
+        ]
+    if server.tls:
+        files = {
+            "root_certificates": server.ca,
+            "private_key": server.key,
+            "certificate_chain": server.certificate,
+        }
+        given = [f'    {name}=open({file!r}, "rb").read(),' for name, file in files.items() if file]
+        lines.append("\n".join(["CREDENTIALS = grpc.ssl_channel_credentials(", *given, ")"]))
+    if server.token:
+        lines.append(f'METADATA = [("authorization", "Bearer " + os.environ["{TOKEN_VARIABLE}"])]')
+    return lines
+
+
+def channel(server: Server) -> str:
+    """The expression that opens the channel, of what `connection` defines."""
     if not server.tls:
         return f"grpc.insecure_channel({server.target!r}, OPTIONS)"
-    roots = f"open({server.ca!r}, 'rb').read()" if server.ca else ""
-    return f"grpc.secure_channel({server.target!r}, grpc.ssl_channel_credentials({roots}), OPTIONS)"
+    return f"grpc.secure_channel({server.target!r}, CREDENTIALS, OPTIONS)"
+
+
+def metadata(server: Server) -> str:
+    """What a call is given beside its timeout."""
+    return ", metadata=METADATA" if server.token else ""
 
 
 def object_array(each: Input) -> str:

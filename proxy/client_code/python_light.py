@@ -7,7 +7,15 @@ are those of `predict.proto`, `model.proto`, `tensor.proto` and `tensor_shape.pr
 from textwrap import fill
 from typing import Final
 
-from proxy.client_code.python import channel, integers, object_array
+from proxy.client_code.python import (
+    channel,
+    connection,
+    environment,
+    integers,
+    metadata,
+    needs,
+    object_array,
+)
 from proxy.client_code.request import DEADLINE_SECONDS, PREDICT, ExampleRequest, Input
 from proxy.core.types import DTYPES, IN_NUMPY, DType
 
@@ -32,11 +40,6 @@ def _dtypes() -> str:
 
 
 _HEAD = '''\
-import grpc
-import numpy as np
-
-# -1: as large as it comes. gRPC's own default is 4 MiB, which an answer easily exceeds.
-OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 # === protobuf, as much of it as Predict needs ===
@@ -139,12 +142,9 @@ def run(request):
     """Send a serialised PredictRequest, print every output."""
 '''.replace("@DTYPES@", _dtypes())
 
-_TAIL = f"""\
-        predict = channel.unary_unary({PREDICT!r})  # bytes in, bytes out
-        try:
-            response = predict(request, timeout={DEADLINE_SECONDS})  # seconds
+_TAIL = """\
         except grpc.RpcError as error:
-            raise SystemExit(f"{{error.code().name}}: {{error.details()}}") from None
+            raise SystemExit(f"{error.code().name}: {error.details()}") from None
     for number, entry in fields(response):
         if number == 1:
             output = dict(fields(entry))
@@ -158,7 +158,7 @@ _TAIL = f"""\
 
 def render(request: ExampleRequest) -> str:
     """A script: sends the request, prints every output."""
-    key = request.key
+    key, server = request.key, request.server
     spec = [f"field(1, {key.model!r}.encode())"]
     if key.version is not None:
         spec.append(f"field(2, field(1, {key.version}))")
@@ -168,8 +168,17 @@ def render(request: ExampleRequest) -> str:
         spec.append(f"field(4, {key.label!r}.encode())")
     lines = [
         "# pip install grpcio numpy     (no TensorFlow, no protobuf)",
+        *needs(server),
         f"# {request.accepts}",
-        _HEAD + f"    with {channel(request)} as channel:",
+        *environment(server),
+        "import grpc",
+        "import numpy as np",
+        "",
+        *connection(server),
+        _HEAD + f"    with {channel(server)} as channel:",
+        f"        predict = channel.unary_unary({PREDICT!r})  # bytes in, bytes out",
+        "        try:",
+        f"            response = predict(request, timeout={DEADLINE_SECONDS}{metadata(server)})  # timeout in seconds",
         _TAIL,
         "# model_spec: name 1, version 2, signature_name 3, version_label 4",
         f"request = field(1, {' + '.join(spec)})",

@@ -12,6 +12,7 @@ from math import prod
 from typing import Final
 
 from proxy.client_code.composites import Component, components, fixed_rows
+from proxy.client_code.server import Server
 from proxy.core.components import Flattened, described, families
 from proxy.core.explain import escape
 from proxy.core.types import (
@@ -113,15 +114,6 @@ class Input:
     def proto_dtype(self) -> str:
         """The name in the enum DataType of `types.proto`."""
         return _PROTO_DTYPES.get(self.dtype.name, f"DT_{self.dtype.name.upper()}")
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where the example connects. `tls` without `ca` trusts the usual roots."""
-
-    target: str
-    tls: bool = False
-    ca: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,31 @@ def _suspect(_found: "re.Match[str]", call: Call, diagnosis: Diagnosis) -> Diagn
 
 TRANSPORT_FAULTS: Final[tuple[Row, ...]] = (
     row(
+        r"HTTP/2 [A-Z_]+: (?:metadata of more than|header section larger than announced)",
+        Reason.UPSTREAM_METADATA_TOO_LARGE,
+        "the metadata of the answer is larger than the proxy takes from a server (1 MiB)",
+        "F120",
+        "Have the server, or the front that adds it, send less metadata.",
+        append=True,
+    ),
+    row(
+        r"HTTP/2 [A-Z_]+: |Failed parsing HTTP/2|Error parsing '[^']*' metadata|Illegal header key|^Invalid metadata$",
+        Reason.UPSTREAM_NOT_GRPC,
+        "what came back breaks the rules of HTTP/2 or gRPC: another service answers there, or the server or a hop is broken",
+        "F61",
+        "See which hop speaks on this address, and call the server without it.",
+        append=True,
+    ),
+    row(
+        r"RST_STREAM|reset by peer: ",
+        Reason.UPSTREAM_RESET,
+        "the server, or a hop, gave this request up while it was in flight (a size limit or a time limit of a hop, a fault of "
+        "the server)",
+        "F66 F70 F74 F104",
+        append=True,
+        refine=_suspect,
+    ),
+    row(
         r"ENHANCE_YOUR_CALM|too_many_pings",
         Reason.UPSTREAM_KEEPALIVE,
         "the other end closed the connection because of too many keepalive pings",
@@ -116,7 +141,7 @@ TRANSPORT_FAULTS: Final[tuple[Row, ...]] = (
         codes=_UNAVAILABLE,
     ),
     row(
-        r"RST_STREAM|Stream removed|Socket closed|Connection reset|Connection closed|Broken pipe|GOAWAY|"
+        r"Stream removed|Socket closed|Connection reset|Connection closed|Broken pipe|GOAWAY|went away: |"
         r"Endpoint read failed|OS Error|recvmsg|Connection lost",
         Reason.UPSTREAM_RESET,
         "the connection was lost with this request in flight: the server restarted or aborted, or a hop cut it (an idle limit, "

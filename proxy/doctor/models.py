@@ -11,7 +11,8 @@ from typing import Final
 import grpc
 import grpc.aio
 
-from proxy.client_code.request import NoExampleError, Server, example_request
+from proxy.client_code.request import NoExampleError, example_request
+from proxy.client_code.server import Server
 from proxy.core.availability import AVAILABLE, LOADING_STATES, Absence, VersionStatus, judge_absence
 from proxy.core.components import described, families
 from proxy.core.explain import quote

@@ -86,7 +86,10 @@ class Readiness:
             return False, "not asked yet"
         if state.versions is None:
             return False, state.error
-        return bool(state.available), _text(state)
+        text = _text(state)
+        if state.error and self._up():
+            text += f" when it last answered; asked since: {state.error}"
+        return bool(state.available), text
 
     async def _follow(self) -> None:
         while True:

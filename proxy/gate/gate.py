@@ -310,7 +310,10 @@ class Gate:
         if self._fitting % policy.sample:
             return decided(view, verdict, policy, servable)
         began = perf_counter()
-        facts = value_facts(bytes(message.octets))
+        try:
+            facts = value_facts(bytes(message.octets))
+        except MalformedRequestError as error:
+            return self.unread(malformed(str(error)))
         verdict = with_values(verdict, judge_values(facts, policy.inputs), policy)
         seconds = perf_counter() - began
         decision = decided(view, verdict, policy, servable)

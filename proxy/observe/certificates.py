@@ -1,21 +1,68 @@
-"""When certificates expire: what the files in use say, read once.
+"""What certificates say: when those in use expire, and whose names one carries.
 
-Law: reads PEM files and DER as far as the end of the validity (RFC 5280 §4.1), nothing else of a certificate; what it
-cannot read it leaves out, since whoever uses the file has said so already.
+Law: reads PEM files, and of the DER the end of the validity (RFC 5280 §4.1) and subjectAltName (§4.2.1.6), nothing
+else of a certificate; what it cannot read it leaves out, since whoever uses the file has said so already.
 """
 
 import re
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 _PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _EXPLICIT_VERSION: Final = 0xA0
 _UTC_TIME: Final = 0x17
+_EXTENSIONS: Final = 0xA3
+_ALTERNATIVE_NAME: Final = b"\x55\x1d\x11"
+_DNS_NAME: Final = 0x82
+_IP_ADDRESS: Final = 0x87
 _PIVOT: Final = 50
 """Two digits of a year from here on are of the last century (RFC 5280 §4.1.2.5.1)."""
+
+
+class Names(NamedTuple):
+    """DNS names, as they are written, and addresses."""
+
+    dns: tuple[str, ...] = ()
+    addresses: frozenset[IPv4Address | IPv6Address] = frozenset()
+
+    def carry(self, host: str) -> bool:
+        """Whether a client that calls this host is content with such a certificate."""
+        with suppress(ValueError):
+            return ip_address(host.strip("[]")) in self.addresses
+        host = host.lower()
+        _, _, domain = host.partition(".")
+        return any(name.lower() in {host, f"*.{domain}"} for name in self.dns)
+
+
+def names_in(path: Path) -> Names:
+    """The names in a file's first certificate, which is that of whom it belongs to."""
+    try:
+        first = _PEM.search(path.read_text(encoding="ascii", errors="ignore"))
+        return Names() if first is None else names(ssl.PEM_cert_to_DER_cert(first.group()))
+    except (OSError, ValueError, IndexError):
+        return Names()
+
+
+def names(der: bytes) -> Names:
+    """The names of a certificate. Raises ValueError or IndexError for anything else."""
+    ((_, certificate),) = _elements(der)
+    for _, extensions in (each for each in _elements(_elements(certificate)[0][1]) if each[0] == _EXTENSIONS):
+        ((_, every),) = _elements(extensions)
+        for _, extension in _elements(every):
+            (_, kind), *_, (_, value) = _elements(extension)
+            if kind == _ALTERNATIVE_NAME:
+                ((_, alternatives),) = _elements(value)
+                found = _elements(alternatives)
+                return Names(
+                    tuple(name.decode("ascii") for tag, name in found if tag == _DNS_NAME),
+                    frozenset(ip_address(packed) for tag, packed in found if tag == _IP_ADDRESS),
+                )
+    return Names()
 
 
 def expiries(files: Mapping[str, Path | None]) -> dict[str, float]:

@@ -15,7 +15,7 @@ from proxy.core.availability import VersionStatus
 from proxy.core.drift import Drift
 from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey
-from proxy.observe.problems import REFUSAL, WOULD_REFUSE, Problem, Sender, stamp
+from proxy.observe.problem import REFUSAL, WOULD_REFUSE, Problem, Sender, stamp
 from proxy.observe.refusals import cut
 from proxy.observe.series import Limits
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 from prometheus_client.metrics_core import Metric
 
 from proxy.observe.catalogue import OVERHEAD_SECONDS, SECONDS
-from proxy.observe.problems import stamp
+from proxy.observe.problem import stamp
 from proxy.observe.series import OTHER
 
 STEP_SECONDS: Final = 15
@@ -145,6 +145,9 @@ class History:
     def sample(self) -> None:
         """End a step: what has been counted since the last one."""
         now, self._until = read(self._metrics(NEEDED)), self._clock()
+        while self._steps and self._steps[-1][0] >= self._until:
+            # The clock was set back: what was counted then is of no time that a curve could show.
+            self._steps.pop()
         if self._before is not None:
             self._steps.append((self._until, _step(self._before, now)))
         self._before = now

@@ -29,6 +29,7 @@ from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey
 from proxy.core.verdict import Violation
 from proxy.observe.catalogue import KNOWN_METHODS, code_name
+from proxy.observe.log_handler import handler_for
 from proxy.observe.outcome import Outcome
 from proxy.observe.refusals import shapes_of
 from proxy.observe.series import OTHER
@@ -100,7 +101,7 @@ def configure(
             structlog.processors.JSONRenderer(ensure_ascii=True),
         ]
     )
-    handler = logging.StreamHandler(stream)
+    handler = handler_for(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(allow=())],

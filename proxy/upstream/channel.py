@@ -37,6 +37,8 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 3_000),
+    # The default is half a minute: too long where a name has got another address with the server's restart.
+    ("grpc.dns_min_time_between_resolutions_ms", 2_000),
 )
 
 _ROUND_ROBIN = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})

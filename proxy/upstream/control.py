@@ -4,7 +4,7 @@ Law: one way for calls and questions, so that what carries the one carries the o
 "connected". Which way that is (a channel here, the native edge's pool) is decided in app.py.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import grpc
@@ -64,10 +64,11 @@ class Way(ControlPlane, Protocol):
 
 
 class ChannelControl:
-    """The control plane over a channel."""
+    """The control plane over a channel; every question comes with this metadata."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, metadata: Sequence[tuple[str, str]] = ()) -> None:
         self._channel = channel
+        self._metadata = tuple(metadata)
         self._methods: dict[str, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]] = {}
 
     async def ask(self, method: str, message: bytes, timeout: float) -> bytes:
@@ -75,7 +76,7 @@ class ChannelControl:
         if call is None:
             call = self._methods[method] = self._channel.unary_unary(method)
         try:
-            answer: bytes = await call(message, timeout=timeout)
+            answer: bytes = await call(message, timeout=timeout, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise ControlError(error.code().value[0], error.details() or "") from error
         except (grpc.RpcError, grpc.aio.UsageError) as error:  # the channel is closed

@@ -60,6 +60,11 @@ def servable_of_response(data: bytes, model: str) -> Servable:
             raise UnreadableMetadataError(f"the metadata of {model!r} holds a {packed.type_url!r}")
     except DecodeError as error:
         raise UnreadableMetadataError(f"the metadata of {model!r} cannot be parsed: {error}") from error
+    if response.model_spec.name not in {"", model}:
+        # Judged by it, what is right would be refused, and what is wrong passed on.
+        raise UnreadableMetadataError(
+            f"asked for the metadata of {model!r}, got that of {response.model_spec.name!r}"
+        )
     if not response.model_spec.HasField("version"):
         raise UnreadableMetadataError(f"the metadata of {model!r} does not say of which version it is")
     return Servable(model, response.model_spec.version.value, _signatures(signature_map.signature_def))

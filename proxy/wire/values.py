@@ -15,8 +15,9 @@ from google.protobuf.message import DecodeError
 from proxy.core.mending.dtypes import string_kind
 from proxy.core.types import DT_STRING, DTYPES, IN_NUMPY, DType
 from proxy.core.values import ValueFacts
-from proxy.wire.protos import predict_pb2
-from proxy.wire.wire_format import UnusualError, read_varint
+from proxy.wire.fields import MalformedRequestError, Parts, fields
+from proxy.wire.protos import tensor_pb2
+from proxy.wire.wire_format import ALIAS, INPUTS, LENGTH, TENSOR, UnusualError, read_varint
 
 # isort: split
 from tensorflow.core.example import example_pb2
@@ -38,15 +39,38 @@ def require_numpy() -> None:
 
 
 def value_facts(message: bytes) -> list[ValueFacts]:
-    """The facts of every tensor in a serialised PredictRequest, which must be readable."""
-    request = predict_pb2.PredictRequest.FromString(message)
+    """The facts of every tensor in a serialised PredictRequest, which must be readable.
+
+    Raises MalformedRequestError where the server can read a tensor that cannot be read here.
+    """
     return [
         _strings(alias, tensor)
         if tensor.dtype == DT_STRING
         else _numbers(alias, tensor, DTYPES[tensor.dtype])
-        for alias, tensor in request.inputs.items()
+        for alias, tensor in _inputs(message).items()
         if tensor.dtype in DTYPES
     ]
+
+
+def _inputs(message: bytes) -> dict[str, Any]:
+    """The tensors that the server sees: an entry is one whatever else stands in it, and the last of a name counts.
+
+    Entries are found by hand, as `wire.unusual` does; protobuf in Python drops some that protobuf in C++ takes.
+    """
+    found: dict[str, Any] = {}
+    try:
+        for number, kind, start, stop in fields(message, 0, len(message), Parts(), 0):
+            if number == INPUTS and kind == LENGTH:
+                alias, tensor = "", tensor_pb2.TensorProto()
+                for part, form, begin, end in fields(message, start, stop, Parts(), 1):
+                    if form == LENGTH and part == ALIAS:
+                        alias = message[begin:end].decode()
+                    elif form == LENGTH and part == TENSOR:
+                        tensor.MergeFromString(memoryview(message)[begin:end])
+                found[alias] = tensor
+    except DecodeError as error:
+        raise MalformedRequestError("not a readable tensorflow.TensorProto") from error
+    return found
 
 
 def _numbers(alias: str, tensor: Any, kind: DType) -> ValueFacts:

@@ -11,7 +11,8 @@ from typing import Final
 from proxy.observe.admin.status import UP, Upstream
 from proxy.observe.admin.views import Check, ModelListing
 from proxy.observe.drifts import SignatureDrift
-from proxy.observe.problems import ALL, MOST_EXAMPLES, SHOWN_SENDERS, Filter, Problem, Sender
+from proxy.observe.problem import ALL, Filter, Problem, Sender
+from proxy.observe.problem_group import MOST_EXAMPLES, SHOWN_SENDERS
 from proxy.observe.refusals import Refusal
 from proxy.observe.suspects import DEATHS, ONE_DEATH_SECONDS, SUSPECTS, Death
 

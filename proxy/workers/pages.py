@@ -19,7 +19,7 @@ from proxy.observe.catalogue import METRICS
 from proxy.observe.history import History
 from proxy.observe.levels import set_level
 from proxy.observe.metrics import reload_samples
-from proxy.observe.problems import ALL, Filter, Problem
+from proxy.observe.problem import ALL, Filter, Problem
 from proxy.observe.refusals import Refusal
 from proxy.observe.reloads import Reloads
 from proxy.observe.suspects import Death

@@ -15,7 +15,7 @@ from proxy.core.types import Servable, Signature, TensorSpec
 from proxy.observe.admin.status import Upstream
 from proxy.observe.admin.views import Check, ModelListing
 from proxy.observe.drifts import SignatureDrift
-from proxy.observe.problems import Example, Problem, Sender
+from proxy.observe.problem import Example, Problem, Sender
 from proxy.observe.refusals import Found, Refusal
 from proxy.observe.suspects import Death, Suspect
 

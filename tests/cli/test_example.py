@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from proxy.cli.example import LANGUAGES
+from tests.certificates import Authority, key_of
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
@@ -68,3 +69,46 @@ def test_version_and_label_exclude_each_other(run):
     result = run("example", "two", "--version", "1", "--label", "canary")
     assert result.exit_code == 2
     assert "give one of them" in result.output
+
+
+def test_what_the_server_asks_goes_into_the_code(run, models_dir, tmp_path):
+    certificate = Authority(tmp_path).sign("me")
+    flags = {
+        "--upstream-ca": tmp_path / "ca.pem",
+        "--upstream-cert": certificate,
+        "--upstream-key": key_of(certificate),
+        "--upstream-server-name": "tfs.example",
+    }
+    result = run(
+        "example",
+        "--path",
+        models_dir / "f300",
+        "--token",
+        *(each for pair in flags.items() for each in pair),
+    )
+    assert result.exit_code == 0, result.output
+    assert all(repr(str(value)) in result.output for value in flags.values())
+    assert 'os.environ["TFS_PROXY_TOKEN"]' in result.output
+
+
+@pytest.mark.parametrize(
+    ("value", "flags", "written"),
+    [("", (), False), ("t" * 16, (), True), ("t" * 16, ("--no-token",), False), ("", ("--token",), True)],
+)
+def test_code_takes_a_token_where_there_is_one_unless_told_otherwise(
+    run, models_dir, monkeypatch, value, flags, written
+):
+    monkeypatch.setenv("TFS_PROXY_TOKEN", value)
+    result = run("example", "--path", models_dir / "f300", *flags)
+    assert result.exit_code == 0, result.output
+    assert ("TFS_PROXY_TOKEN" in result.output) is written
+    assert "t" * 16 not in result.output
+
+
+@pytest.mark.parametrize("value", ["two words", "naïve", "a\nb"])
+def test_what_is_no_token_is_told_and_not_shown(run, dev_server, monkeypatch, value):
+    monkeypatch.setenv("TFS_PROXY_TOKEN", value)
+    result = run("example", "two", "--upstream", dev_server.target)
+    assert result.exit_code == 2
+    assert "TFS_PROXY_TOKEN holds no token" in result.output
+    assert value not in result.output

@@ -303,7 +303,12 @@ def test_neither_settings_nor_what_kubernetes_makes_of_a_service_name_are_warned
         "TFS_PROXY_ADMIN_PORT": "tcp://10.0.0.2:8601",
     }
     settings = {f"TFS_PROXY_{setting.name.upper()}": "" for setting in DECLARED}
-    assert unknown_variables(links | settings | {"TFS_PROXY_CONFIG": "", "TFS_PROXY_SEVERITY": ""}) == {}
+    assert (
+        unknown_variables(
+            links | settings | {"TFS_PROXY_CONFIG": "", "TFS_PROXY_SEVERITY": "", "TFS_PROXY_TOKEN": ""}
+        )
+        == {}
+    )
 
 
 def test_a_wrong_variable_is_named():

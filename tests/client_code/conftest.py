@@ -1,6 +1,7 @@
 """Every signature there is to write a client for: those of the test models and of the demonstration."""
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from proxy.client_code.request import Server, example_request
+from proxy.client_code.request import example_request
+from proxy.client_code.server import Server
 from proxy.core.types import ModelKey
 from proxy.devserver.demo_models import MODELS
 from proxy.upstream.client import ServingClient
@@ -47,3 +49,35 @@ async def _requests(dev_server, demo_server):
                         servable, ModelKey(model), name, Server(server.target)
                     )
     return requests
+
+
+NODE_MODULES = ("@grpc/grpc-js@1.14.7", "protobufjs@7.5.4")
+
+
+@pytest.fixture(scope="session")
+def node_folder(kept, tmp_path_factory):
+    """A folder in which a script finds what the Node clients need."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            pytest.skip(f"there is no {program} here")
+
+    def install(folder: Path) -> None:
+        options = ("--no-audit", "--no-fund", "--ignore-scripts", "--prefix", folder)
+        try:
+            done = subprocess.run(
+                ["npm", "install", *options, *NODE_MODULES],
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            pytest.skip("npm could not install within two minutes")
+        if done.returncode:
+            pytest.skip(f"npm could not install: {done.stderr.strip()[-200:]}")
+
+    folder = tmp_path_factory.mktemp("node")
+    (folder / "node_modules").symlink_to(
+        kept("node", " ".join(NODE_MODULES).encode(), install) / "node_modules"
+    )
+    return folder

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -13,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.client_code import go, grpcurl, java, node
-from proxy.client_code.request import Server, example_request
+from proxy.client_code.request import example_request
+from proxy.client_code.server import Server
 from proxy.core.types import PREDICT_METHOD, ModelKey, Servable, Signature, TensorSpec
 from proxy.wire.protos import predict_pb2
 
@@ -22,7 +24,17 @@ DETECTOR = ModelKey("detector", 3)
 ODD = 'a"b\\c$(id)`id`\n\u2028\U0001f600__proto__'
 
 
-def example(alias="image_bytes", *, tls=False, key=DETECTOR, signature="embed"):
+SERVERS = {
+    "": Server("tfs.example:8500"),
+    "-tls": Server("tfs.example:8500", True, "ca.pem"),
+    "-all": Server("10.0.0.1:8600", True, "ca.pem", "proxy.example", "client.pem", "client.key", True),
+}
+"""By what is added to the name of the golden file: a server that asks for nothing, for TLS, for all there is."""
+
+ODD_SERVER = Server("10.0.0.1:8600", True, ODD, ODD, ODD, ODD, True)
+
+
+def example(alias="image_bytes", *, server=SERVERS[""], key=DETECTOR, signature="embed"):
     inputs = {
         alias: TensorSpec(alias, STRING, (-1, 2), "s:0"),
         "pixels": TensorSpec("pixels", FLOAT, (-1, -1, -1, 3), "p:0"),
@@ -34,7 +46,6 @@ def example(alias="image_bytes", *, tls=False, key=DETECTOR, signature="embed"):
     }
     outputs = {"scores": TensorSpec("scores", FLOAT, (-1, 3), "o:0")}
     servable = Servable(key.model, 3, {signature: Signature(signature, PREDICT_METHOD, inputs, outputs)})
-    server = Server("tfs.example:8500", tls, "ca.pem" if tls else None)
     return example_request(servable, key, signature, server)
 
 
@@ -86,16 +97,28 @@ def test_odd_names_reach_grpcurl_as_they_are(alias, model, signature, tmp_path):
 
 
 def test_grpcurl_is_told_of_tls_deadline_and_size(tmp_path):
-    arguments, _ = recorded(grpcurl.render(example(tls=True)), tmp_path)
+    arguments, _ = recorded(grpcurl.render(example(server=SERVERS["-tls"])), tmp_path)
     assert "-plaintext" not in arguments
     assert arguments[:6] == ["-cacert", "ca.pem", "-max-time", "10", "-max-msg-sz", "2147483647"]
+
+
+def test_grpcurl_takes_files_of_any_name_and_no_token_as_an_argument(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFS_PROXY_TOKEN", "0123456789abcdef")
+    arguments, _ = recorded(
+        grpcurl.render(example(server=replace(ODD_SERVER, ca="ca's $(id).pem"))), tmp_path
+    )
+    assert arguments[:2] == ["-cacert", "ca's $(id).pem"]
+    at = arguments.index("-H")
+    assert arguments[at - 1 : at + 2] == ["-expand-headers", "-H", "authorization: Bearer ${TFS_PROXY_TOKEN}"]
 
 
 @pytest.mark.parametrize("alias", ["image_bytes", ODD], ids=["plain", "odd"])
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 def test_the_node_client_is_javascript(alias, tmp_path):
     script = tmp_path / "client.js"
-    script.write_text(node.render(example(alias, tls=alias == ODD)), encoding="utf-8")
+    script.write_text(
+        node.render(example(alias, server=SERVERS[""] if alias != ODD else ODD_SERVER)), encoding="utf-8"
+    )
     done = run("node", "--check", script)
     assert done.returncode == 0, done.stderr
 
@@ -128,7 +151,9 @@ def test_odd_names_reach_node_as_they_are(tmp_path):
 @pytest.mark.skipif(shutil.which("gofmt") is None, reason="needs gofmt")
 def test_the_go_client_is_formatted_go(alias, tmp_path):
     program = tmp_path / "client.go"
-    program.write_text(go.render(example(alias, tls=alias == ODD)), encoding="utf-8")
+    program.write_text(
+        go.render(example(alias, server=SERVERS[""] if alias != ODD else ODD_SERVER)), encoding="utf-8"
+    )
     done = run("gofmt", "-d", program)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
@@ -137,7 +162,9 @@ def test_the_go_client_is_formatted_go(alias, tmp_path):
 @pytest.mark.skipif(shutil.which("javac") is None, reason="needs javac")
 def test_the_java_client_lacks_nothing_but_its_libraries(alias, tmp_path):
     program = tmp_path / "Example.java"
-    program.write_text(java.render(example(alias, tls=alias == ODD)), encoding="utf-8")
+    program.write_text(
+        java.render(example(alias, server=SERVERS[""] if alias != ODD else ODD_SERVER)), encoding="utf-8"
+    )
     done = run("javac", "-d", tmp_path, program)
     errors = [line for line in done.stderr.splitlines() if ": error: " in line]
     assert errors
@@ -145,12 +172,12 @@ def test_the_java_client_lacks_nothing_but_its_libraries(alias, tmp_path):
     assert all(line.endswith(("does not exist", "cannot find symbol")) for line in errors), done.stderr
 
 
-@pytest.mark.parametrize("language", [go, java], ids=["go", "java"])
+@pytest.mark.parametrize("language", [go, java, node], ids=["go", "java", "node"])
 def test_no_name_ends_its_string_or_its_comment(language):
-    # The same lines as for a plain name, with the name escaped in one of them.
+    # The same lines as for a plain name, with the name escaped in some of them.
     odd, plain = (
-        language.render(example(ODD)).splitlines(),
-        language.render(example("image_bytes")).splitlines(),
+        language.render(example(ODD, server=ODD_SERVER)).splitlines(),
+        language.render(example("image_bytes", server=SERVERS["-all"])).splitlines(),
     )
     assert len(odd) == len(plain)
     assert all(line.isascii() for line in odd)

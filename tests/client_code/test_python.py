@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.client_code import python, python_light
-from proxy.client_code.request import Server, example_request
+from proxy.client_code.request import example_request
+from proxy.client_code.server import Server
 from proxy.core.types import DTYPES, IN_NUMPY, PREDICT_METHOD, ModelKey, Servable, Signature, TensorSpec
 
 RUN_ALL = Path(__file__).parent / "run_all.py"
@@ -117,7 +118,7 @@ def test_odd_names_stay_strings(names, dtype, label):
     spec = TensorSpec(alias, dtype, (-1,), f"{alias}:0")
     servable = Servable(model, 1, {signature: Signature(signature, PREDICT_METHOD, {alias: spec}, {})})
     key = ModelKey(model, None, version) if label else ModelKey(model, 7)
-    request = example_request(servable, key, signature, Server(f"{model}:1", tls=True, ca=alias))
+    request = example_request(servable, key, signature, Server(f"{model}:1", True, *[alias] * 4, token=True))
     for language in (python, python_light):
         tree = ast.parse(language.render(request))
         constants = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
@@ -127,7 +128,7 @@ def test_odd_names_stay_strings(names, dtype, label):
             Servable("m", 1, {signature: Signature(signature, PREDICT_METHOD, {"a": spec}, {})}),
             ModelKey("m", None, "l") if label else ModelKey("m", 7),
             signature,
-            Server("h:1", tls=True, ca="a"),
+            Server("h:1", True, *["a"] * 4, token=True),
         )
         assert _kinds(tree) == _kinds(ast.parse(language.render(plain)))
 

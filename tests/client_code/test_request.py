@@ -2,7 +2,8 @@
 
 import pytest
 
-from proxy.client_code.request import PNG, TF_EXAMPLE, NoExampleError, Server, example_request
+from proxy.client_code.request import PNG, TF_EXAMPLE, NoExampleError, example_request
+from proxy.client_code.server import Server
 from proxy.core.types import (
     CLASSIFY_METHOD,
     PREDICT_METHOD,

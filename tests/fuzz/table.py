@@ -88,6 +88,11 @@ TARGETS = (
         share=2,
     ),
     Target(
+        "values",
+        "the look at values, where a policy asks for one: at every tensor that the readers see, or a refusal",
+        protobuf,
+    ),
+    Target(
         "http2-server",
         "the HTTP/2 core before a client: whatever is said ends in RFC 9113's way, windows and sums are right, what is "
         "answered can be read, and it matters nothing how the octets are cut",

@@ -3,11 +3,14 @@
 import base64
 import math
 
+import pytest
+
 from proxy.core.policy import Mode, Policies, Policy
 from proxy.core.reasons import Reason, Severity
 from proxy.core.values import InputPolicy
 from proxy.gate import Admit, Gate, Refuse
 from tests.judging import FixedSignatures, decide, predict, servable, signature, tensor
+from tests.property.wire import length_delimited, varint_field
 
 MODEL = servable(signature({"x": ("float32", (-1, 4))}), model="m")
 
@@ -86,3 +89,57 @@ def test_strings_in_tensor_content_are_looked_at_too():
     assert isinstance(decide(asking, sent(b"a sentence with 3 words more")), Admit)
     refused = decide(asking, sent(base64.b64encode(b"\xff\xd8\xff\xe0" + bytes(60))))
     assert [each.reason for each in refused.verdict.violations] == [Reason.STRING_LOOKS_BASE64]
+
+
+def entry(*more: bytes) -> bytes:
+    """An input 'x' with a NaN in it, written as no serialiser does but as the server reads it."""
+    x = tensor("float32", (1, 4), float_val=(0, math.nan, 1, 0.25)).SerializeToString()
+    return length_delimited(
+        2, length_delimited(1, b"x") + length_delimited(2, x + more[0]) + b"".join(more[1:])
+    )
+
+
+NAMED = predict().SerializeToString()
+LONG_TAG = b"\x98\x86\x80\x80\x10\x01"
+"""An unknown field with a tag of more than 32 bits, which protobuf in C++ cuts and protobuf in Python cannot read."""
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (NAMED + entry(b"", varint_field(9, 1)), Reason.VALUE_NOT_FINITE),
+        (GOOD + entry(b"", varint_field(9, 1)), Reason.VALUE_NOT_FINITE),
+        (NAMED + entry(b"") + LONG_TAG, Reason.VALUE_NOT_FINITE),
+        (NAMED + entry(b"", LONG_TAG), Reason.VALUE_NOT_FINITE),
+        (NAMED + entry(LONG_TAG), Reason.REQUEST_MALFORMED),
+    ],
+    ids=[
+        "unknown field",
+        "unknown field in the last of two",
+        "tag beside",
+        "tag in the entry",
+        "tag in the tensor",
+    ],
+)
+@pytest.mark.parametrize("sample", [1, 2])
+def test_no_encoding_hides_values_from_the_policy(sent, reason, sample):
+    """What the server reads is looked at, or refused; never is it forwarded as a fault of ours."""
+    asking = gate(sample=sample)
+    decisions = [decide(asking, sent) for _ in range(4)]
+    refused = [each for each in decisions if isinstance(each, Refuse)]
+    assert len(refused) == 4 // sample
+    assert {each.verdict.violations[0].reason for each in refused} == {reason}
+    assert not any(each.failed for each in decisions if isinstance(each, Admit))
+
+
+def test_halves_written_as_negative_shorts_are_looked_at():
+    asking = Gate(
+        FixedSignatures(servable(signature({"x": ("float16", (2,))}), model="m")),
+        Policies(Policy.of(severities={Reason.VALUE_NOT_FINITE: Severity.REFUSE})),
+    )
+
+    def sent(*bits: int) -> bytes:
+        return predict(x=tensor("float16", (2,), half_val=bits)).SerializeToString()
+
+    assert decide(asking, sent(-0x4400, 0x3C00)).unjudged is None  # -1.0, 1.0
+    assert isinstance(decide(asking, sent(-0x0400, 0)), Refuse)  # minus infinity

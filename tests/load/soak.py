@@ -27,14 +27,15 @@ from tests.trust.result import PICTURES, Picture, Result, Table
 
 FILLING, FILLING_RATE = 60.0, 800.0
 """So long, and with so many calls a second, what is remembered of requests is filled before."""
-WARM_UP = 0.2
-"""The part of the time in which the rest fills: the history, the heaps of the C library."""
+WARM_UP, LEAST_WARM_UP = 0.2, 120
+"""The part of the time in which the rest fills: the history, the heaps of the C library,
+connections of all ages; and the seconds that it takes at least."""
 GROWTH = 0.02
 PUT_OFF = 0.001
 """The part of the calls that may be told to come again: a busy machine lets a question wait for seconds."""
 FEW = 5
 """Tasks or descriptors that the last fifth may have more than the first: calls come and go."""
-LONG_ENOUGH = 120.0
+LONG_ENOUGH = 240.0
 """Seconds below which nothing is said of growth."""
 PATIENCE = 60.0
 
@@ -183,7 +184,7 @@ def _join(samples: Sequence[Sample], lines: Sequence[dict[str, float]]) -> None:
 
 def fifths(values: Sequence[float]) -> tuple[float, float]:
     """The medians of the first and the last fifth after the warm-up."""
-    rest = values[int(len(values) * WARM_UP) :]
+    rest = values[max(int(len(values) * WARM_UP), min(LEAST_WARM_UP, len(values) // 2)) :]
     part = max(1, len(rest) // 5)
     return median(rest[:part]), median(rest[-part:])
 

@@ -3,10 +3,12 @@
 import ssl
 import subprocess
 import time
+from ipaddress import ip_address
 
 import pytest
 
-from proxy.observe.certificates import expiries, not_after
+from proxy.observe.certificates import expiries, names, names_in, not_after
+from tests.certificates import Authority
 from tests.odd_servers import make_pki, self_signed
 
 DAY = 86400
@@ -52,10 +54,32 @@ def test_files_that_are_not_set_missing_or_no_certificates_are_left_out(tmp_path
     assert expiries(uses) == {}
 
 
-def test_whatever_is_cut_off_of_a_certificate_is_no_other_error(tmp_path):
-    der = ssl.PEM_cert_to_DER_cert(self_signed(tmp_path, "one", 30).read_text())
+@pytest.mark.parametrize("read", [not_after, names])
+def test_whatever_is_cut_off_of_a_certificate_is_no_other_error(tmp_path, read):
+    der = ssl.PEM_cert_to_DER_cert(Authority(tmp_path).sign("one", "DNS:a.example,IP:::1").read_text())
     for length in range(len(der)):
         try:
-            not_after(der[:length])
+            read(der[:length])
         except (ValueError, IndexError):
             continue
+
+
+def test_names_are_those_of_the_first_certificate_of_a_file(tmp_path):
+    authority = Authority(tmp_path)
+    first = authority.sign("a", "DNS:a.example,URI:spiffe://a/b,IP:127.0.0.1,IP:::1,DNS:*.b.example")
+    chain = tmp_path / "chain.pem"
+    chain.write_text(first.read_text() + authority.sign("b", "DNS:other.example").read_text())
+    found = names_in(chain)
+    assert found.dns == ("a.example", "*.b.example")
+    assert found.addresses == {ip_address("127.0.0.1"), ip_address("::1")}
+    for host in ("a.example", "A.Example", "x.b.example", "127.0.0.1", "[::1]", "::1"):
+        assert found.carry(host), host
+    for host in ("b.example", "x.y.b.example", "127.0.0.2", "other.example", ""):
+        assert not found.carry(host), host
+
+
+@pytest.mark.parametrize("alternative", ["", "URI:spiffe://a/b"])
+def test_a_certificate_may_have_no_names(tmp_path, alternative):
+    found = names_in(Authority(tmp_path).sign("a", alternative))
+    assert (found.dns, found.addresses) == ((), frozenset())
+    assert names_in(tmp_path / "missing.pem") == found

@@ -5,7 +5,7 @@ from proxy.core.reasons import Reason
 from proxy.core.types import Servable, Signature, TensorSpec
 from proxy.observe.drifts import MOST_DRIFTS, Drifts, history_of
 from proxy.observe.problems import Problems
-from tests.observe.test_problems import call, violation
+from tests.observe.mistaken import call, violation
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 

@@ -119,6 +119,18 @@ def test_there_is_one_hour_of_steps_and_fewer_minutes_if_asked(kept):
     assert five[-1] == kept.history.latest()
 
 
+def test_a_clock_that_is_set_back_leaves_no_steps_of_times_to_come(kept):
+    for _ in range(4):
+        kept.call()
+        kept.step()
+    kept.now -= 30 + 15
+    kept.call()
+    last = kept.step()
+    points = kept.history.as_json()["points"]
+    assert points[-1] == last
+    assert [point["time"] for point in points] == sorted({point["time"] for point in points})
+
+
 def test_before_the_first_step_there_is_no_point(kept):
     assert kept.history.latest() is None
     assert kept.history.as_json()["points"] == []

@@ -92,7 +92,7 @@ def test_no_tensor_value_reaches_log_metrics_ring_or_page(restored_logging):
         "problems": json.dumps([each.as_json() for each in problems.select()]),
     }
     sources = Sources(lambda: (), lambda: (), lambda: ring, problems=problems)
-    known = known_from(sources, Api(sources))
+    known = known_from(sources, Api(sources), "localhost")
     for each in problems.select():
         shown[f"page of {each.reason}"] = views.problem(known, each.id).decode()
     for place, text in shown.items():

@@ -1,6 +1,6 @@
+"""The same mistake is one problem, and whoever invents names pushes out only its own."""
+
 import json
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -9,99 +9,8 @@ from hypothesis import strategies as st
 from proxy.core.reasons import Reason
 from proxy.core.types import ModelKey, RequestView, TensorView
 from proxy.core.verdict import Verdict, Violation
-from proxy.observe.problems import Filter, Problems, id_of
-from tests.observe.ended import ended
-
-NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
-PREDICT = "/tensorflow.serving.PredictionService/Predict"
-VIEW = RequestView(ModelKey("m"), "", (TensorView("x", 1, (3,)),), ("y",))
-
-
-def violation(field: str = 'inputs["x"]', reason: Reason = Reason.RANK_MISMATCH, **more) -> Violation:
-    return Violation(
-        reason, field, more.get("where", "input 'x'"), "rank 2 [?,3]", "rank 1 [3]", "add a batch dimension"
-    )
-
-
-def call(*violations: Violation, **fields):
-    return ended(
-        PREDICT,
-        **{
-            "code": 3,
-            "peer": "ipv4:192.0.2.1:5000",
-            "model": "m",
-            "version": 4,
-            "signature": "serving_default",
-            "refusal": Verdict(violations or (violation(),)),
-            "request": VIEW,
-            "text": "what the client was told",
-            **fields,
-        },
-    )
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_(self, **time: float) -> None:
-        self.now += timedelta(**time)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def problems(clock) -> Problems:
-    return Problems(clock=clock)
-
-
-def test_a_problem_tells_what_was_expected_what_came_and_how_to_mend_it(problems):
-    problems.call_ended(call(request_id="abc", user_agent="grpc-python/1.0", identity="team-a"))
-    (problem,) = [each.as_json() for each in problems.select()]
-    time = "2026-01-02T12:00:00.000+00:00"
-    who = {"identity": "team-a", "user_agent": "grpc-python/1.0"}
-    assert problem == {
-        "id": id_of(("refusal", "m", "serving_default", "RANK_MISMATCH", 'inputs["x"]')),
-        "kind": "refusal",
-        "model": "m",
-        "reason": "RANK_MISMATCH",
-        "field": 'inputs["x"]',
-        "signature": "serving_default",
-        "version": 4,
-        "code": "INVALID_ARGUMENT",
-        "count": 1,
-        "first_seen": time,
-        "last_seen": time,
-        "minute": int(NOON.timestamp()) // 60,
-        "sparkline": (*(0,) * 59, 1),
-        "expected": "rank 2 [?,3]",
-        "got": "rank 1 [3]",
-        "hint": "add a batch dimension",
-        "remedy": Reason.RANK_MISMATCH.about.remedy,
-        "runbook": "docs/runbook.md#rank_mismatch",
-        "senders": ({"peer": "ipv4:192.0.2.1", **who, "count": 1, "first_seen": time, "last_seen": time},),
-        "more_senders": 0,
-        "examples": (
-            {
-                "time": time,
-                "request_id": "abc",
-                "peer": "ipv4:192.0.2.1:5000",
-                **who,
-                "method": PREDICT,
-                "version": 4,
-                "signature": "serving_default",
-                "inputs": {"x": "float32[3]"},
-                "outputs": ("y",),
-                "text": "what the client was told",
-            },
-        ),
-    }
+from proxy.observe.problems import Problems
+from tests.observe.mistaken import call, violation
 
 
 def test_the_same_mistake_is_one_problem_and_another_is_another(problems, clock):
@@ -134,91 +43,10 @@ def test_what_concerns_no_field_is_one_problem_of_all_signatures(problems):
     assert (problem.count, problem.signature) == (2, "b")
 
 
-def test_what_is_fine_is_no_problem(problems):
-    problems.call_ended(ended(PREDICT, model="m"))
-    problems.call_ended(ended(PREDICT, model="m", code=5))
-    assert problems.select() == []
-    assert problems.revision == 0
-
-
-def test_each_thing_that_is_wrong_with_a_call_counts_once(problems):
-    problems.call_ended(call(violation(), violation('inputs["z"]'), violation()))
-    assert {(each.field, each.count) for each in problems.select()} == {
-        ('inputs["x"]', 1),
-        ('inputs["z"]', 1),
-    }
-
-
-def test_the_servers_error_is_told_in_the_words_of_the_diagnosis(problems):
-    problems.call_ended(
-        call(refusal=None, code=14, diagnosis=Reason.UPSTREAM_RESET, text="the connection was lost")
-    )
-    (problem,) = problems.select()
-    assert (problem.kind, problem.code, problem.got, problem.field) == (
-        "upstream_error",
-        "UNAVAILABLE",
-        "the connection was lost",
-        "",
-    )
-
-
-def test_what_would_be_refused_has_the_code_that_it_would_have_and_a_warning_has_none(problems):
-    problems.call_ended(call(refusal=None, code=0, would_refuse=(violation(),)))
-    problems.call_ended(call(refusal=None, code=0, warnings=(violation(),)))
-    assert {each.kind: each.code for each in problems.select()} == {
-        "would_refuse": "INVALID_ARGUMENT",
-        "warning": "",
-    }
-    assert problems.select()[0].examples[0].text == "input 'x': expected rank 2 [?,3], got rank 1 [3]"
-
-
 def test_an_unconfirmed_model_is_shown_as_the_client_named_it(problems):
     problems.call_ended(call(model=None))
     problems.call_ended(call(model=None, request=None))
     assert {each.model for each in problems.select()} == {"m", ""}
-
-
-def test_the_sparkline_is_the_last_hour_also_when_nothing_comes_any_more(problems, clock):
-    problems.call_ended(call())
-    clock.pass_(minutes=3)
-    problems.call_ended(call())
-    (problem,) = problems.select()
-    assert problem.sparkline[-4:] == (1, 0, 0, 1)
-    clock.pass_(minutes=58)
-    (problem,) = problems.select()
-    assert (sum(problem.sparkline), problem.sparkline[1], problem.minute) == (
-        1,
-        1,
-        int(clock.now.timestamp()) // 60,
-    )
-    clock.pass_(days=2)
-    (problem,) = problems.select()
-    assert problem.sparkline == (0,) * 60
-    assert problem.count == 2
-
-
-def test_a_clock_that_is_put_back_loses_nothing(problems, clock):
-    problems.call_ended(call())
-    clock.pass_(minutes=-10)
-    problems.call_ended(call())
-    assert problems.select()[0].sparkline[-1] == 2
-
-
-def test_senders_are_told_apart_by_address_identity_and_user_agent_and_not_by_port(problems, clock):
-    for peer, agent in (
-        ("192.0.2.1:1", "a"),
-        ("192.0.2.1:2", "a"),
-        ("192.0.2.1:3", "b"),
-        ("192.0.2.9:1", "a"),
-    ):
-        clock.pass_(seconds=1)
-        problems.call_ended(call(peer=f"ipv4:{peer}", user_agent=agent))
-    (problem,) = problems.select()
-    assert [(each.peer, each.user_agent, each.count) for each in problem.senders] == [
-        ("ipv4:192.0.2.1", "a", 2),
-        ("ipv4:192.0.2.1", "b", 1),
-        ("ipv4:192.0.2.9", "a", 1),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -234,29 +62,6 @@ def test_senders_are_told_apart_by_address_identity_and_user_agent_and_not_by_po
 def test_an_address_is_that_of_both_edges_without_its_port(problems, peer, address):
     problems.call_ended(call(peer=peer))
     assert problems.select()[0].senders[0].peer == address
-
-
-def test_one_address_that_invents_user_agents_does_not_push_out_the_other_senders(problems):
-    problems.call_ended(call(peer="ipv4:192.0.2.9:1", user_agent="honest"))
-    for number in range(100):
-        problems.call_ended(call(user_agent=f"invented {number}"))
-    for _ in range(3):
-        problems.call_ended(call(peer="ipv4:192.0.2.9:1", user_agent="honest"))
-    (problem,) = problems.select()
-    assert (problem.senders[0].user_agent, problem.senders[0].count) == ("honest", 4)
-    assert len(problem.senders) == 8
-    assert problem.more_senders == 93
-    assert problem.count == 104
-
-
-def test_the_newest_examples_are_kept(problems, clock):
-    for number in range(9):
-        clock.pass_(seconds=1)
-        problems.call_ended(call(request_id=str(number)))
-    assert [each.request_id for each in problems.select()[0].examples] == ["8", "7", "6", "5", "4"]
-
-
-# === who pushes out whom ===
 
 
 def invent(problems: Problems, number: int, peer: str = "ipv4:192.0.2.66:1") -> None:
@@ -364,47 +169,3 @@ def test_all_of_it_is_bounded_whatever_clients_send():
         )
     assert len(problems) == 256
     assert max(len(json.dumps(each.as_json())) for each in problems.select()) < 60_000
-
-
-# === asking ===
-
-
-def test_filters_name_model_reason_kind_client_and_time(problems, clock):
-    problems.call_ended(call(user_agent="grpc-go/1.6", identity="team-a"))
-    clock.pass_(minutes=5)
-    problems.call_ended(call(violation(reason=Reason.DTYPE_MISMATCH), model="n"))
-    problems.call_ended(
-        call(refusal=None, diagnosis=Reason.UPSTREAM_RESET, peer="ipv4:192.0.2.77:1", model="o")
-    )
-    for asked, models in (
-        (Filter(), {"m", "n", "o"}),
-        (Filter(model="n"), {"n"}),
-        (Filter(reason="RANK_MISMATCH"), {"m"}),
-        (Filter(kind="upstream_error"), {"o"}),
-        (Filter(kind="refusal", reason="DTYPE_MISMATCH"), {"n"}),
-        (Filter(client="grpc-go"), {"m"}),
-        (Filter(client="team-"), {"m"}),
-        (Filter(client="192.0.2.77"), {"o"}),
-        (Filter(since=NOON + timedelta(minutes=1)), {"n", "o"}),
-        (Filter(model="absent"), set()),
-    ):
-        assert {each.model for each in problems.select(asked)} == models, asked
-    assert [each.model for each in problems.select(Filter(limit=2))] == ["n", "o"]
-
-
-def test_those_seen_last_come_first(problems, clock):
-    for model in ("a", "b", "a"):
-        clock.pass_(seconds=1)
-        problems.call_ended(call(model=model))
-    assert [each.model for each in problems.select()] == ["a", "b"]
-
-
-def test_a_problem_is_found_by_its_id_which_does_not_change(problems):
-    problems.call_ended(call())
-    (problem,) = problems.select()
-    assert problems.get(problem.id) == problem
-    assert problems.get("0" * 12) is None
-    other = Problems()
-    other.call_ended(call(version=9, peer="unix:"))
-    assert other.get(problem.id) is not None
-    assert replace(problem, count=2).as_json(examples=False).keys() == problem.as_json().keys() - {"examples"}

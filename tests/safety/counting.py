@@ -11,6 +11,7 @@ import math
 import os
 import sys
 from collections import deque
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -27,10 +28,12 @@ MOST_FILLED = 256 << 20
 """Octets that the tensors of one request may take without having been sent."""
 STRING_SIZE = 24
 UNREAD = "/some.other.Service/Unread"
+READ = "/some.other.Service/Read"
+"""Streams of which nothing is read, and all."""
 
-WAIT, HELD, FAIL, PAD = "x-wait", "x-held", "x-fail", "x-pad"
+WAIT, HELD, FAIL, PAD, LATE = "x-wait", "x-held", "x-fail", "x-pad", "x-late"
 """What a request may ask for in its metadata: seconds before the answer, to wait for `release`, a failure, octets
-beside the answer."""
+beside the answer, to wait for `release` between the answer and its status."""
 MARK = "x-mark"
 """What comes back from the metadata: in front of the answer and behind it."""
 
@@ -87,6 +90,8 @@ class Counting(FakeServing):
         method = handler_call_details.method
         if method == UNREAD:
             return grpc.stream_stream_rpc_method_handler(self._unread)
+        if method == READ:
+            return grpc.stream_stream_rpc_method_handler(self._read)
         handler = super().service(handler_call_details)
         if handler is None:
             return None
@@ -100,6 +105,17 @@ class Counting(FakeServing):
             finally:
                 self.under_way -= 1
 
+        async def late(data: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+            yield await call(data, context)
+            self.calls["held"] += 1
+            self.under_way += 1
+            try:
+                await self._gate.wait()
+            finally:
+                self.under_way -= 1
+
+        if LATE in metadata:
+            return grpc.unary_stream_rpc_method_handler(late)
         return grpc.unary_unary_rpc_method_handler(call)
 
     async def _answer(
@@ -116,6 +132,7 @@ class Counting(FakeServing):
         seconds = float(metadata.get(WAIT, 0)) if method == "Predict" else self.delays.get(method, 0)
         if seconds:
             await asyncio.sleep(seconds)
+        self.calls["held"] += HELD in metadata
         if method in self._held or HELD in metadata:
             await self._gate.wait()
         if FAIL in metadata:
@@ -149,6 +166,19 @@ class Counting(FakeServing):
         await context.send_initial_metadata(())
         await asyncio.Event().wait()
 
+    async def _read(
+        self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[bytes]:
+        self.under_way += 1
+        try:
+            await context.send_initial_metadata(())
+            octets = 0
+            async for each in requests:
+                octets += len(each)
+            yield str(octets).encode()
+        finally:
+            self.under_way -= 1
+
     # === orders ===
 
     def do_load(self, model: str, version: int, inputs: dict[str, Any], state: str = "AVAILABLE") -> None:
@@ -175,7 +205,12 @@ class Counting(FakeServing):
     def do_fail(self, method: str, code: str, text: str = "") -> None:
         self.fail(method, grpc.StatusCode[code], text)
 
+    def do_answer(self, method: str, octets: str, times: int = 1) -> None:
+        """Hexadecimal, so many times."""
+        self.answer(method, bytes.fromhex(octets) * times)
+
     def do_mend(self, method: str) -> None:
+        self.delays.pop(method, None)
         self.mend(method)
 
     def do_calls(self) -> dict[str, int]:
@@ -200,8 +235,7 @@ def tell(line: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-async def main(address: str, *, mortal: bool) -> None:
-    serving = Counting(address, mortal=mortal)
+async def main(serving: Counting) -> None:
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
@@ -217,4 +251,4 @@ async def main(address: str, *, mortal: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], mortal="mortal" in sys.argv[2:]))
+    asyncio.run(main(Counting(sys.argv[1], mortal="mortal" in sys.argv[2:])))

@@ -38,15 +38,26 @@ class CountingServer:
     """See counting.py for what it is told with `order`. `ran` are the contradictions of all its lives, `marks` the
     first octets of their tensors.
 
-    `mortal`: it dies of a request whose rank is wrong; `deaths` counts those.
+    `mortal`: it dies of a request whose rank is wrong; `deaths` counts those. `before` is a command that starts it.
     """
 
-    def __init__(self, *, mortal: bool = False) -> None:
+    process = "tests.safety.counting"
+    """The module that is run."""
+
+    def __init__(
+        self,
+        *,
+        mortal: bool = False,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        before: tuple[str, ...] = (),
+    ) -> None:
         self.ran: list[str] = []
         self.marks: list[int] = []
         self.deaths = 0
         self._mortal = mortal
-        self._address = "127.0.0.1:0"
+        self._before = before
+        self._address = f"{host}:{port}"
         self._loaded: dict[tuple[str, int], Inputs] = {(name, 1): inputs for name, inputs in MODELS.items()}
         self._begin()
         self.target = self._address
@@ -81,9 +92,13 @@ class CountingServer:
         """Have another signature for the same version from the next start on."""
         self._loaded[model, 1] = inputs
 
+    def comes_back_without(self, model: str) -> None:
+        """Have the model no more from the next start on."""
+        self._loaded = {key: loaded for key, loaded in self._loaded.items() if key[0] != model}
+
     def unload(self, model: str) -> None:
         """Have the model no more, also after a restart."""
-        self._loaded = {key: loaded for key, loaded in self._loaded.items() if key[0] != model}
+        self.comes_back_without(model)
         self.order("unload", model=model)
 
     @contextlib.contextmanager
@@ -95,6 +110,10 @@ class CountingServer:
             self.order("under_way")
         ran = self.ran[before:]
         assert not ran, f"{len(ran)} bad requests run: {ran[:5]}"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def alive(self) -> bool:
@@ -136,7 +155,7 @@ class CountingServer:
     def _launch(self) -> None:
         flags = ("mortal",) if self._mortal else ()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.safety.counting", self._address, *flags],
+            [*self._before, sys.executable, "-m", self.process, self._address, *flags],
             cwd=ROOT,
             env=os.environ | {"GRPC_VERBOSITY": "NONE"},
             stdin=subprocess.PIPE,

@@ -44,6 +44,20 @@ PARTS = (
         compiled=True,
     ),
     Part(
+        "faults",
+        "Fault matrix",
+        "Everything that a call can meet is broken while others call: the server and what it says, its metadata, the network "
+        "to it (real namespaces, and a cable whose packets are lost, late, doubled, spoilt or cut off), clients, and the "
+        "machine of the proxy. After each: those whom it does not concern have seen nothing, and where it concerns everyone "
+        "a true status in bounded time and good answers again, from the same process; nothing was passed on unjudged; "
+        "metrics and page tell of it; tasks, sockets, descriptors, calls, bytes and streams of the server are where they "
+        "were, and memory within a bound.",
+        (
+            *("-m", "tests.trust.suite", "faults", "--both-builds", "--columns", "native,grpcio"),
+            *("--set", "TFS_PROXY_EXPLORE=1", "tests/faults"),
+        ),
+    ),
+    Part(
         "hints",
         "Obeyed hints",
         "Any request that fits is spoilt by one of 25 kinds of mistake, refused, and mended by doing what the refusal says, "
@@ -112,7 +126,7 @@ PARTS = (
         "refused must be refused by all, octet by octet the same. Left out: what is said of a deadline, and initial "
         "metadata of a stream without messages, which grpc.aio does not always tell.",
         ("-m", "tests.differential", "--calls", "100000", "--seconds", "{seconds}", "--trust"),
-        share=0.15,
+        share=0.1,
     ),
     Part(
         "supply",
@@ -138,6 +152,6 @@ PARTS = (
         "coverage. PredictRequests are compared with what TensorFlow's own protobuf in C++ reads in them. What was found "
         "in earlier runs, and mended, is counted from the inputs that the repository keeps of it.",
         ("-m", "tests.fuzz", "--seconds", "{seconds}", "--trust"),
-        share=0.33,
+        share=0.25,
     ),
 )

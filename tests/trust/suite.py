@@ -1,7 +1,8 @@
 """`python -m tests.trust.suite PART [--both-builds] [--set NAME=VALUE …] [pytest's arguments …]`: tests as a part.
 
-Law: knows pytest's report, and nothing of what the tests are about. What a row of the table is called is the test's
-function and the words of its parameters; a test that is skipped is told with its reason and never counted as passed.
+Law: knows pytest's report, and nothing of what the tests are about. A row of the table is a test function, with
+`--columns A,B` one for each of its cases, whose parameters A and B stand beside each other; a test that is skipped is
+told with its reason and never counted as passed.
 """
 
 import argparse
@@ -40,6 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--both-builds", action="store_true", help="with the hot path compiled too (make compiled)"
     )
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="in the environment")
+    parser.add_argument(
+        "--columns",
+        default="",
+        metavar="A,B",
+        help="values of a parameter that are columns; a row for each case",
+    )
     told, pytests = parser.parse_known_args(arguments)
     began = time.monotonic()
     builds = ["interpreted", *(["compiled"] if told.both_builds and TREE.exists() else [])]
@@ -56,9 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failures = [f"{case.name} ({case.build}): {case.why}" for case in ran if case.outcome == "failed"]
     if not ran:
         failures.append("no test ran")
-    result = Result(
-        told.part, figures, time.monotonic() - began, [_table(cases, builds)], (), failures, skipped
-    )
+    table = case_by_case(cases, builds, told.columns.split(",")) if told.columns else _table(cases, builds)
+    if told.columns:
+        survived = sum(not any("failed" in cell for cell in row[1:]) for row in table.rows)
+        figures = {"rows without a failure": f"{survived} of {len(table.rows)}"} | figures
+    result = Result(told.part, figures, time.monotonic() - began, [table], (), failures, skipped)
     return result.save()
 
 
@@ -112,6 +121,31 @@ def _table(cases: Sequence[Case], builds: Sequence[str]) -> Table:
         for title in titles
     ]
     return Table("", ("test", *builds), rows)
+
+
+def case_by_case(cases: Sequence[Case], builds: Sequence[str], columns: Sequence[str]) -> Table:
+    """A row for each case; what has none of the columns' parameters counts for all of them."""
+    rows: dict[str, dict[tuple[str, str], list[str]]] = {}
+    for case in cases:
+        parameters = re.search(r"\[(.*)\]", case.name, flags=re.DOTALL)
+        words = parameters[1] if parameters else ""
+        own = [each for each in columns if each in words.split("-")]
+        for each in own:
+            words = "-".join(word for word in words.split("-") if word != each)
+        title = f"{_title(case)}: {words.replace('-', ' ')}" if words else _title(case)
+        for each in own or columns:
+            rows.setdefault(title, {}).setdefault((each, case.build), []).append(case.outcome)
+    cells = [(each, build) for each in columns for build in builds]
+    return Table(
+        "",
+        ("what", *(f"{each}, {build}" for each, build in cells)),
+        [(title, *(_outcome(found.get(cell, [])) for cell in cells)) for title, found in rows.items()],
+    )
+
+
+def _outcome(outcomes: Sequence[str]) -> str:
+    """The worst of them; "" where there was nothing to run."""
+    return next((each for each in ("failed", "skipped", "passed") if each in outcomes), "")
 
 
 def _title(case: Case) -> str:

@@ -42,8 +42,13 @@ def read(signatures):
 
 
 def test_a_servable_has_the_name_asked_for_and_the_version_that_answered():
-    servable = servable_of_response(response({}, version=7).SerializeToString(), "asked")
-    assert (servable.model, servable.version) == ("asked", 7)
+    servable = servable_of_response(response({}, version=7).SerializeToString(), "m")
+    assert (servable.model, servable.version) == ("m", 7)
+
+
+def test_metadata_of_another_model_describes_nothing():
+    with pytest.raises(UnreadableMetadataError, match="asked for the metadata of 'asked', got that of 'm'"):
+        servable_of_response(response({}).SerializeToString(), "asked")
 
 
 def test_a_signature_keeps_its_method_aliases_dtypes_shapes_and_graph_names():

@@ -8,12 +8,13 @@ from proxy.core.types import Servable
 from proxy.observe.admin.status import Upstream
 from proxy.observe.admin.views import Check, ModelListing
 from proxy.observe.drifts import SignatureDrift
-from proxy.observe.problems import Filter, Problems
+from proxy.observe.problem import Filter
+from proxy.observe.problems import Problems
 from proxy.observe.refusals import Refusal
 from proxy.observe.suspects import Death, Suspect
 from proxy.workers import joining
 from proxy.workers.joining import SERVING, SILENT, WAITING
-from tests.observe.test_problems import NOON, call
+from tests.observe.mistaken import NOON, call
 
 
 def refusal(time: str) -> Refusal:

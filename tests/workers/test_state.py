@@ -11,7 +11,7 @@ from proxy.observe.admin.status import Upstream
 from proxy.observe.admin.views import Check, ModelListing
 from proxy.observe.drifts import SignatureDrift
 from proxy.observe.metrics import Metrics
-from proxy.observe.problems import Example, Problem, Sender
+from proxy.observe.problem import Example, Problem, Sender
 from proxy.observe.refusals import Found, Refusal
 from proxy.observe.suspects import Death, Suspect
 from proxy.workers.state import PARTS, Family, Sample, family_of, metric_of

@@ -46,6 +46,9 @@ end of the requests may be a cancellation, which must not reach the server as an
 
 Behaviour = Callable[[Any, Context], Awaitable[bytes | None]]
 _DEADLINE_EXCEEDED = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+_INTERNAL = grpc.StatusCode.INTERNAL.value[0]
+_NO_MESSAGE = "tfs-proxy: the server answered OK without a message"
+"""grpc.aio's server cannot pass that on: the client would wait until its deadline."""
 
 
 class Relay(grpc.GenericRpcHandler):
@@ -113,6 +116,8 @@ class Relay(grpc.GenericRpcHandler):
             response, headers, end = await self._ask[outcome.method](message, remaining, call.forwarded())
         finally:
             outcome.upstream_seconds = time.monotonic() - asked
+        if response is None and not end.code:
+            end = end._replace(code=_INTERNAL, details=_NO_MESSAGE)
         end = self._explained(call, context, end)
         call.end(end.code)
         if headers:

@@ -8,6 +8,7 @@ is room is decided by whoever keeps the connections (`clients`).
 import asyncio
 import errno
 import ipaddress
+import select
 import socket
 import ssl
 from typing import Any, Final, cast, final
@@ -72,7 +73,8 @@ class Door:
             except OSError as error:
                 if error.errno not in _SHORT:
                     raise
-                if not self._clients.make_room():
+                # The system says so before it has looked whether anyone is there.
+                if self._someone_waits() and not self._clients.make_room():
                     # The socket stays readable: do not ask it in a loop.
                     self._pause()
                 return
@@ -84,6 +86,11 @@ class Door:
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._opening(shell, sock)
+
+    def _someone_waits(self) -> bool:
+        looking = select.poll()
+        looking.register(self._socket, select.POLLIN)
+        return bool(looking.poll(0))
 
     def _opening(self, shell: DownstreamShell, sock: socket.socket) -> None:
         task = self._loop.create_task(self._open(shell, sock))

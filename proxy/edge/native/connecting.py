@@ -85,7 +85,9 @@ async def _where(address: Endpoint, tunnel: Tunnel | None) -> dict[str, Any]:
 
 def _check_alpn(shell: UpstreamShell) -> None:
     """Like gRPC's own clients, demand that a server which speaks TLS chooses HTTP/2 (RFC 9113 §3.2)."""
-    assert shell.transport is not None
-    tls = shell.transport.get_extra_info("ssl_object")
+    transport = shell.transport
+    if transport is None:
+        return  # lost already, as `settled` tells
+    tls = transport.get_extra_info("ssl_object")
     if tls is not None and tls.selected_alpn_protocol() != "h2":
         raise ConnectionError("TLS stands, but the server does not agree on HTTP/2 (ALPN)")

@@ -293,22 +293,27 @@ class Pool:
     async def _connect_missing(self) -> None:
         """Connect to each address that has no connection, and once more where all are full."""
         now = time.monotonic()
+        unresolved = ""
         if self._must_resolve(now):
+            # Nobody waits longer for an address than for a connection where there is one that can be tried.
+            patience = self.options.connect_timeout if self._addresses else None
             try:
-                self._addresses = await self._resolver.resolve({shell.address for shell in self._shells})
+                async with asyncio.timeout(patience):
+                    self._addresses = await self._resolver.resolve({shell.address for shell in self._shells})
             except (OSError, UnicodeError) as error:
                 # What stands goes on; a name server that is away is no reason to drop connections, nor not to make
                 # one anew to where there was one.
-                if not self._shells:
-                    why = getattr(error, "strerror", None) or error
-                    self._errors = {self.target: f"the name cannot be resolved: {why}"}
+                why = getattr(error, "strerror", None) or str(error) or f"no answer in {patience:g} s"
+                unresolved = f"the name cannot be resolved: {why}"
+                if not self._addresses:
+                    self._errors = {self.target: unresolved}
                     return
             else:
                 self._lost.intersection_update(self._addresses)
                 self._know(self._addresses, now)
             self._resolved_at = now
         addresses = self._addresses
-        self._errors.clear()
+        self._errors = {self.target: unresolved} if unresolved and not self._shells else {}
         for shell in list(self._shells):
             if shell.address not in addresses:
                 shell.retire()

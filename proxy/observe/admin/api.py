@@ -21,7 +21,7 @@ from proxy.observe.admin.views import ModelListing, Sources, model_json
 from proxy.observe.catalogue import METRICS
 from proxy.observe.drifts import history_of
 from proxy.observe.history import MINUTES
-from proxy.observe.problems import KINDS, Filter
+from proxy.observe.problem import KINDS, Filter
 
 _MOST: Final = 1000
 _LONGEST: Final = 200

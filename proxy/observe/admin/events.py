@@ -17,7 +17,7 @@ from aiohttp import web
 from proxy.observe.admin.api import Api, json_answer
 from proxy.observe.admin.connections import Connection
 from proxy.observe.admin.views import Sources
-from proxy.observe.problems import ALL, Problem
+from proxy.observe.problem import ALL, Problem
 
 STREAMS: Final = 8
 TICK_SECONDS: Final = 1.0

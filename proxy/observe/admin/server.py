@@ -45,7 +45,7 @@ from proxy.observe.admin.api import Api, json_answer
 from proxy.observe.admin.connections import Bounds, Connection, Connections, affordable
 from proxy.observe.admin.events import STREAMS, Events
 from proxy.observe.admin.hosts import Asked, Hosts
-from proxy.observe.admin.pages.handlers import PageHandlers
+from proxy.observe.admin.pages.handlers import PageHandlers, wants_page
 from proxy.observe.admin.securing import Handshakes
 from proxy.observe.admin.views import Sources, readiness_text
 
@@ -186,7 +186,7 @@ class AdminServer:
 
     def _app(self) -> web.Application:
         app = web.Application(
-            middlewares=[_in_time, self._by_name, self._by_token, _plain_errors, self._asked_first]
+            middlewares=[_in_time, self._by_name, self._by_token, self._short_errors, self._asked_first]
         )
         app.on_response_prepare.append(_harden)
         self._page.add_to(app.router)
@@ -224,6 +224,17 @@ class AdminServer:
         for challenge in CHALLENGES:
             refusal.headers.add("WWW-Authenticate", challenge)
         return refusal
+
+    @web.middleware
+    async def _short_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Errors as one plain line, to a browser as a page with the way back; neither echoes the path."""
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+            if wants_page(request):
+                return await self._page.error(request, error, headers)
+            return web.Response(status=error.status, text=f"{error.status} {error.reason}\n", headers=headers)
 
     @web.middleware
     async def _asked_first(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -300,13 +311,3 @@ async def _in_time(request: web.Request, handler: Handler) -> web.StreamResponse
         await response.write_eof()
     connection.done()
     return response
-
-
-@web.middleware
-async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Errors as one plain line, without echoing the path."""
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        return web.Response(status=error.status, text=f"{error.status} {error.reason}\n", headers=headers)

@@ -7,13 +7,14 @@ of the same name and `_limit` is a bound; so a new bound is shown as soon as it 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client.metrics_core import Metric
 
 from proxy.observe.catalogue import METRICS
 from proxy.observe.history import COUNTED, NEEDED, read
-from proxy.observe.problems import stamp
+from proxy.observe.problem import stamp
 
 if TYPE_CHECKING:
     from proxy.observe.admin.views import Sources
@@ -43,6 +44,16 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class Asks:
+    """What the gRPC port asks of those who call it; other files may come, but what is asked stays until the next start."""
+
+    certificate: Path | None = None
+    """Of the port's own, with which it answers TLS; None: it speaks plaintext."""
+    client_certificate: bool = False
+    token: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Serving:
     """What the process was started as. `log_level` is asked for each time, because it may change."""
 
@@ -53,6 +64,7 @@ class Serving:
     version: str = ""
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     log_level: Callable[[], str] = lambda: "info"
+    asks: Asks = field(default_factory=Asks)
 
 
 def status_json(sources: "Sources", now: datetime) -> dict[str, Any]:
@@ -68,6 +80,11 @@ def status_json(sources: "Sources", now: datetime) -> dict[str, Any]:
         "hot_path": serving.hot_path,
         "edge": serving.edge,
         "listen": serving.listen,
+        "asks": {
+            "tls": serving.asks.certificate is not None,
+            "client_certificate": serving.asks.client_certificate,
+            "token": serving.asks.token,
+        },
         "upstream": serving.upstream,
         "started": stamp(serving.started),
         "uptime_seconds": round((now - serving.started).total_seconds(), 3),

@@ -13,7 +13,8 @@ from proxy.core.types import Servable, Signature, TensorSpec, dtype_name
 from proxy.observe.admin.status import Serving, Upstream
 from proxy.observe.drifts import SignatureDrift
 from proxy.observe.history import History, Read
-from proxy.observe.problems import ALL, Filter, Problem, Problems
+from proxy.observe.problem import ALL, Filter, Problem
+from proxy.observe.problems import Problems
 from proxy.observe.refusals import Refusal
 from proxy.observe.suspects import Death
 

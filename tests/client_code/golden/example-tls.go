@@ -1,11 +1,15 @@
 // go mod init example && go mod tidy && go run .
+// needs ca.pem: the certificate that signed the server's (PEM)
 // embed(image_bytes: string[?,2], pixels: float32[?,?,?,3], query: string[?], tokens: int64[?], tokens_1: int64[?], weights: float32[?], weights_1: int32[?]) -> scores
 package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log"
+	"os"
 	"time"
 
 	"google.golang.org/grpc"
@@ -103,13 +107,16 @@ func main() {
 	request = append(request, input("weights", 1, shape(2), field(4, make([]byte, 8)))...)
 	// int32 [?]: row splits of ragged 'weights': row i is values[splits[i]:splits[i+1]]
 	request = append(request, input("weights_1", 3, shape(2), integers(7, 0, 2))...)
-	roots, err := credentials.NewClientTLSFromFile("ca.pem", "")
+	pem, err := os.ReadFile("ca.pem")
 	if err != nil {
 		log.Fatal(err)
 	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	security := &tls.Config{RootCAs: roots}
 
 	// Without MaxCallRecvMsgSize, answers above 4 MiB are cut off.
-	connection, err := grpc.NewClient("tfs.example:8500", grpc.WithTransportCredentials(roots),
+	connection, err := grpc.NewClient("tfs.example:8500", grpc.WithTransportCredentials(credentials.NewTLS(security)),
 		grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{}), grpc.MaxCallRecvMsgSize(1<<31-1)))
 	if err != nil {
 		log.Fatal(err)

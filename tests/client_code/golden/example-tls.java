@@ -1,14 +1,18 @@
 // Stubs: let protobuf-maven-plugin, or Gradle's, with protoc-gen-grpc-java compile
 //   tensorflow_serving/apis/prediction_service.proto          of github.com/tensorflow/serving
 //   tensorflow/core/framework/*.proto and what they import    of github.com/tensorflow/tensorflow
+// needs ca.pem: the certificate that signed the server's (PEM)
 // embed(image_bytes: string[?,2], pixels: float32[?,?,?,3], query: string[?], tokens: int64[?], tokens_1: int64[?], weights: float32[?], weights_1: int32[?]) -> scores
 import com.google.protobuf.ByteString;
 import com.google.protobuf.Int64Value;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
 import io.grpc.StatusRuntimeException;
 import io.grpc.TlsChannelCredentials;
+import io.grpc.stub.MetadataUtils;
+import java.io.File;
 import java.util.Base64;
 import java.util.Collections;
 import java.util.concurrent.TimeUnit;
@@ -88,14 +92,16 @@ public final class Example {
             .setTensorShape(shape(2))
             .addIntVal(0).addIntVal(2)
             .build());
+    Metadata headers = new Metadata();
     ManagedChannel channel =
-        Grpc.newChannelBuilder("tfs.example:8500", TlsChannelCredentials.newBuilder().trustManager(new java.io.File("ca.pem")).build())
+        Grpc.newChannelBuilder("tfs.example:8500", TlsChannelCredentials.newBuilder().trustManager(new File("ca.pem")).build())
             // As large as it comes. gRPC's own default is 4 MiB, which an answer easily exceeds.
             .maxInboundMessageSize(Integer.MAX_VALUE)
             .build();
     try {
       PredictResponse response =
           PredictionServiceGrpc.newBlockingStub(channel)
+              .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers))
               .withDeadlineAfter(10, TimeUnit.SECONDS)
               .predict(request.build());
       response.getOutputsMap().forEach(

@@ -1,4 +1,5 @@
 // npm install @grpc/grpc-js protobufjs
+// needs ca.pem: the certificate that signed the server's (PEM)
 // embed(image_bytes: string[?,2], pixels: float32[?,?,?,3], query: string[?], tokens: int64[?], tokens_1: int64[?], weights: float32[?], weights_1: int32[?]) -> scores
 const grpc = require('@grpc/grpc-js');
 const protobuf = require('protobufjs');
@@ -56,6 +57,7 @@ const request = {
 
 // -1: as large as it comes. gRPC's own default is 4 MiB, which an answer easily exceeds.
 const options = { 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 };
+const metadata = new grpc.Metadata();
 const client = new grpc.Client("tfs.example:8500", grpc.credentials.createSsl(require('fs').readFileSync("ca.pem")), options);
 const deadline = Date.now() + 10 * 1000;
 client.makeUnaryRequest(
@@ -63,7 +65,7 @@ client.makeUnaryRequest(
   (message) => Buffer.from(PredictRequest.encode(PredictRequest.fromObject(message)).finish()),
   (bytes) => PredictResponse.decode(bytes),
   request,
-  new grpc.Metadata(),
+  metadata,
   { deadline },
   (error, response) => {
     client.close();

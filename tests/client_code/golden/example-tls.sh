@@ -1,4 +1,5 @@
 #!/bin/sh
+# needs ca.pem: the certificate that signed the server's (PEM)
 # embed(image_bytes: string[?,2], pixels: float32[?,?,?,3], query: string[?], tokens: int64[?], tokens_1: int64[?], weights: float32[?], weights_1: int32[?]) -> scores
 # 'image_bytes': string [?,2]: ? is yours to choose; the bytes of an image file (here a grey PNG), not base64
 # 'pixels': float32 [?,?,?,3]: ? is yours to choose

@@ -7,8 +7,11 @@ import com.google.protobuf.Int64Value;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
 import io.grpc.StatusRuntimeException;
 import io.grpc.TlsChannelCredentials;
+import io.grpc.stub.MetadataUtils;
+import java.io.File;
 import java.util.Base64;
 import java.util.Collections;
 import java.util.concurrent.TimeUnit;
@@ -88,6 +91,7 @@ public final class Example {
             .setTensorShape(shape(2))
             .addIntVal(0).addIntVal(2)
             .build());
+    Metadata headers = new Metadata();
     ManagedChannel channel =
         Grpc.newChannelBuilder("tfs.example:8500", InsecureChannelCredentials.create())
             // As large as it comes. gRPC's own default is 4 MiB, which an answer easily exceeds.
@@ -96,6 +100,7 @@ public final class Example {
     try {
       PredictResponse response =
           PredictionServiceGrpc.newBlockingStub(channel)
+              .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers))
               .withDeadlineAfter(10, TimeUnit.SECONDS)
               .predict(request.build());
       response.getOutputsMap().forEach(

@@ -56,6 +56,7 @@ const request = {
 
 // -1: as large as it comes. gRPC's own default is 4 MiB, which an answer easily exceeds.
 const options = { 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 };
+const metadata = new grpc.Metadata();
 const client = new grpc.Client("tfs.example:8500", grpc.credentials.createInsecure(), options);
 const deadline = Date.now() + 10 * 1000;
 client.makeUnaryRequest(
@@ -63,7 +64,7 @@ client.makeUnaryRequest(
   (message) => Buffer.from(PredictRequest.encode(PredictRequest.fromObject(message)).finish()),
   (bytes) => PredictResponse.decode(bytes),
   request,
-  new grpc.Metadata(),
+  metadata,
   { deadline },
   (error, response) => {
     client.close();

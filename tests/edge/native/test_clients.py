@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import resource
 import shutil
 import signal
 import socket
 import time
 import urllib.request
 from collections import Counter
+from pathlib import Path
 
 import grpc
 import h2.events
@@ -423,6 +425,24 @@ async def test_few_descriptors_leave_the_admin_port_and_the_server_reachable(sta
         lambda: urllib.request.urlopen(f"http://{proxy.admin}/livez", timeout=PATIENCE).read()
     )
     assert len([line for line in proxy.log if line["event"] == "bound_hit"]) <= 2
+
+
+async def test_who_gets_the_last_descriptor_keeps_it(start_proxy, join, connect):
+    proxy = await start_proxy()
+    pid = proxy.process.pid
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    opened = {int(each.name) for each in Path(f"/proc/{pid}/fd").iterdir()}  # noqa: ASYNC240  no disk
+    free = sorted(set(range(len(opened) + 2)) - opened)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free[0] + 1, hard))
+    try:
+        last = await join(proxy)
+        await last.next(h2.events.RemoteSettingsChanged)
+        last.request(PREDICT_HEAD, WELL)
+        await last.next(h2.events.StreamEnded)
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
+    assert not last.closed.is_set()
+    assert (await ask(connect(proxy), PREDICT, WELL)).code is grpc.StatusCode.OK
 
 
 async def test_at_the_bound_a_silent_connection_makes_room_and_a_busy_one_does_not(

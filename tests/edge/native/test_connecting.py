@@ -3,9 +3,17 @@
 import asyncio
 import ssl
 
+import pytest
+
+from proxy.edge.native.connecting import Dialler
+from proxy.edge.native.pool_options import PoolOptions
+from proxy.edge.native.shell import Exchange
 from proxy.edge.native.tls import client_context
+from proxy.edge.native.upstream import UpstreamShell
 from proxy.upstream.channel import Tls
+from proxy.upstream.endpoints import Endpoint
 from tests import odd_servers
+from tests.conftest import interpreted_only
 from tests.edge.native.conftest import outcome
 
 
@@ -42,3 +50,32 @@ async def test_a_server_that_speaks_tls_has_to_agree_on_http_2(start_pool, stack
         )
     )
     assert "does not agree on HTTP/2 (ALPN)" in reason
+
+
+class NoPool:
+    """Learns that it has lost what it never had."""
+
+    def retired(self, shell: UpstreamShell) -> None: ...
+
+
+@interpreted_only
+async def test_a_connection_that_is_lost_before_anyone_has_looked_at_it_is_an_error_as_any_other(stack):
+    """Anything else ended the task that connects, and with it every later attempt."""
+    server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+    stack.callback(server.close)
+    address = Endpoint("127.0.0.1", server.sockets[0].getsockname()[1])
+
+    def lost_at_once() -> UpstreamShell:
+        shell = UpstreamShell(NoPool(), Exchange(), PoolOptions(), address)
+        made = shell.connection_made
+
+        def lose(transport: asyncio.Transport) -> None:
+            made(transport)
+            shell.connection_lost(ConnectionResetError("reset by peer"))
+            transport.abort()
+
+        shell.connection_made = lose
+        return shell
+
+    with pytest.raises(ConnectionError, match="Connection closed: reset by peer"):
+        await Dialler(None, "here", {}).connect(address, lost_at_once, 5)

@@ -196,3 +196,29 @@ async def test_what_is_leaving_is_closed_with_the_pool(start_frames, start_pool)
     await pool.stop()
     for peer in server.peers:
         await asyncio.wait_for(peer.closed.wait(), PATIENCE)
+
+
+@pytest.mark.parametrize("answer", ["an error", "none"])
+async def test_a_server_that_comes_back_while_its_name_is_gone_is_found_where_it_was(
+    start_frames, start_pool, monkeypatch, answer
+):
+    server, target = await start_frames()
+    port = int(target.rpartition(":")[2])
+    gone = False
+
+    async def resolve(*_, **__):
+        if gone and answer == "none":
+            await asyncio.Event().wait()
+        if gone:
+            raise OSError(-3, "Temporary failure in name resolution")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    pool = await start_pool(f"name.test:{port}")
+    await outcome(pool)
+    gone = True
+    server.stop()
+    await until(lambda: "refused" in pool._failing)
+    assert "the name cannot be resolved" in pool._failing
+    await start_frames(port=port)
+    await until(lambda: pool.pick() is not None)

@@ -17,7 +17,7 @@ from proxy.observe.history import History
 from proxy.observe.metrics import Metrics
 from proxy.observe.problems import Problems
 from tests.observe.admin.test_api import check, schema_of
-from tests.observe.test_problems import call
+from tests.observe.mistaken import call
 
 COMPONENTS = schema_of("/api/status")["components"]
 PATIENCE = 20

@@ -172,7 +172,7 @@ class Connection:
         if self.closed:
             return
         self.output.put(frames.goaway(self.table.highest_peer_stream, fault.code, fault.text.encode()))
-        self.lost(fault.text)
+        self.lost(frames.mistake(fault.code, fault.text))
         self.handler.on_fault(fault)
 
     def lost(self, reason: str) -> None:

@@ -75,7 +75,8 @@ class Faults:
             if nobody_listens:
                 return
         if stream.sink is not None:
-            stream.sink.on_reset(stream, code, text, False)
+            reason = text if self._server else frames.mistake(code, text)
+            stream.sink.on_reset(stream, code, reason, False)
 
     def absent(self, kind: int, stream_id: int) -> None:
         """Judge a frame on a stream that is not open (RFC 9113 §5.1, "idle" and "closed")."""

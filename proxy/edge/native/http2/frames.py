@@ -93,6 +93,11 @@ def error_name(code: int) -> str:
     return ERROR_NAMES[code] if 0 <= code < len(ERROR_NAMES) else f"0x{code:x}"
 
 
+def mistake(code: int, text: str) -> str:
+    """What the peer did wrong, for who waits for its answer; diagnosis knows it by its first words."""
+    return f"HTTP/2 {error_name(code)}: {text}"
+
+
 def rst_stream(stream_id: int, code: int) -> bytes:
     return _HEAD_AND_WORD.pack(4 << 8 | RST_STREAM, 0, stream_id, code)
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any, Final
 
-from proxy.client_code.request import ExampleRequest, Input, NoExampleError, Server, example_request
+from proxy.client_code.request import ExampleRequest, Input, NoExampleError, example_request
+from proxy.client_code.server import Server
 from proxy.core.types import DEFAULT_SIGNATURE, ModelKey, Servable
 from proxy.observe.admin.views import ModelListing
 
@@ -25,38 +26,42 @@ LANGUAGES: Final = {
 """As a person calls it, and the module of client_code that writes it."""
 
 _UNKNOWN: Final = "No version of the model is known, so that there is no signature to write code for."
-_MOST_NUMBERS: Final = 64
+_MOST_VALUES: Final = 256
+"""Of a tensor, one by one; of a larger one there is a single value, which fills its shape."""
 
 
-def code_for(models: Iterable[ModelListing], model: str, signature: str, target: str) -> dict[str, Any]:
-    """Client code for a signature: by language, or why there is none."""
-    request = _request(models, model, signature, target)
+def code_for(models: Iterable[ModelListing], model: str, signature: str, server: Server) -> dict[str, Any]:
+    """Client code for a signature: by language, or why there is none; and what it takes from where it runs."""
+    request = _request(models, model, signature, server)
     if isinstance(request, str):
-        return {"languages": {}, "why_not": request}
+        return {"languages": {}, "needs": [], "why_not": request}
     return {
         "languages": {
             name: import_module(f"proxy.client_code.{module}").render(request)
             for name, module in LANGUAGES.items()
         },
+        "needs": list(server.needs()),
         "why_not": "",
     }
 
 
 def inputs_for(models: Iterable[ModelListing], model: str, signature: str) -> dict[str, Any]:
     """The tensors of a request that fits, each as the JSON of a TensorProto; or why there are none."""
-    request = _request(models, model, signature, "")
+    request = _request(models, model, signature, Server(""))
     if isinstance(request, str):
         return {"inputs": [], "why_not": request}
     return {"inputs": [_tensor(each) for each in request.inputs], "why_not": ""}
 
 
-def _request(models: Iterable[ModelListing], model: str, signature: str, target: str) -> ExampleRequest | str:
+def _request(
+    models: Iterable[ModelListing], model: str, signature: str, server: Server
+) -> ExampleRequest | str:
     servable = _newest(models, model)
     if servable is None:
         return _UNKNOWN
     name = None if signature in {"", DEFAULT_SIGNATURE} else signature
     try:
-        return example_request(servable, ModelKey(model), name, Server(target))
+        return example_request(servable, ModelKey(model), name, server)
     except NoExampleError as error:
         return str(error)
 
@@ -77,22 +82,34 @@ def _tensor(each: Input) -> dict[str, Any]:
     return {
         "alias": each.alias,
         "declared": each.declared,
-        "note": each.note,
+        "note": "; ".join(filter(None, (each.note, _written(each), _filled(each)))),
         "json": shown,
         "rows": min(8, max(3, shown.count("\n") + 1 + len(shown) // 160)),
     }
 
 
 def _values(each: Input) -> list[Any] | str:
-    if each.element is not None:
-        # A string is told once for each element: it fills no shape.
-        return [base64.b64encode(each.element).decode()] * min(each.count, _MOST_NUMBERS)
     if each.numbers:
         return list(each.numbers)
-    zero: Any = False if each.dtype.name == "bool" else 0
+    count = each.count if each.count <= _MOST_VALUES else 1
+    if each.element is not None:
+        return [base64.b64encode(each.element).decode()] * count
     if each.dtype.field == "float8_val":
-        return base64.b64encode(bytes(1)).decode()
-    return [zero] * each.dtype.per_element if each.count else []
+        return base64.b64encode(bytes(count)).decode()
+    zero: Any = False if each.dtype.name == "bool" else 0
+    return [zero] * each.dtype.per_element * count
+
+
+def _written(each: Input) -> str:
+    if each.element is None:
+        return ""
+    return "JSON writes it in base64" + (f", here '{each.text}'" if each.text else "")
+
+
+def _filled(each: Input) -> str:
+    if each.numbers or each.count <= _MOST_VALUES:
+        return ""
+    return f"one value stands for all {each.count}, which is allowed and warned of"
 
 
 def _field(name: str) -> str:

@@ -5,7 +5,8 @@ from our own page, and is bounded before it is read.
 """
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from proxy.observe.admin.connections import TRIED_OCTETS
 from proxy.observe.admin.origins import from_own_page
 from proxy.observe.admin.pages import views
 from proxy.observe.admin.pages.examples import code_for, inputs_for
+from proxy.observe.admin.pages.reaching import server_for
 from proxy.observe.admin.views import Sources
 
 _STATIC: Final = {
@@ -30,6 +32,20 @@ _LEVELS: Final = ("debug", "info", "warning", "error")
 _MOST_BYTES: Final = TRIED_OCTETS - (64 << 10)
 """Of the parts of a form; the rest is for what stands around them."""
 _MOST_PARTS: Final = 600
+
+_ERRORS: Final = {
+    404: ("There is no such page", "The link may be an old one, or the address mistyped."),
+    405: ("Nothing is shown here", "This address is for the buttons of another page."),
+    413: (
+        "That is too large",
+        f"At most {_MOST_BYTES >> 20} MiB are taken; `tfs-proxy check` judges larger files.",
+    ),
+    503: (
+        "Another request is being tried",
+        "One is tried at a time: go back, and send yours again in a moment.",
+    ),
+}
+"""What a person is told for the status of an error."""
 
 _FOREIGN: Final = "403 Forbidden: this is for the page itself; a browser must say that the form stood on it\n"
 _LOOK_ONLY: Final = (
@@ -43,25 +59,24 @@ class PageHandlers:
 
     def __init__(self, sources: Sources, api: Api) -> None:
         self._sources = sources
-        self._known = known_from(sources, api)
+        self._api = api
         self._trying = asyncio.Lock()
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add the routes."""
-        known = self._known
         for path, view in {
-            "/": lambda request: views.overview(known, request.query),
-            "/problems": lambda request: views.problems(known, request.query),
-            "/problems/{id}": lambda request: views.problem(known, request.match_info["id"]),
-            "/models": lambda _: views.models(known),
-            "/models/{name:.+}": lambda request: views.model(
+            "/": lambda known, request: views.overview(known, request.query),
+            "/problems": lambda known, request: views.problems(known, request.query),
+            "/problems/{id}": lambda known, request: views.problem(known, request.match_info["id"]),
+            "/models": lambda known, _: views.models(known),
+            "/models/{name:.+}": lambda known, request: views.model(
                 known, request.match_info["name"], request.query
             ),
-            "/reasons/{name}": lambda request: views.reason(known, request.match_info["name"]),
-            "/suspects": lambda _: views.suspects(known),
-            "/captures": lambda _: views.captures(known),
-            "/try": lambda request: views.trial(known, request.query, self._allowed(request)),
-            "/settings": lambda request: views.settings(
+            "/reasons/{name}": lambda known, request: views.reason(known, request.match_info["name"]),
+            "/suspects": lambda known, _: views.suspects(known),
+            "/captures": lambda known, _: views.captures(known),
+            "/try": lambda known, request: views.trial(known, request.query, self._allowed(request)),
+            "/settings": lambda known, request: views.settings(
                 known, self._allowed(request), _said(request.query.get("changed", ""))
             ),
         }.items():
@@ -77,12 +92,27 @@ class PageHandlers:
             change, "" if change else _LOOK_ONLY, send=self._sources.try_send, most_bytes=_MOST_BYTES
         )
 
-    async def _view(self, view: Callable[[web.Request], bytes], request: web.Request) -> web.Response:
+    async def _view(
+        self, view: Callable[[views.Known, web.Request], bytes], request: web.Request
+    ) -> web.Response:
         await self._asked(request)
+        known = self._known_to(request)
         try:
-            return _html(view(request))
+            return _html(view(known, request))
         except views.NotThereError as error:
-            return _html(views.missing(self._known, error), 404)
+            return _html(views.missing(known, error), 404)
+
+    async def error(
+        self, request: web.Request, error: web.HTTPException, headers: Mapping[str, str]
+    ) -> web.Response:
+        """The page for whoever has asked for what is not there, or in a way that it is not answered."""
+        await self._asked(request)
+        title, text = _ERRORS.get(error.status, (error.reason, "What was sent cannot be used here."))
+        told = views.NotThereError(title, text, "/")
+        return _html(views.missing(self._known_to(request), told), error.status, headers)
+
+    def _known_to(self, request: web.Request) -> views.Known:
+        return known_from(self._sources, self._api, _host(request))
 
     async def _asked(self, request: web.Request) -> None:
         """Every view needs what the overview needs, which was asked for already where it is the overview."""
@@ -95,13 +125,13 @@ class PageHandlers:
         if not from_own_page(request.headers):
             return web.Response(status=403, text=_FOREIGN)
         if self._trying.locked():
-            return web.Response(status=503, text="503 Service Unavailable: another request is being tried\n")
+            raise web.HTTPServiceUnavailable(reason="Service Unavailable: another request is being tried")
         # Before the form is read: of several, each would take its room at the same time.
         async with self._trying:
             form = await _form_of(request)
             asked, outcome = await self._outcome(form)
         await self._asked(request)
-        return _html(views.trial(self._known, asked, self._allowed(request), outcome))
+        return _html(views.trial(self._known_to(request), asked, self._allowed(request), outcome))
 
     async def _outcome(self, form: list[tuple[str, str, bytes]]) -> tuple[dict[str, str], dict[str, Any]]:
         from proxy.observe.admin.pages import trying  # loads protobuf
@@ -143,8 +173,13 @@ class PageHandlers:
         return web.Response(status=303, headers={"Location": f"/settings?{urlencode({'changed': level})}"})
 
 
-def known_from(sources: Sources, api: Api) -> views.Known:
-    """What the views are handed: the same that /api tells."""
+def wants_page(request: web.Request) -> bool:
+    """Whether a person looks: browsers name HTML first of all, programs do not name it."""
+    return "text/html" in ",".join(request.headers.getall("Accept", [])).lower()
+
+
+def known_from(sources: Sources, api: Api, host: str) -> views.Known:
+    """What the views are handed: the same that /api tells; `host` is the name by which whoever looks has reached us."""
     return views.Known(
         status=api.status,
         history=api.history,
@@ -156,17 +191,27 @@ def known_from(sources: Sources, api: Api) -> views.Known:
             each.name: {"value": each.value, "origin": each.origin, "meaning": each.meaning}
             for each in (sources.settings() if sources.settings is not None else ())
         },
-        code=lambda model, signature: code_for(sources.models(), model, signature, sources.serving.listen),
+        code=lambda model, signature: code_for(
+            sources.models(), model, signature, server_for(sources.serving, host)
+        ),
         inputs=lambda model, signature: inputs_for(sources.models(), model, signature),
     )
+
+
+def _host(request: web.Request) -> str:
+    """The host that was asked for, without the port."""
+    host = request.host
+    return host.rpartition(":")[0] if re.search(r":\d*$", host) else host
 
 
 def _said(level: str) -> str:
     return f"The log level is {level} until the next start." if level in _LEVELS else ""
 
 
-def _html(body: bytes, status: int = 200) -> web.Response:
-    response = web.Response(body=body, status=status, content_type="text/html", charset="utf-8")
+def _html(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    response = web.Response(
+        body=body, status=status, content_type="text/html", charset="utf-8", headers=headers
+    )
     response.enable_compression()
     return response
 

@@ -7,17 +7,16 @@ sense is answered as if it had not been asked: a person may follow an old link.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from math import ceil
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from proxy.core.reasons import Reason
 from proxy.core.types import DEFAULT_SIGNATURE
 from proxy.documents import section
-from proxy.observe.admin.pages import charts
+from proxy.observe.admin.pages import hour
 from proxy.observe.admin.pages.axes import aligned
 from proxy.observe.admin.pages.html import render
+from proxy.observe.admin.pages.markdown import blocks
 
 Json = Mapping[str, Any]
 
@@ -43,18 +42,6 @@ TIMES: Final = (("", "at any time"), ("900", "last 15 minutes"), ("3600", "last 
 _FEW: Final = 5
 _PAGE: Final = 50
 _ALL: Final = 1000
-_MINUTE: Final = 60
-_LENGTHS: Final = {
-    5: "The last 5 minutes",
-    15: "The last 15 minutes",
-    30: "The last half hour",
-    60: "The last hour",
-}
-_RECENT_SECONDS: Final = 300
-_TABLE_MINUTES: Final = 5
-_COUNTS: Final = ("requests", "refused", "would_refuse", "warnings", "errors")
-_TIMES: Final = ("p50", "p99", "upstream_p99", "own_p99")
-_TEXT: Final = re.compile(r"`([^`]+)`|\*\*([^*]+)\*\*|\[([^\]]+)\]\([^)]*\)")
 
 
 class NotThereError(Exception):
@@ -108,7 +95,7 @@ def overview(known: Known, asked: Mapping[str, str]) -> bytes:
     history = known.history(asked.get("model") or None)
     found = known.problems({"limit": str(_FEW)} | _given(asked, "model"))
     points = history["points"]
-    minutes = _minutes(history)
+    minutes = hour.shown_minutes(history)
     status = known.status()
     return page(
         "overview.html",
@@ -116,10 +103,10 @@ def overview(known: Known, asked: Mapping[str, str]) -> bytes:
         known,
         status=status,
         history=history,
-        charts=_charts(history, minutes),
-        length=_LENGTHS[minutes],
-        table=_table(history),
-        recent=_recent(points, history["step_seconds"]),
+        charts=hour.pictures(history, minutes),
+        length=hour.LENGTHS[minutes],
+        table=hour.table(history),
+        recent=hour.recent(points, history["step_seconds"]),
         asked_ever=status["counts"]["requests"] > 0,
         problems=found["problems"],
         models=known.models(),
@@ -251,8 +238,8 @@ def reason(known: Known, name: str) -> bytes:
         "/problems",
         known,
         name=name,
-        meaning=_blocks(section("reasons.md", f"### {name}")),
-        runbook=_blocks(section("runbook.md", f"## {name}")),
+        meaning=blocks(section("reasons.md", f"### {name}")),
+        runbook=blocks(section("runbook.md", f"## {name}")),
     )
 
 
@@ -283,111 +270,6 @@ def _chosen(names: Sequence[str], asked: str) -> str:
     return next(iter(names), "")
 
 
-def _minutes(history: Json) -> int:
-    """How much of the hour the pictures show: where there is little yet, an empty hour would hide it."""
-    points = history["points"]
-    if not points:
-        return min(_LENGTHS)
-    age = datetime.fromisoformat(history["until"]) - datetime.fromisoformat(points[0]["time"])
-    return next((each for each in _LENGTHS if age.total_seconds() <= each * _MINUTE), max(_LENGTHS))
-
-
-def _charts(history: Json, length: int) -> list[charts.Chart]:
-    points, step = history["points"], history["step_seconds"]
-    span = charts.span_of(history, length)
-    minutes = _by_minutes(history, 1)
-    by_minute = charts.span_of({"until": history["until"], "points": minutes}, length)
-
-    def values(name: str) -> list[float | None]:
-        return [point[name] for point in points]
-
-    def counts(name: str) -> list[float | None]:
-        return [point[name] for point in minutes]
-
-    return [
-        charts.curves(
-            "requests",
-            "Requests",
-            span,
-            [charts.Line("all", "first", [point["requests"] / step for point in points])],
-            charts.PER_SECOND,
-        ),
-        charts.bars(
-            "refusals",
-            "What went wrong",
-            by_minute,
-            [
-                charts.Line("refused", "bad-bar", counts("refused")),
-                charts.Line("would refuse", "warn-bar", counts("would_refuse")),
-                charts.Line("warnings", "odd-bar", counts("warnings")),
-                charts.Line("errors", "quiet-bar", counts("errors")),
-            ],
-            charts.PER_MINUTE,
-            1 / length,
-        ),
-        charts.curves(
-            "latency",
-            "Latency",
-            span,
-            [charts.Line("p50", "first", values("p50")), charts.Line("p99", "second", values("p99"))],
-            charts.SECONDS,
-        ),
-        charts.curves(
-            "share",
-            "Where the time goes, p99",
-            span,
-            [
-                charts.Line("the server", "first", values("upstream_p99")),
-                charts.Line("the proxy", "second", values("own_p99")),
-            ],
-            charts.SECONDS,
-        ),
-    ]
-
-
-def _by_minutes(history: Json, minutes: int) -> list[dict[str, Any]]:
-    """The points of so many minutes of the clock as one: counts added, of times the highest."""
-    step = timedelta(seconds=history["step_seconds"])
-    groups: dict[float, list[Json]] = {}
-    for point in history["points"]:
-        # A point's time is its end.
-        begun = (datetime.fromisoformat(point["time"]) - step).timestamp()
-        groups.setdefault(begun // (minutes * _MINUTE) * minutes * _MINUTE, []).append(point)
-    return [
-        {"time": datetime.fromtimestamp(begun, UTC).isoformat()}
-        | {name: sum(point[name] for point in group) for name in _COUNTS}
-        | {
-            name: max((point[name] for point in group if point[name] is not None), default=None)
-            for name in _TIMES
-        }
-        for begun, group in groups.items()
-    ]
-
-
-def _table(history: Json) -> list[dict[str, Any]]:
-    rows = _by_minutes(history, _TABLE_MINUTES)
-    return [row | {"time": row["time"][11:16]} for row in reversed(rows)]
-
-
-def _recent(points: Sequence[Json], step: float) -> dict[str, Any]:
-    """The last five minutes as a few numbers."""
-    recent = points[-ceil(_RECENT_SECONDS / step) :]
-    total = {name: sum(point[name] for point in recent) for name in _COUNTS}
-    seconds = len(recent) * step
-
-    def usual(name: str) -> float | None:
-        found = sorted(point[name] for point in recent if point[name] is not None)
-        return found[len(found) // 2] if found else None
-
-    return total | {
-        "rate": charts.number(total["requests"] / seconds) if seconds else "0",
-        "share": f"{100 * total['refused'] / total['requests']:.3g} %" if total["requests"] else "",
-        "p50": usual("p50"),
-        "p99": usual("p99"),
-        "own_p99": usual("own_p99"),
-    }
-
-
 def _batches(buckets: Sequence[Sequence[float | None]]) -> Iterator[dict[str, Any]]:
     """Each bucket that something is in, as a row."""
     whole = sum(count or 0 for _, count in buckets)
@@ -402,29 +284,3 @@ def _batches(buckets: Sequence[Sequence[float | None]]) -> Iterator[dict[str, An
 
 def _row(name: str, count: float, whole: float) -> dict[str, Any]:
     return {"name": name, "count": count, "share": round(100 * count / whole, 1)}
-
-
-def _blocks(markdown: str) -> list[tuple[str, Any]]:
-    """Our own documents' Markdown: paragraphs, lists, code; links lose their address, which leads out of here."""
-    blocks: list[tuple[str, Any]] = []
-    for index, part in enumerate(markdown.split("```")):
-        if index % 2:
-            blocks.append(("code", part.partition("\n")[2].strip()))
-            continue
-        for paragraph in re.split(r"\n\s*\n", part.strip()):
-            if paragraph.startswith("- "):
-                items = re.split(r"^- ", paragraph, flags=re.MULTILINE)[1:]
-                blocks.append(("list", [_spans(item) for item in items]))
-            elif paragraph:
-                blocks.append(("text", _spans(paragraph)))
-    return blocks
-
-
-def _spans(text: str) -> list[tuple[str, str]]:
-    spans, at = [], 0
-    for match in _TEXT.finditer(text):
-        spans.append(("text", text[at : match.start()]))
-        code, bold, link = match.groups()
-        spans.append(("code", code) if code else ("bold", bold) if bold else ("text", link.replace("`", "")))
-        at = match.end()
-    return [*spans, ("text", text[at:])]

@@ -89,6 +89,7 @@ class Shown:
         self.answer: dict[str, Any] | None = None
         self.levels: list[str] = []
         self.try_send = False
+        self.listens = "127.0.0.1:8600"
         self.base = ""
 
     def sources(self) -> Sources:
@@ -108,7 +109,7 @@ class Shown:
                 Setting("models", {EVIL: {"mode": EVIL}}, "file"),
             ],
             lambda: self.suspects,
-            serving=Serving("native", "127.0.0.1:8600", "localhost:8500", "interpreted", "1.2.3"),
+            serving=Serving("native", self.listens, "localhost:8500", "interpreted", "1.2.3"),
             upstreams=lambda: [Upstream("localhost:8500", "down", None, EVIL)],
             problems=self.problems,
             attempt=attempt,
@@ -273,6 +274,63 @@ async def test_what_is_not_there_is_told_on_a_page_that_leads_back(port, path):
     assert len(page.links) > 8
 
 
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", f"/api/{EVIL}", 404),
+        ("GET", "/settings/log-level", 405),
+        ("POST", "/", 405),
+        ("POST", "/metrics", 405),
+        ("POST", "/try", 415),
+    ],
+)
+async def test_a_wrong_path_is_a_page_with_the_way_back_in_a_browser_and_a_line_elsewhere(
+    port, method, path, status
+):
+    async with port.request(method, path, headers=BROWSER | OWN, data=b"") as answer:
+        text = await answer.text()
+    assert (answer.status, answer.content_type) == (status, "text/html")
+    assert ("Allow" in answer.headers) is (status == 405)
+    page = Page(text)
+    assert page.faults == []
+    assert "/" in page.links
+    assert "To the overview" in text
+    assert "script&gt;" not in text
+    for accept in ({}, {"Accept": "application/json"}, {"Accept": "*/*"}):
+        async with port.request(method, path, headers=accept | OWN, data=b"") as answer:
+            assert answer.content_type == "text/plain"
+            assert await answer.text() == f"{status} {answer.reason}\n"
+
+
+async def test_code_calls_what_listens_on_every_address_by_the_name_that_the_page_was_asked_by(shown):
+    shown.models = [listing("m")]
+    shown.listens = "0.0.0.0:8600"
+    server = AdminServer(
+        Metrics(("1.2.3", "3.11", "interpreted")).registry,
+        shown.sources(),
+        version="1",
+        port=0,
+        names=("tfs.example",),
+    )
+    port = await server.start()
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            for host, target in (
+                (f"tfs.example:{port}", "tfs.example:8600"),
+                ("tfs.example", "tfs.example:8600"),
+                ("[::1]", "[::1]:8600"),
+                (f"[::1]:{port}", "[::1]:8600"),
+            ):
+                async with session.get("/models/m", headers={"Host": host}) as answer:
+                    assert f"grpc.insecure_channel(&#39;{target}&#39;, OPTIONS)" in await answer.text()
+    finally:
+        await server.stop()
+
+
 async def test_a_page_allows_its_own_style_and_script_and_nothing_else(port):
     async with port.get("/") as answer:
         policy = dict(
@@ -433,8 +491,11 @@ async def test_one_request_is_tried_at_a_time(shown):
                 session.post("/try", data=form(a_pb=b"\x0a\x03\x0a\x01m"), headers=OWN)
             )
             await begun.wait()
-            async with session.post("/try", data=form(a_pb=b"\x0a\x03\x0a\x01m"), headers=OWN) as second:
-                assert second.status == 503
+            for headers, told in ((OWN, "503 Service Unavailable: another"), (OWN | BROWSER, "<h1>Another")):
+                data = form(a_pb=b"\x0a\x03\x0a\x01m")
+                async with session.post("/try", data=data, headers=headers) as second:
+                    assert second.status == 503
+                    assert f"{told} request is being tried" in await second.text()
             may_end.set()
             assert (await first).status == 200
     finally:
