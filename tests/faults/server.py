@@ -480,7 +480,6 @@ def _setting(number: int, value: int) -> bytes:
 TABLE, WINDOW, LARGEST, FIELDS = 1, 4, 5, 6
 FLOOD = 20_000
 before("windows-shut-and-opened", _setting(WINDOW, 0), _setting(WINDOW, 65_535), pause=0.2)
-before()
 before("no-table-and-a-huge-one", _setting(TABLE, 0), _setting(TABLE, 1 << 31), _setting(TABLE, 4096))
 before("frames-of-16-megabytes", _setting(LARGEST, (1 << 24) - 1))
 before("heads-of-nothing-for-a-while", _setting(FIELDS, 0), _setting(FIELDS, 1 << 20), pause=0.2)
@@ -500,7 +499,7 @@ def _whole(begin: Fields, octets: bytes, end: Fields) -> Callable[[Connection, i
     )
 
 
-instead("two-heads-of-one-answer", _whole([*HEAD, *HEAD], b"", OK), begun=False)
+instead("http-status-twice", _whole([*HEAD, *HEAD], b"", OK), begun=False)
 instead("line-break-in-a-trailer", _whole(HEAD, b"", [*OK, ("x-a", "b\r\nc: d")]), begun=False)
 instead("flood-of-empty-data", _whole(HEAD, b"\0\0\0\0\0STRM" * FLOOD, OK), begun=False)
 instead("flood-of-resets", lambda _, stream, __: frame(RST_STREAM, 0, stream, bytes(3) + b"\x08") * FLOOD)

@@ -110,7 +110,7 @@ MATRIX = {
     "flood-of-unknown-frames": Odd("UNAVAILABLE", NOT_GRPC, grpcio=("OK", ""), whole=True),
     "flood-of-empty-data": Odd("UNAVAILABLE", NOT_GRPC, grpcio=("UNKNOWN", NOT_GRPC), whole=True),
     "flood-of-resets": Odd("CANCELLED", RESET),
-    "two-heads-of-one-answer": Odd("INTERNAL", NOT_GRPC, grpcio=("OK", "")),
+    "http-status-twice": Odd("INTERNAL", NOT_GRPC, grpcio=("OK", "")),
     "line-break-in-a-trailer": Odd("INTERNAL", NOT_GRPC, grpcio=("INTERNAL", "")),
     "table-larger-than-allowed": Odd("UNAVAILABLE", NOT_GRPC, grpcio=("INTERNAL", NOT_GRPC), whole=True),
 }
@@ -118,7 +118,7 @@ MATRIX = {
 LIKE_OTHERS = {
     *("frames-of-16-megabytes", "flood-of-settings", "flood-of-unknown-frames", "flood-of-resets"),
     *(
-        "two-heads-of-one-answer",
+        "http-status-twice",
         "line-break-in-a-trailer",
         "table-larger-than-allowed",
         "no-table-and-a-huge-one",
