@@ -5,15 +5,19 @@ in no log.
 """
 
 import asyncio
+from pathlib import Path
 
 import hpack
 import pytest
 
+from tests.e2e.conftest import wait_until_ready
 from tests.edge.conftest import PREDICT
-from tests.faults.ground import Ground, marked
+from tests.faults.ground import Ground, marked, tell
 from tests.faults.server import END_HEADERS, HEADERS, frame
 from tests.faults.spoken import Call, Heard
-from tests.safety.clients import Fields, head
+from tests.proxy_process import ProxyProcess
+from tests.safety.clients import Fields, channel_to, head
+from tests.safety.serving import CountingServer
 
 PATIENCE = 5.0
 OF_A_SERVER_THAT_ENDED = {("CANCELLED", ""), ("UNAVAILABLE", "")}
@@ -45,16 +49,39 @@ async def test_a_path_that_is_no_text(ground: Ground, path: bytes):
         return
     async with ground.disturbed(OF_A_SERVER_THAT_ENDED, PATIENCE) as bystanders:
         for _ in range(3):
-            before = stands_again(ground)
+            before = listened_again(ground.proxy)
             await told(ground, path, seconds=0)
             async with asyncio.timeout(PATIENCE):
-                while stands_again(ground) == before:  # noqa: ASYNC110
+                while listened_again(ground.proxy) == before:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             await bystanders.served_again(20)
 
 
-def stands_again(ground: Ground) -> int:
-    return sum(line["event"] == "listening_again" for line in ground.proxy.log)
+async def test_a_path_that_is_no_text_at_a_unix_socket(tmp_path: Path):
+    """The core removes the file of the server that ended, and must not remove that of the one that stands in its place."""
+    at = tmp_path / "socket"
+    flags = ("--edge", "grpcio", "--listen", f"unix:{at}", "--model", "m")
+    with CountingServer() as server, ProxyProcess("--upstream", server.target, *flags) as proxy:
+        wait_until_ready(proxy)
+        for number in range(1, 7):
+            async with asyncio.timeout(PATIENCE):
+                call = Call(None)
+                reader, writer = await asyncio.open_unix_connection(at)
+                fields = [
+                    (name.encode(), b"/\xff" if name == ":path" else value.encode()) for name, value in head()
+                ]
+                block = frame(HEADERS, END_HEADERS, 1, hpack.Encoder().encode(fields))
+                writer.write(call.up_to("SETTINGS") + block)
+                while listened_again(proxy) < number:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                writer.close()
+                del reader
+            async with channel_to(proxy.target) as channel:
+                assert (await tell(channel, marked(b"of this call"), timeout=PATIENCE)).code == "OK"
+
+
+def listened_again(proxy: ProxyProcess) -> int:
+    return sum(line["event"] == "listening_again" for line in proxy.log)
 
 
 @pytest.mark.parametrize("value", ["s\xe9cret", "s\xc3\xa9cret", "secret\t", "secret\x7f"])

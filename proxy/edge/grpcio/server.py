@@ -9,6 +9,7 @@ are counted once the core has read them.
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -48,6 +49,8 @@ from proxy.upstream.channel import ChannelWay
 _ANY_NUMBER: Final = 2**31 - 1
 _RETRY_SECONDS: Final = 0.02
 """Between two attempts to have the address again that a broken server lets go of."""
+_REMOVED_WITHIN: Final = 50
+"""As many of these."""
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tfs-proxy")
 
@@ -148,6 +151,12 @@ class GrpcioEdge:
             await asyncio.wait([asyncio.ensure_future(ended)])
             self._leave(self._server)
             self._server = self._make()
+            path = path_of(self._address)
+            # The core removes the path of a server that ends, in its time, whoever listens there by then.
+            for _ in range(_REMOVED_WITHIN):
+                if path is None or not os.path.lexists(path):  # noqa: ASYNC240
+                    break
+                await asyncio.sleep(_RETRY_SECONDS)
             while True:
                 with suppress(RuntimeError):
                     self._listen(self._address)
