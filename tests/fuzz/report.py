@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz.target import CORPUS, Target
-from tests.trust.result import Table
+from tests.trust.result import NOT_COMPILED, Table
 
 _COLUMNS = (
     *("target", "what is held true", "coverage-guided", "a second", "edges", "mutated, compiled", "a second"),
@@ -58,9 +58,11 @@ def of_runs(
     }
     skipped = []
     if not guided_total:
-        skipped.append("coverage guidance: atheris has no wheel for this Python or platform")
+        skipped.append(
+            "coverage guidance: atheris was not installed (make trust does so where it has a wheel)"
+        )
     if not any(each["compiled"] for each in runs):
-        skipped.append("the compiled build: not made here (make compiled)")
+        skipped.append(NOT_COMPILED)
     return figures, Table("Executions by target:", _COLUMNS, rows), skipped
 
 

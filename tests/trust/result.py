@@ -19,6 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TREE = ROOT / ".compiled" / "tree"
 """Where `make compiled` has put the sources with their compiled modules."""
+NOT_COMPILED = "the compiled build: not made here (make compiled)"
+"""Why it took no part."""
 PICTURES = ROOT / "docs" / "pictures"
 
 
@@ -76,7 +78,7 @@ class Picture:
 class Result:
     """Of one run of one part. `part` is its name in `parts.PARTS`.
 
-    `figures`: what was counted or measured, with its unit, in reading order. `failures`: one line for each thing that
+    `figures`: what was counted or measured, with its unit, in reading order; none when nothing could be run. `failures`: one line for each thing that
     was found wrong. `skipped`: what this machine could not show, each with its reason. `seconds`: how long it took.
     """
 
@@ -91,9 +93,13 @@ class Result:
     command: str = field(default_factory=_command)
 
     def save(self) -> int:
-        """Keep it for the report, tell it, and return the exit code of the part: 1 when something was wrong."""
+        """Keep it for the report, and tell it."""
         folder().mkdir(exist_ok=True)
         (folder() / f"{self.part}.json").write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+        return self.tell()
+
+    def tell(self) -> int:
+        """Print it; the exit code of the part: 1 when something was wrong."""
         for name, figure in self.figures.items():
             print(f"{name}: {figure}")
         for reason in self.skipped:

@@ -8,7 +8,6 @@ told with its reason and never counted as passed.
 import argparse
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tests.trust.result import ROOT, TREE, Result, Table
+from tests.trust.command import end_with, finished
+from tests.trust.result import NOT_COMPILED, ROOT, TREE, Result, Table
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     skipped = [f"{case.name} ({case.build}): {case.why}" for case in cases if case.outcome == "skipped"]
     if told.both_builds and "compiled" not in builds:
-        skipped.append("the compiled build: not made here (make compiled)")
+        skipped.append(NOT_COMPILED)
     ran = [case for case in cases if case.outcome != "skipped"]
     figures = {"passed": f"{sum(case.outcome == 'passed' for case in ran)} of {len(ran)}"}
     failures = [f"{case.name} ({case.build}): {case.why}" for case in ran if case.outcome == "failed"]
@@ -76,7 +76,7 @@ def run(build: str, pytests: Sequence[str], environment: dict[str, str]) -> list
     tree = TREE if build == "compiled" else ROOT
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        subprocess.run(
+        finished(
             [
                 sys.executable,
                 "-m",
@@ -89,7 +89,6 @@ def run(build: str, pytests: Sequence[str], environment: dict[str, str]) -> list
             ],
             cwd=tree,
             env=os.environ | environment | {"PYTHONPATH": str(tree)},
-            check=False,
         )
         if not report.exists():
             return [Case("", "pytest", build, "failed", "it left no report")]
@@ -154,4 +153,4 @@ def _title(case: Case) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)
