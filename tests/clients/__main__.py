@@ -138,7 +138,7 @@ def _result(chosen: Sequence[Program], outcomes: dict[str, dict[str, Any]], seco
                 lacking[each.name, why] = lacking.get((each.name, why), 0) + 1
         if RECONNECTING in each.lacks:
             lacking[each.name, each.lacks[RECONNECTING]] = len(STEPS)
-    skipped += [f"{name}, {count} cases: {why}" for (name, why), count in lacking.items()]
+    skipped += [f"{name}, {count} case{'s' * (count > 1)}: {why}" for (name, why), count in lacking.items()]
     if not rows:
         return Result("clients", {}, seconds, skipped=skipped)
     figures = {"cases passed": f"{passed} of {asked}", "clients": f"{len(rows)} of {len(chosen)}"}

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,7 @@ from tests.transparency.scripted import ScriptedServer
 from tests.trust.command import end_with
 from tests.trust.result import Result, Table
 
+BARE = "a bare server of grpcio"
 MISSING = "there is no h2spec here, neither in PATH nor as $H2SPEC"
 
 
@@ -94,7 +96,7 @@ def main() -> int:
         for edge, flags in EDGES.items():
             asking[f"{edge} edge"] = (stack.enter_context(listening(flags)),)
             asking[f"{edge} edge, TLS"] = (stack.enter_context(listening(flags, *secured)), "-t", "-k")
-        asking["a bare server of grpcio"] = (bare.target,)
+        asking[BARE] = (bare.target,)
         print(f"asking at {len(asking)} ports at once, for two minutes or so", flush=True)
         # Most of the time is spent in waiting for what never comes.
         with ThreadPoolExecutor(len(asking)) as pool:
@@ -120,21 +122,35 @@ def _result(program: str, found: dict[str, Counted], seconds: float) -> Result:
             for where, told in found.items()
         ],
     )
-    where_failed: dict[str, list[str]] = {}
-    for where, told in found.items():
-        for name in told.failed:
-            where_failed.setdefault(name, []).append(where)
-    named = Table(
-        "What does not pass, and where.",
-        ("case", "where"),
-        [(name, "; ".join(where)) for name, where in sorted(where_failed.items())],
-    )
     native = found["native edge"]
     figures = {
         "h2spec": program,
         "native edge": f"{native.passed} of {native.passed + len(native.failed)} passed",
     }
-    return Result("http2", figures, seconds, [counts, named], (), failures)
+    return Result("http2", figures, seconds, [counts, *_failed(found)], (), failures)
+
+
+def _failed(found: dict[str, Counted]) -> list[Table]:
+    """What does not pass at the proxy: by section where a server of grpcio does not pass it either, else each case."""
+    at_proxy = {where: told for where, told in found.items() if where != BARE}
+    where_failed: dict[str, list[str]] = {}
+    for where, told in at_proxy.items():
+        for name in told.failed:
+            where_failed.setdefault(name, []).append(where)
+    shared = where_failed.keys() & set(found[BARE].failed)
+    sections = Counter(name.partition(" ")[0] for name in shared)
+    return [
+        Table(
+            "What passes at a server of grpcio without a proxy, and where it does not with one.",
+            ("case", "where"),
+            [(name, "; ".join(where)) for name, where in sorted(where_failed.items()) if name not in shared],
+        ),
+        Table(
+            "What passes neither there nor at a server of grpcio without a proxy, by section of h2spec.",
+            ("section", "cases"),
+            [(name, str(count)) for name, count in sorted(sections.items())],
+        ),
+    ]
 
 
 if __name__ == "__main__":

@@ -52,7 +52,9 @@ def of_runs(
         "of these by mutation alone, without coverage": f"{total - guided_total:,}",
         "targets": f"{len({each['target'] for each in runs})} of {len(targets)}",
         "time of cores": f"{sum(each['seconds'] for each in runs) / 60:.0f} min",
-        "runs": f"{len({each['run'] for each in runs})}, {dates[0]} to {dates[-1]}" if dates else "0",
+        "runs": f"{len({each['run'] for each in runs})}, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"
+        if dates
+        else "0",
         "commits they ran on": ", ".join(dict.fromkeys(each["commit"] for each in runs)),
         "findings that were mended": f"{len(list(CORPUS.glob('*/found-*')))}, each kept in tests/fuzz/corpus and replayed by make test",
     }

@@ -240,8 +240,7 @@ def figures(soaked: Soaked, edge: str, build: str) -> dict[str, str]:
         "calls before, to fill what is remembered": f"{soaked.filling.sent.total():,}",
         "answers that were not as expected": f"{crowd.wrong.total() + soaked.filling.wrong.total()}",
         "told to come again, since the server was asked in vain": f"{crowd.put_off + soaked.filling.put_off}",
-        "connections": f"{max(1, round(median(sample.descriptors for sample in samples)))} descriptors at a time, "
-        f"{crowd.connected:,} connections in all",
+        "connections": f"{crowd.connected:,} in all",
     }
     for name, values, unit in (
         ("memory without files", [sample.anonymous / MB for sample in samples], " MiB"),

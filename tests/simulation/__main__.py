@@ -79,7 +79,7 @@ def main() -> int:
         if told.seconds and _seconds() - began > told.seconds:
             break
     took = _seconds() - began
-    print(f"{total['seeds']} seeds, {len(broken)} broken, {total['steps']} steps, {took:.1f} s")
+    print(f"seeds: {total['seeds']}, broken: {len(broken)}, steps: {total['steps']}, {took:.1f} s")
     print(", ".join(f"{name} {count}" for name, count in sorted(total.items())))
     if told.trust:
         return _result(told.trust, total, took, broken).save()

@@ -61,7 +61,7 @@ def _section(part: Part, result: Result | None) -> Iterable[str]:
     for picture in result.pictures:
         yield f"![{picture.caption}](pictures/{picture.file})\n\n*{picture.caption}*\n"
     yield from _listed("Wrong:", result.failures)
-    yield from _listed("Not shown by this machine:", result.skipped)
+    yield from _listed("Not shown:", result.skipped)
 
 
 def _listed(title: str, lines: Sequence[str]) -> Iterable[str]:

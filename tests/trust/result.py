@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -41,7 +42,7 @@ def _circumstances() -> dict[str, str]:
     memory = re.search(r"^MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
     return {
         "commit": _git("rev-parse", "--short", "HEAD")
-        + (", changed" if _git("status", "--porcelain", "-uno") else ""),
+        + (" with changes" if _git("status", "--porcelain", "-uno") else ""),
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, "
         f"{int(memory[1]) / 1024**2 if memory else 0:.0f} GiB, Linux {platform.release()}",
@@ -52,7 +53,7 @@ def _circumstances() -> dict[str, str]:
 def _command() -> str:
     """How this process was started, as a reader would type it."""
     spec = sys.modules["__main__"].__spec__
-    return " ".join(
+    return shlex.join(
         ["python", "-m", spec.name.removesuffix(".__main__") if spec else sys.argv[0], *sys.argv[1:]]
     )
 

@@ -131,7 +131,10 @@ def case_by_case(cases: Sequence[Case], builds: Sequence[str], columns: Sequence
         own = [each for each in columns if each in words.split("-")]
         for each in own:
             words = "-".join(word for word in words.split("-") if word != each)
-        title = f"{_title(case)}: {words.replace('-', ' ')}" if words else _title(case)
+        title = _title(case)
+        if words:
+            title += " " if title.endswith((" that", " that is")) else ": "
+            title += words.replace("-", " ")
         for each in own or columns:
             rows.setdefault(title, {}).setdefault((each, case.build), []).append(case.outcome)
     cells = [(each, build) for each in columns for build in builds]
@@ -149,7 +152,7 @@ def _outcome(outcomes: Sequence[str]) -> str:
 
 def _title(case: Case) -> str:
     function = re.sub(r"\[.*", "", case.name, flags=re.DOTALL)
-    return f"{case.module.rpartition('test_')[2]}: {function.removeprefix('test_').replace('_', ' ')}"
+    return f"{case.module.rpartition('test_')[2]}: {function.removeprefix('test_').replace('_s_', "'s ").replace('_', ' ')}"
 
 
 if __name__ == "__main__":
