@@ -152,7 +152,8 @@ def _outcome(outcomes: Sequence[str]) -> str:
 
 def _title(case: Case) -> str:
     function = re.sub(r"\[.*", "", case.name, flags=re.DOTALL)
-    return f"{case.module.rpartition('test_')[2]}: {function.removeprefix('test_').replace('_s_', "'s ").replace('_', ' ')}"
+    words = function.removeprefix("test_").replace("_s_", "'s ").replace("_", " ")
+    return f"{case.module.rpartition('test_')[2]}: {words}"
 
 
 if __name__ == "__main__":
