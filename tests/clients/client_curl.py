@@ -38,11 +38,12 @@ def play(address: str, folder: Path, told: Told) -> str:
     command += ["--data-binary", f"@{sent}", "--dump-header", str(head), "--output", str(body)]
     calling = subprocess.Popen([*command, f"http://{address}{told.path}"], stderr=subprocess.PIPE)
     if told.cancel == "first":
-        while not _messages(body.read_bytes()):
+        while calling.poll() is None and not _messages(body.read_bytes()):
             pass
     elif told.cancel == "told":
         sys.stdin.readline()
-    if told.cancel != "never":
+    cancelled = told.cancel != "never" and calling.poll() is None
+    if cancelled:
         calling.kill()
     calling.communicate()
     parts = head.read_text("latin-1").split("\r\n\r\n")
@@ -51,7 +52,7 @@ def play(address: str, folder: Path, told: Told) -> str:
     said = dict(trailing)
     return answer(
         told,
-        CANCELLED if told.cancel != "never" else int(said.get("grpc-status", b"-1")),
+        CANCELLED if cancelled else int(said.get("grpc-status", b"-1")),
         unquote_to_bytes(said.get("grpc-message", b"")).decode(),
         _messages(body.read_bytes()),
         initial,

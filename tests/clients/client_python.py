@@ -1,6 +1,7 @@
 """grpc's synchronous client: `python client_python.py ADDRESS`; script.py says what it reads and prints."""
 
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,10 +17,11 @@ def play(channel: grpc.Channel, told: Told) -> str:
     if told.gzip:
         how["compression"] = grpc.Compression.Gzip
     messages: list[bytes] = []
+    answered = threading.Semaphore(0)
     if told.kind == "unary":
         call: Any = channel.unary_unary(told.path).future(told.messages[0], **how)
     else:
-        call = channel.stream_stream(told.path)(_sent(told, messages), **how)
+        call = channel.stream_stream(told.path)(_sent(told, answered), **how)
     if told.cancel == "told":
         sys.stdin.readline()
     if told.cancel in ("told", "begun"):
@@ -30,6 +32,7 @@ def play(channel: grpc.Channel, told: Told) -> str:
         else:
             for message in call:
                 messages.append(message)
+                answered.release()
                 if told.cancel == "first":
                     call.cancel()
     except (grpc.RpcError, grpc.FutureCancelledError):
@@ -44,11 +47,11 @@ def play(channel: grpc.Channel, told: Told) -> str:
     )
 
 
-def _sent(told: Told, received: list[bytes]) -> Iterator[bytes]:
-    for number, message in enumerate(told.messages):
-        while told.kind == "pingpong" and len(received) < number:
-            pass
+def _sent(told: Told, answered: threading.Semaphore) -> Iterator[bytes]:
+    for message in told.messages:
         yield message
+        if told.kind == "pingpong":
+            answered.acquire(timeout=told.timeout)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -57,7 +57,8 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         """It goes by itself when nothing more is to be read; only one that hangs is ended."""
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -72,8 +73,11 @@ class Client:
         return self._process.poll() is not None
 
     def tell(self, line: str) -> None:
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise AssertionError(f"the client has ended: {self._last_words()}") from None
 
     def hear(self, patience: float = 2 * PATIENCE) -> str:
         """The next line that it prints."""
@@ -82,9 +86,12 @@ class Client:
         line = self._process.stdout.readline()
         late.cancel()
         if not line:
-            self._reader.join(PATIENCE)
-            raise AssertionError(f"the client has ended: {''.join(self._said)[-2000:]}")
+            raise AssertionError(f"the client has ended: {self._last_words()}")
         return line
+
+    def _last_words(self) -> str:
+        self._reader.join(PATIENCE)
+        return f"{self._process.wait(PATIENCE)} {''.join(self._said)[-2000:]}"
 
     def _read(self) -> None:
         self._said.extend(self._process.stderr)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.clients.script import Case
+from tests.clients.script import UNIMPLEMENTED, Case
 from tests.conftest import ROOT, Kept
 
 HERE = Path(__file__).parent
@@ -86,6 +86,8 @@ def needs(case: Case) -> set[str]:
         found.add("any path")
     if case.path.startswith("/grpc."):
         found.add("services of gRPC")
+    if case.code == UNIMPLEMENTED:
+        found.add("an answer before the request is over")
     if case.reason == "REQUEST_MALFORMED":
         found.add("any octets")
     return found
@@ -260,6 +262,7 @@ PROGRAMS = (
         _curl,
         {
             "pingpong": "it sends a whole body first",
+            "an answer before the request is over": "it loses some (RFC 9113 §8.1; seen with 7.88), without a proxy too",
             RECONNECTING: "each of its calls is a connection of its own",
         },
     ),

@@ -102,21 +102,21 @@ def no_descriptors(ground: Ground) -> Iterator[None]:
 async def test_descriptors_are_exhausted_by_whatever_else_the_process_does(ground: Ground):
     said = len(ground.proxy.log)
     quick = ("grpc.min_reconnect_backoff_ms", 100)
-    async with ground.undisturbed() as bystanders:  # noqa: SIM117  what comes late is closed before
+    async with ground.undisturbed(every=0.1) as bystanders:  # noqa: SIM117  what comes late is closed before
         async with channel_to(ground.proxy.target, quick) as late:
             host, _, port = ground.proxy.admin.rpartition(":")
             with no_descriptors(ground), socket.create_connection((host, int(port)), 5):
                 asking = asyncio.create_task(is_served(late))
                 burned = processor_seconds(ground)
                 began = time.monotonic()
-                await bystanders.served_again(100)
+                await bystanders.served_again(40)
                 assert not asking.done(), "there was a descriptor left"
                 share = (processor_seconds(ground) - burned) / (time.monotonic() - began)
             # Who came meanwhile is served, at the latest as soon as there are descriptors again.
             await asking
             assert ground.get("/livez")[0] == 200
     assert len(ground.proxy.log) - said < 20, ground.proxy.log[said:][:5]
-    assert share < 0.9, "it asks again and again for what it cannot have"
+    assert share < 0.6, f"{share}: it asks again and again for what it cannot have"
     assert balance(ground) == 0
 
 

@@ -40,13 +40,13 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from proxy.core.tokens import Tokens
+from proxy.observe.admin.accepting import Door
 from proxy.observe.admin.access import AUTHORISED, CHALLENGES, Certificate, is_authorised
 from proxy.observe.admin.api import Api, json_answer
 from proxy.observe.admin.connections import Bounds, Connection, Connections, affordable
 from proxy.observe.admin.events import STREAMS, Events
 from proxy.observe.admin.hosts import Asked, Hosts
 from proxy.observe.admin.pages.handlers import PageHandlers, wants_page
-from proxy.observe.admin.securing import Handshakes
 from proxy.observe.admin.views import Sources, readiness_text
 
 _HEADERS = {
@@ -120,11 +120,8 @@ class AdminServer:
         self._certificate = certificate
         self.adopt(names, tokens)
         self._connections = Connections(_HEADERS, self._full, bounds)
-        self._handshakes: Handshakes | None = None
-        if certificate is not None:
-            most = self._connections.bounds.connections
-            self._handshakes = Handshakes(self._connection, certificate.context, most)
-        self._server: asyncio.Server | None = None
+        context = None if certificate is None else certificate.context
+        self._door = Door(self._connection, context, self._connections.bounds.connections)
         self._scraping = asyncio.Lock()
         self._runner = web.AppRunner(self._app(), handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS)
 
@@ -144,24 +141,15 @@ class AdminServer:
         """
         await self._runner.setup()
         try:
-            if self._handshakes is not None:
-                return self._handshakes.open(self._host, self._port)
-            self._server = await asyncio.get_running_loop().create_server(
-                self._connection, self._host, self._port
-            )
+            return self._door.open(self._host, self._port)
         except OSError as error:
             await self._runner.cleanup()
             # Without its number, which a sentence would begin with.
             raise OSError(self._complaint(error)) from error
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
 
     async def stop(self) -> None:
         """Close the port, giving answers under way a second. Harmless when nothing was started."""
-        if self._handshakes is not None:
-            self._handshakes.close()
-        if self._server is not None:
-            self._server.close()
+        self._door.close()
         await self._events.stop()
         await self._runner.cleanup()
 
