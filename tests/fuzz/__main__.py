@@ -18,7 +18,7 @@ from tests.fuzz import report
 from tests.fuzz.jobs import Job, plan, run
 from tests.fuzz.table import TARGETS
 from tests.trust.command import STOPPED, above_zero, count, end_with
-from tests.trust.result import ROOT, TREE, Result
+from tests.trust.result import ROOT, TREE, Result, commit
 
 FOLDER = ROOT / ".fuzz"
 _EVERY = 10.0
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     told.folder.mkdir(exist_ok=True)
     shown = _Shown(told.seconds)
-    commit = _commit()
+    running = commit()
     ended = []
     try:
         for done in run(jobs, told.folder, told.jobs, shown):
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ended += [f"{done.job.title} {done.ended}"] if done.ended else []
             _remember(
                 told.folder,
-                {**asdict(done), **asdict(done.job), "run": seed, "commit": commit, "date": _date()},
+                {**asdict(done), **asdict(done.job), "run": seed, "commit": running, "date": _date()},
             )
     except KeyboardInterrupt:
         print("\nstopped; what was found stays in", told.folder)
@@ -122,11 +122,6 @@ def _remember(folder: Path, done: dict[str, object]) -> None:
     done.pop("job")
     with (folder / "runs.jsonl").open("a") as file:
         file.write(json.dumps(done) + "\n")
-
-
-def _commit() -> str:
-    words = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _date() -> str:

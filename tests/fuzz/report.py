@@ -72,7 +72,7 @@ def as_text(figures: Mapping[str, str], table: Table) -> str:
     """The same for a terminal."""
     lines = [f"{name}: {figure}" for name, figure in figures.items()]
     lines.append("by target: " + ", ".join(table.columns[2:]))
-    lines += [f"  {row[0]:16} {' | '.join(row[2:])}" for row in table.rows if any(row[2:-1])]
+    lines += [f"  {row[0]:16} {' | '.join(row[2:])}" for row in table.rows if any(row[2:-2])]
     return "\n".join(lines)
 
 

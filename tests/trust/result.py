@@ -36,13 +36,19 @@ def _git(*words: str) -> str:
     ).stdout.strip()
 
 
+def commit() -> str:
+    """Of which commit the files are, and whether some were changed since."""
+    return _git("rev-parse", "--short", "HEAD") + (
+        " with changes" if _git("status", "--porcelain", "-uno") else ""
+    )
+
+
 def _circumstances() -> dict[str, str]:
     """On what, of what, and when: asked of the machine."""
     cpu = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     memory = re.search(r"^MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
     return {
-        "commit": _git("rev-parse", "--short", "HEAD")
-        + (" with changes" if _git("status", "--porcelain", "-uno") else ""),
+        "commit": commit(),
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, "
         f"{int(memory[1]) / 1024**2 if memory else 0:.0f} GiB, Linux {platform.release()}",
