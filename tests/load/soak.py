@@ -78,7 +78,10 @@ async def server(*flags: str) -> AsyncIterator[str]:
     """The server in a process of its own; where it is."""
     pipe = asyncio.subprocess.PIPE
     command = (sys.executable, "-m", "tests.load.server", *flags)
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdin=pipe, stdout=pipe)
+    # Ctrl-C is for whoever started it, with whom it ends.
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, stdin=pipe, stdout=pipe, start_new_session=True
+    )
     assert process.stdin is not None
     assert process.stdout is not None
     try:
