@@ -1,6 +1,6 @@
 """`python -m tests.simulation [--seeds FIRST:LAST] [--seconds S] [--calls N] [--trust PART]`: play worlds, tell what they showed.
 
-The exit code is 1 when a seed broke; the seed alone plays it again.
+The exit code is 1 when a seed broke; the seed plays it again, in the same folder step by step the same.
 """
 
 import argparse
