@@ -53,7 +53,7 @@ def _write() -> str:
 
 
 def _run(part: Part, seconds: float) -> bool:
-    command = [word.format(seconds=f"{seconds * part.share:.0f}") for word in part.command]
+    command = part.started(seconds)
     print(f"=== {part.title}: python {' '.join(command)}", flush=True)
     if part.compiled and not TREE.exists():
         return Result(part.name, {}, 0.0, skipped=[NOT_COMPILED], command="").save() == 0

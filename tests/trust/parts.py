@@ -19,6 +19,10 @@ class Part:
     share: float = 0.0
     compiled: bool = False
 
+    def started(self, seconds: float) -> list[str]:
+        """Its command in a run of so many seconds."""
+        return [word.format(seconds=max(1, round(seconds * self.share))) for word in self.command]
+
 
 PARTS = (
     Part(

@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -31,6 +32,8 @@ def folder() -> Path:
 
 
 def _git(*words: str) -> str:
+    if shutil.which("git") is None:
+        return ""
     return subprocess.run(
         ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False
     ).stdout.strip()
@@ -38,7 +41,7 @@ def _git(*words: str) -> str:
 
 def commit() -> str:
     """Of which commit the files are, and whether some were changed since."""
-    return _git("rev-parse", "--short", "HEAD") + (
+    return (_git("rev-parse", "--short", "HEAD") or "not known") + (
         " with changes" if _git("status", "--porcelain", "-uno") else ""
     )
 

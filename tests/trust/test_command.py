@@ -35,6 +35,12 @@ def test_a_number_that_makes_no_sense_is_refused(text):
             read(text)
 
 
+def test_however_short_the_run_a_part_that_takes_any_time_gets_a_second():
+    for part in PARTS:
+        if part.share:
+            assert count(part.started(0.5)[part.command.index("--seconds") + 1]) == 1
+
+
 def test_what_is_stopped_lets_the_command_within_it_tidy_up():
     process = subprocess.Popen(
         [sys.executable, "-c", STOPPING],
