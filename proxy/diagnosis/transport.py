@@ -92,8 +92,7 @@ def _not_open(reach: Reach) -> Diagnosis | None:
     if results == {Connect.REFUSED}:
         return _found(
             Reason.UPSTREAM_UNREACHABLE,
-            f"nothing listens there ({where}): the server is not running, has another port, or still loads (its port opens "
-            "only when every configured model has a loaded version)",
+            f"nothing listens there ({where}): the server is not running, has another port, or still loads",
             "F45 F48 F49 F50 F62",
         )
     if results == {Connect.TIMED_OUT}:

@@ -126,8 +126,7 @@ TRANSPORT_FAULTS: Final[tuple[Row, ...]] = (
     row(
         r"Connection refused",
         Reason.UPSTREAM_UNREACHABLE,
-        "nothing listens there: the server is down, on another port, or still waits for a model (its port opens only when "
-        "every configured model has a loaded version)",
+        "nothing listens there: the server is down, on another port, or still waits for a model",
         "F45 F48 F49 F50 F62",
         append=True,
     ),

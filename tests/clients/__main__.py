@@ -22,11 +22,12 @@ from tests.clients.programs import DEBIAN, PROGRAMS, RECONNECTING, Program, here
 from tests.clients.script import INPUTS, SCRIPT
 from tests.clients.serving import Serving, signatures
 from tests.proxy_process import EDGES
-from tests.trust.result import ROOT, Result, Table
-from tests.trust.suite import TREE
+from tests.trust.command import end_with, finished
+from tests.trust.result import NOT_COMPILED, ROOT, TREE, Result, Table
 
 
 def main() -> int:
+    names = [each.name for each in PROGRAMS]
     parser = argparse.ArgumentParser(
         prog="python -m tests.clients", description="Every client plays the script."
     )
@@ -34,7 +35,9 @@ def main() -> int:
     parser.add_argument(
         "--both-builds", action="store_true", help="with the hot path compiled too (make compiled)"
     )
-    parser.add_argument("--only", nargs="+", default=[each.name for each in PROGRAMS], metavar="NAME")
+    parser.add_argument(
+        "--only", nargs="+", choices=names, default=names, metavar="NAME", help="; ".join(names)
+    )
     parser.add_argument("--outcomes", type=Path, help=argparse.SUPPRESS)
     told = parser.parse_args()
     chosen = [each for each in PROGRAMS if each.name in told.only]
@@ -50,7 +53,7 @@ def main() -> int:
     if refused:
         result.skipped.append(refused)
     if told.both_builds and "compiled" not in builds:
-        result.skipped.append("the compiled build: not made here (make compiled)")
+        result.skipped.append(NOT_COMPILED)
     return result.save()
 
 
@@ -67,14 +70,13 @@ def _install() -> str:
 
 
 def _of_build(tree: Path, only: Sequence[str], made: str) -> dict[str, Any]:
-    done = subprocess.run(
+    done = finished(
         (sys.executable, "-m", "tests.clients", "--outcomes", made, "--only", *only),
         cwd=tree,
         env=os.environ | {"PYTHONPATH": str(tree)},
         stdout=subprocess.PIPE,
-        text=True,
-        check=True,
     )
+    done.check_returncode()
     return json.loads(done.stdout)
 
 
@@ -136,7 +138,9 @@ def _result(chosen: Sequence[Program], outcomes: dict[str, dict[str, Any]], seco
                 lacking[each.name, why] = lacking.get((each.name, why), 0) + 1
         if RECONNECTING in each.lacks:
             lacking[each.name, each.lacks[RECONNECTING]] = len(STEPS)
-    skipped += [f"{name}, {count} cases: {why}" for (name, why), count in lacking.items()]
+    skipped += [f"{name}, {count} case{'s' * (count > 1)}: {why}" for (name, why), count in lacking.items()]
+    if not rows:
+        return Result("clients", {}, seconds, skipped=skipped)
     figures = {"cases passed": f"{passed} of {asked}", "clients": f"{len(rows)} of {len(chosen)}"}
     return Result("clients", figures, seconds, [clients, _by_case(outcomes)], (), failures, skipped)
 
@@ -158,4 +162,4 @@ def _by_case(outcomes: dict[str, dict[str, Any]]) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -7,7 +7,6 @@ The exit code is 1 when both ends could tell a route by something that is none o
 import argparse
 import asyncio
 import contextlib
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -20,18 +19,22 @@ from tests.differential.serving import Serving
 from tests.e2e.conftest import wait_until_ready
 from tests.proxy_process import EDGES, ProxyProcess
 from tests.transparency.scripted import UNLIMITED
+from tests.trust.command import above_zero, count, end_with
 from tests.trust.result import TREE, Result
 
 AT_A_TIME = 16
 
 
-async def main() -> int:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.differential", description=__doc__)
-    parser.add_argument("--calls", type=int, default=2000, help="how many (%(default)s)")
-    parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long")
+    parser.add_argument("--calls", type=count, default=2000, help="how many (%(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="the first seed (%(default)s)")
+    parser.add_argument("--seconds", type=above_zero, default=float("inf"), help="stop after so long")
     parser.add_argument("--trust", action="store_true", help="keep what was found for docs/reliability.md")
-    told = parser.parse_args()
+    return asyncio.run(_run(parser.parse_args()))
+
+
+async def _run(told: argparse.Namespace) -> int:
     began = time.monotonic()
     ended: Counter[str] = Counter()
     wrong: list[str] = []
@@ -61,10 +64,7 @@ async def main() -> int:
         "that differ": str(len(wrong)),
     }
     result = Result("differential", figures, took, failures=wrong[:50])
-    if told.trust:
-        return result.save()
-    print(figures)
-    return 1 if wrong else 0
+    return result.save() if told.trust else result.tell()
 
 
 @contextlib.asynccontextmanager
@@ -99,4 +99,4 @@ async def running_routes() -> AsyncIterator[tuple[list[str], Routes]]:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    end_with(main)

@@ -51,7 +51,7 @@ def test_f62_nobody_listens(through):
 def test_f45_f48_f50_a_port_that_is_not_open_may_wait_for_a_model(through):
     with odd_servers.nobody() as target:
         words = through(target).words
-    assert "its port opens only when every configured model has a loaded version" in words
+    assert "the port opens only when every configured model has a loaded version" in words
 
 
 def test_f49_the_real_runtime_keeps_its_port_closed_until_every_model_has_a_version(
@@ -70,7 +70,7 @@ def test_f49_the_real_runtime_keeps_its_port_closed_until_every_model_has_a_vers
             process.terminate()
             process.stderr.read()
     assert f"nothing listens there ({target} refused)" in words
-    assert "its port opens only when every configured model has a loaded version" in words
+    assert "the port opens only when every configured model has a loaded version" in words
 
 
 def test_f60_a_forward_proxy_in_the_way(through, background):

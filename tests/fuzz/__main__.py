@@ -17,7 +17,8 @@ from pathlib import Path
 from tests.fuzz import report
 from tests.fuzz.jobs import Job, plan, run
 from tests.fuzz.table import TARGETS
-from tests.trust.result import ROOT, TREE, Result
+from tests.trust.command import STOPPED, above_zero, count, end_with
+from tests.trust.result import ROOT, TREE, Result, commit
 
 FOLDER = ROOT / ".fuzz"
 _EVERY = 10.0
@@ -26,9 +27,9 @@ _NAMES = [each.name for each in TARGETS]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60, help="in all (%(default)s)")
+    parser.add_argument("--seconds", type=above_zero, default=60, help="in all (%(default)s)")
     parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time (%(default)s)"
+        "--jobs", type=count, default=os.cpu_count() or 1, help="processes at a time (%(default)s)"
     )
     parser.add_argument(
         "--only", nargs="+", choices=_NAMES, default=_NAMES, metavar="TARGET", help=", ".join(_NAMES)
@@ -39,7 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--play", nargs="+", metavar=("TARGET", "FILE"), help="run these inputs again")
     told = parser.parse_args(arguments)
     if told.play:
-        return _play(*told.play)
+        name, *files = told.play
+        if name not in _NAMES or not files:
+            parser.error(f"argument --play: a target and files; the targets are {', '.join(_NAMES)}")
+        if absent := [file for file in files if not Path(file).is_file()]:
+            parser.error(f"argument --play: no such file: {', '.join(absent)}")
+        return _play(name, files)
     began = time.monotonic()
     guided = importlib.util.find_spec("atheris") is not None
     if not guided:
@@ -53,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     told.folder.mkdir(exist_ok=True)
     shown = _Shown(told.seconds)
-    commit = _commit()
+    running = commit()
     ended = []
     try:
         for done in run(jobs, told.folder, told.jobs, shown):
@@ -61,11 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ended += [f"{done.job.title} {done.ended}"] if done.ended else []
             _remember(
                 told.folder,
-                {**asdict(done), **asdict(done.job), "run": seed, "commit": commit, "date": _date()},
+                {**asdict(done), **asdict(done.job), "run": seed, "commit": running, "date": _date()},
             )
     except KeyboardInterrupt:
         print("\nstopped; what was found stays in", told.folder)
-        return 130
+        return STOPPED
     return _told(told.folder, time.monotonic() - began, ended, trust=told.trust)
 
 
@@ -104,7 +110,7 @@ def _open_findings(folder: Path) -> list[str]:
     return found
 
 
-def _play(name: str, *files: str) -> int:
+def _play(name: str, files: Sequence[str]) -> int:
     target = next(each for each in TARGETS if each.name == name)
     for file in files:
         target.module.check(Path(file).read_bytes())
@@ -116,11 +122,6 @@ def _remember(folder: Path, done: dict[str, object]) -> None:
     done.pop("job")
     with (folder / "runs.jsonl").open("a") as file:
         file.write(json.dumps(done) + "\n")
-
-
-def _commit() -> str:
-    words = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _date() -> str:
@@ -158,4 +159,4 @@ class _Shown:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz.target import CORPUS, Target
-from tests.trust.result import Table
+from tests.trust.result import NOT_COMPILED, Table
 
 _COLUMNS = (
     *("target", "what is held true", "coverage-guided", "a second", "edges", "mutated, compiled", "a second"),
@@ -52,15 +52,19 @@ def of_runs(
         "of these by mutation alone, without coverage": f"{total - guided_total:,}",
         "targets": f"{len({each['target'] for each in runs})} of {len(targets)}",
         "time of cores": f"{sum(each['seconds'] for each in runs) / 60:.0f} min",
-        "runs": f"{len({each['run'] for each in runs})}, {dates[0]} to {dates[-1]}" if dates else "0",
+        "runs": f"{len({each['run'] for each in runs})}, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"
+        if dates
+        else "0",
         "commits they ran on": ", ".join(dict.fromkeys(each["commit"] for each in runs)),
         "findings that were mended": f"{len(list(CORPUS.glob('*/found-*')))}, each kept in tests/fuzz/corpus and replayed by make test",
     }
     skipped = []
     if not guided_total:
-        skipped.append("coverage guidance: atheris has no wheel for this Python or platform")
+        skipped.append(
+            "coverage guidance: atheris was not installed (make trust does so where it has a wheel)"
+        )
     if not any(each["compiled"] for each in runs):
-        skipped.append("the compiled build: not made here (make compiled)")
+        skipped.append(NOT_COMPILED)
     return figures, Table("Executions by target:", _COLUMNS, rows), skipped
 
 
@@ -68,7 +72,7 @@ def as_text(figures: Mapping[str, str], table: Table) -> str:
     """The same for a terminal."""
     lines = [f"{name}: {figure}" for name, figure in figures.items()]
     lines.append("by target: " + ", ".join(table.columns[2:]))
-    lines += [f"  {row[0]:16} {' | '.join(row[2:])}" for row in table.rows if any(row[2:-1])]
+    lines += [f"  {row[0]:16} {' | '.join(row[2:])}" for row in table.rows if any(row[2:-2])]
     return "\n".join(lines)
 
 

@@ -6,7 +6,6 @@ server can do at most is measured first, through the same proxy, with as many ca
 
 import argparse
 import asyncio
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from tests.load.frames import Call, Connection, framed, head
 from tests.load.soak import server
 from tests.load.standing import MB, builds, busy, fetch, memory, standing
 from tests.proxy_process import ProxyProcess
+from tests.trust.command import above_zero, end_with
 from tests.trust.result import Result, Table
 
 TIMES = 3
@@ -293,7 +293,7 @@ async def _all(seconds: float) -> tuple[list[tuple[str, ...]], list[str], list[f
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.load.overload", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each setting (%(default)s)")
+    parser.add_argument("--seconds", type=above_zero, default=10.0, help="of each setting (%(default)s)")
     told = parser.parse_args(arguments)
     began, was_busy = time.monotonic(), busy()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -312,4 +312,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

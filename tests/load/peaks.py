@@ -3,8 +3,8 @@
 Law: one peak after another, each on a proxy of its own; what is too much afterwards is one number for all of them.
 """
 
+import argparse
 import asyncio
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -16,6 +16,7 @@ from tests.load.frames import Call, Connection, framed, head
 from tests.load.server import Server
 from tests.load.standing import MB, PATIENCE, builds, busy, in_flight, memory, standing
 from tests.proxy_process import ProxyProcess
+from tests.trust.command import end_with
 from tests.trust.result import Result, Table
 
 LEFT = 48 * MB
@@ -164,6 +165,10 @@ async def _all() -> tuple[list[tuple[str, ...]], list[str]]:
 
 
 def main() -> int:
+    argparse.ArgumentParser(
+        prog="python -m tests.load.peaks",
+        description=f"What the process has resident before a peak, at it, and {AFTER:.0f} seconds after.",
+    ).parse_args()
     began = time.monotonic()
     rows, failures = asyncio.run(_all())
     table = Table(
@@ -179,4 +184,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -23,6 +23,7 @@ from tests.load.pictures import Curve, picture
 from tests.load.standing import MB, builds, busy, descriptors, fetch, memory, metric, standing
 from tests.load.traffic import INVENTIVE
 from tests.proxy_process import EDGES, ROOT, ProxyProcess
+from tests.trust.command import above_zero, count, end_with
 from tests.trust.result import PICTURES, Picture, Result, Table
 
 FILLING, FILLING_RATE = 60.0, 800.0
@@ -35,6 +36,8 @@ PUT_OFF = 0.001
 """The part of the calls that may be told to come again: a busy machine lets a question wait for seconds."""
 FEW = 5
 """Tasks or descriptors that the last fifth may have more than the first: calls come and go."""
+PROGRESS = 30
+"""Samples, which are about a second each, between two lines that tell how far it is."""
 LONG_ENOUGH = 240.0
 """Seconds below which nothing is said of growth."""
 PATIENCE = 60.0
@@ -75,7 +78,10 @@ async def server(*flags: str) -> AsyncIterator[str]:
     """The server in a process of its own; where it is."""
     pipe = asyncio.subprocess.PIPE
     command = (sys.executable, "-m", "tests.load.server", *flags)
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdin=pipe, stdout=pipe)
+    # Ctrl-C is for whoever started it, with whom it ends.
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, stdin=pipe, stdout=pipe, start_new_session=True
+    )
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -100,6 +106,7 @@ async def soak(edge: str, build: str, seconds: float, connections: int, rate: fl
             # Everything loaded that any kind of call needs, and everything remembered that is.
             await Crowd(proxy.target, edge, 10, 100, seed=2).run(2.0)
             soaked.filling = Crowd(proxy.target, edge, 50, FILLING_RATE, seed=3, kinds=INVENTIVE)
+            print("filling what is remembered of requests", flush=True)
             await soaked.filling.run(min(FILLING, seconds / 5))
             soaked.before = await _at_rest(proxy, told)
             sampling, began = asyncio.create_task(_sample(proxy, soaked)), time.time()
@@ -155,6 +162,8 @@ def _more(before: dict[str, float], after: dict[str, float]) -> list[str]:
 async def _sample(proxy: ProxyProcess, soaked: Soaked) -> None:
     pid = proxy.process.pid
     while True:
+        if len(soaked.samples) % PROGRESS == 0:
+            _progress(soaked)
         await asyncio.sleep(1)
         began = time.monotonic()
         try:
@@ -172,6 +181,16 @@ async def _sample(proxy: ProxyProcess, soaked: Soaked) -> None:
                 *(codes["ok"], codes["refused"], codes["cancelled or late"]),
             )
         )
+
+
+def _progress(soaked: Soaked) -> None:
+    crowd, last = soaked.crowd, soaked.samples[-1:]
+    resident = f", {last[0].resident / MB:.0f} MiB resident" if last else ""
+    print(
+        f"{len(soaked.samples)} of {soaked.seconds:.0f} s: {crowd.sent.total():,} calls, "
+        f"{crowd.wrong.total()} not as expected{resident}",
+        flush=True,
+    )
 
 
 def _join(samples: Sequence[Sample], lines: Sequence[dict[str, float]]) -> None:
@@ -224,8 +243,7 @@ def figures(soaked: Soaked, edge: str, build: str) -> dict[str, str]:
         "calls before, to fill what is remembered": f"{soaked.filling.sent.total():,}",
         "answers that were not as expected": f"{crowd.wrong.total() + soaked.filling.wrong.total()}",
         "told to come again, since the server was asked in vain": f"{crowd.put_off + soaked.filling.put_off}",
-        "connections": f"{max(1, round(median(sample.descriptors for sample in samples)))} descriptors at a time, "
-        f"{crowd.connected:,} connections in all",
+        "connections": f"{crowd.connected:,} in all",
     }
     for name, values, unit in (
         ("memory without files", [sample.anonymous / MB for sample in samples], " MiB"),
@@ -306,11 +324,11 @@ def pictures(soaked: Soaked, folder: Path) -> list[Picture]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.load.soak", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=300.0, help="of load (%(default)s)")
-    parser.add_argument("--edge", choices=EDGES, default="native")
-    parser.add_argument("--build", choices=builds(), default=builds()[0])
-    parser.add_argument("--connections", type=int, default=200, help="at a time (%(default)s)")
-    parser.add_argument("--rate", type=float, default=300.0, help="calls a second (%(default)s)")
+    parser.add_argument("--seconds", type=above_zero, default=300.0, help="of load (%(default)s)")
+    parser.add_argument("--edge", choices=EDGES, default="native", help="(%(default)s)")
+    parser.add_argument("--build", choices=builds(), default=builds()[0], help="(%(default)s)")
+    parser.add_argument("--connections", type=count, default=200, help="at a time (%(default)s)")
+    parser.add_argument("--rate", type=above_zero, default=300.0, help="calls a second (%(default)s)")
     parser.add_argument(
         "--trust", action="store_true", help="keep result and pictures for docs/reliability.md"
     )
@@ -331,8 +349,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1 if wrong(soaked) else 0
     shown = pictures(soaked, PICTURES)
     result = Result("soak", figures(soaked, told.edge, told.build), took, [table], shown, wrong(soaked))
+    if told.seconds < LONG_ENOUGH:
+        result = replace(result, skipped=[f"growth: told only of {LONG_ENOUGH:.0f} s of load or more"])
     return result.save()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -1,6 +1,6 @@
 """`python -m tests.simulation [--seeds FIRST:LAST] [--seconds S] [--calls N] [--trust PART]`: play worlds, tell what they showed.
 
-The exit code is 1 when a seed broke; the seed alone plays it again.
+The exit code is 1 when a seed broke; the seed plays it again, in the same folder step by step the same.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from proxy.build_info import build  # noqa: E402
 from tests.simulation.peers import Broken  # noqa: E402
 from tests.simulation.plants import PLANTS  # noqa: E402
 from tests.simulation.world import World  # noqa: E402
+from tests.trust.command import above_zero, count, end_with  # noqa: E402
 from tests.trust.result import Result, Table  # noqa: E402
 
 DONE = {
@@ -45,27 +46,32 @@ DONE = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seeds", default="0:20", help="FIRST:LAST, or one seed")
-    parser.add_argument("--seconds", type=float, default=0.0, help="stop after so long")
-    parser.add_argument("--calls", type=int, default=150, help="in one world")
+    parser.add_argument(
+        "--seeds",
+        type=seeds,
+        default="0:20",
+        metavar="FIRST:LAST",
+        help="LAST not among them; or one SEED, with where it broke (%(default)s)",
+    )
+    parser.add_argument("--seconds", type=above_zero, help="stop after so long")
+    parser.add_argument("--calls", type=count, default=150, help="in one world (%(default)s)")
     parser.add_argument("--until-broken", action="store_true", help="stop at the first seed that broke")
     parser.add_argument("--trust", metavar="PART", help="keep what was found for docs/reliability.md")
     parser.add_argument("--plant", choices=PLANTS, help="put a fault in, which must be found")
     told = parser.parse_args()
     if told.plant:
         PLANTS[told.plant]()
-    first, _, last = told.seeds.partition(":")
     total: Counter[str] = Counter()
     broken: list[str] = []
     began = _seconds()
-    for seed in range(int(first), int(last or int(first) + 1)):
+    for seed in told.seeds:
         CLOCK.now = 1000.0
         try:
             total += World(seed).play(told.calls)
         except (Broken, StuckError, ValueError) as error:
             broken.append(f"seed {seed}: {type(error).__name__}: {error}")
             print(broken[-1])
-            if not last:
+            if len(told.seeds) == 1:
                 traceback.print_exc()
         total["seeds"] += 1
         if broken and told.until_broken:
@@ -73,11 +79,22 @@ def main() -> int:
         if told.seconds and _seconds() - began > told.seconds:
             break
     took = _seconds() - began
-    print(f"{total['seeds']} seeds, {len(broken)} broken, {total['steps']} steps, {took:.1f} s")
+    print(f"seeds: {total['seeds']}, broken: {len(broken)}, steps: {total['steps']}, {took:.1f} s")
     print(", ".join(f"{name} {count}" for name, count in sorted(total.items())))
     if told.trust:
         return _result(told.trust, total, took, broken).save()
     return 1 if broken else 0
+
+
+def seeds(text: str) -> range:
+    """FIRST:LAST, or one seed."""
+    first, colon, last = text.partition(":")
+    if not first.isdecimal() or (colon and not last.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither FIRST:LAST nor one seed")
+    found = range(int(first), int(last) if colon else int(first) + 1)
+    if not found:
+        raise argparse.ArgumentTypeError(f"there is no seed in {text}: LAST is not among them")
+    return found
 
 
 def _result(part: str, total: Counter[str], took: float, broken: list[str]) -> Result:
@@ -110,4 +127,4 @@ def _status(number: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -33,7 +33,7 @@ def simulate(*flags: str) -> subprocess.CompletedProcess[str]:
 def test_whatever_goes_wrong_every_call_ends_once_and_nothing_is_held():
     done = simulate("--seeds", "0:8", "--calls", "60")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "8 seeds, 0 broken" in done.stdout
+    assert "seeds: 8, broken: 0" in done.stdout
 
 
 def test_a_seed_plays_the_same_each_time():

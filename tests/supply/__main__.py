@@ -5,6 +5,7 @@ compared with the lock. The index says what was taken back (yanked); pip-audit, 
 known to be vulnerable. Where either cannot be asked this is told, and nothing is counted as found well.
 """
 
+import argparse
 import json
 import re
 import subprocess
@@ -15,19 +16,23 @@ import venv
 from pathlib import Path
 
 from tests.supply.locks import LOCKS, REQUIREMENTS, ROOT, SHIPPED, licence, pinned, unhashed
+from tests.trust.command import end_with
 from tests.trust.result import Result, Table
 
 PIP_AUDIT = "pip-audit==2.10.1"
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.supply", description=__doc__)
+    parser.add_argument("--trust", action="store_true", help="keep what was found for docs/reliability.md")
+    told = parser.parse_args()
     began = time.monotonic()
     failures = [f"{lock}: no hash for {entry}" for lock in LOCKS for entry in unhashed(lock)]
     skipped: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        told, yanked = _bill(Path(folder) / "shipped")
+        bill, yanked = _bill(Path(folder) / "shipped")
         audit, advisories = _audit(Path(folder) / "audit")
-    unlike = sorted(told.items() ^ pinned(SHIPPED).items())
+    unlike = sorted(bill.items() ^ pinned(SHIPPED).items())
     failures += [
         f"the bill of materials and {SHIPPED} differ in {name} {version}" for name, version in unlike
     ]
@@ -39,13 +44,13 @@ def main() -> int:
         "lock files, every pin with its hashes": f"{len(LOCKS)} of {len(LOCKS)}"
         if not any("no hash" in each for each in failures)
         else "no",
-        "packages in the bill of materials of an environment installed by hashes": str(len(told)),
-        f"of these as {SHIPPED} has them": f"{len(told) - sum(1 for each in unlike if each in told.items())}",
+        "packages in the bill of materials of an environment installed by hashes": str(len(bill)),
+        f"of these as {SHIPPED} has them": f"{len(bill) - sum(each in bill.items() for each in unlike)}",
         "taken back by the index": str(len(yanked)),
         "known vulnerabilities": "not asked" if advisories is None else str(len(advisories)),
     }
     licences: dict[str, int] = {}
-    for name in told:
+    for name in bill:
         licences[licence(name)] = licences.get(licence(name), 0) + 1
     table = Table(
         "Licences of what is shipped ([all of them](licences.md)):",
@@ -53,10 +58,7 @@ def main() -> int:
         [(name, str(count)) for name, count in sorted(licences.items(), key=lambda each: -each[1])],
     )
     result = Result("supply", figures, time.monotonic() - began, [table], (), failures, skipped)
-    if "--trust" in sys.argv:
-        return result.save()
-    print(figures, failures, skipped)
-    return 1 if failures else 0
+    return result.save() if told.trust else result.tell()
 
 
 def _bill(folder: Path) -> tuple[dict[str, str], list[str]]:
@@ -104,4 +106,4 @@ def _environment(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -42,6 +42,8 @@ def document(results: Sequence[Result | None]) -> str:
 
 def _verdict(result: Result) -> str:
     wrong = len(result.failures)
+    if not wrong and not result.figures:
+        return "could not be run"
     return f"{wrong} wrong" if wrong else "nothing wrong"
 
 
@@ -51,14 +53,15 @@ def _section(part: Part, result: Result | None) -> Iterable[str]:
         yield "Not run.\n"
         return
     told = result.circumstances
-    yield f"`{result.command}`, {_duration(result.seconds)}, {told['date']}, commit {told['commit']}, Python {told['Python']}, {told['machine']}.\n"
-    yield from _table(Table("", ("what", "figure"), list(result.figures.items())))
+    if result.figures:
+        yield f"`{result.command}`, {_duration(result.seconds)}, {told['date']}, commit {told['commit']}, Python {told['Python']}, {told['machine']}.\n"
+        yield from _table(Table("", ("what", "figure"), list(result.figures.items())))
     for table in result.tables:
         yield from _table(table)
     for picture in result.pictures:
         yield f"![{picture.caption}](pictures/{picture.file})\n\n*{picture.caption}*\n"
     yield from _listed("Wrong:", result.failures)
-    yield from _listed("Not shown by this machine:", result.skipped)
+    yield from _listed("Not shown:", result.skipped)
 
 
 def _listed(title: str, lines: Sequence[str]) -> Iterable[str]:

@@ -9,6 +9,8 @@ import json
 import os
 import platform
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TREE = ROOT / ".compiled" / "tree"
 """Where `make compiled` has put the sources with their compiled modules."""
+NOT_COMPILED = "the compiled build: not made here (make compiled)"
+"""Why it took no part."""
 PICTURES = ROOT / "docs" / "pictures"
 
 
@@ -28,9 +32,18 @@ def folder() -> Path:
 
 
 def _git(*words: str) -> str:
+    if shutil.which("git") is None:
+        return ""
     return subprocess.run(
         ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False
     ).stdout.strip()
+
+
+def commit() -> str:
+    """Of which commit the files are, and whether some were changed since."""
+    return (_git("rev-parse", "--short", "HEAD") or "not known") + (
+        " with changes" if _git("status", "--porcelain", "-uno") else ""
+    )
 
 
 def _circumstances() -> dict[str, str]:
@@ -38,8 +51,7 @@ def _circumstances() -> dict[str, str]:
     cpu = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     memory = re.search(r"^MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
     return {
-        "commit": _git("rev-parse", "--short", "HEAD")
-        + (", changed" if _git("status", "--porcelain", "-uno") else ""),
+        "commit": commit(),
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, "
         f"{int(memory[1]) / 1024**2 if memory else 0:.0f} GiB, Linux {platform.release()}",
@@ -50,7 +62,7 @@ def _circumstances() -> dict[str, str]:
 def _command() -> str:
     """How this process was started, as a reader would type it."""
     spec = sys.modules["__main__"].__spec__
-    return " ".join(
+    return shlex.join(
         ["python", "-m", spec.name.removesuffix(".__main__") if spec else sys.argv[0], *sys.argv[1:]]
     )
 
@@ -76,7 +88,7 @@ class Picture:
 class Result:
     """Of one run of one part. `part` is its name in `parts.PARTS`.
 
-    `figures`: what was counted or measured, with its unit, in reading order. `failures`: one line for each thing that
+    `figures`: what was counted or measured, with its unit, in reading order; none when nothing could be run. `failures`: one line for each thing that
     was found wrong. `skipped`: what this machine could not show, each with its reason. `seconds`: how long it took.
     """
 
@@ -91,9 +103,13 @@ class Result:
     command: str = field(default_factory=_command)
 
     def save(self) -> int:
-        """Keep it for the report, tell it, and return the exit code of the part: 1 when something was wrong."""
+        """Keep it for the report, and tell it."""
         folder().mkdir(exist_ok=True)
         (folder() / f"{self.part}.json").write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+        return self.tell()
+
+    def tell(self) -> int:
+        """Print it; the exit code of the part: 1 when something was wrong."""
         for name, figure in self.figures.items():
             print(f"{name}: {figure}")
         for reason in self.skipped:

@@ -8,7 +8,6 @@ told with its reason and never counted as passed.
 import argparse
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tests.trust.result import ROOT, TREE, Result, Table
+from tests.trust.command import end_with, finished
+from tests.trust.result import NOT_COMPILED, ROOT, TREE, Result, Table
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     skipped = [f"{case.name} ({case.build}): {case.why}" for case in cases if case.outcome == "skipped"]
     if told.both_builds and "compiled" not in builds:
-        skipped.append("the compiled build: not made here (make compiled)")
+        skipped.append(NOT_COMPILED)
     ran = [case for case in cases if case.outcome != "skipped"]
     figures = {"passed": f"{sum(case.outcome == 'passed' for case in ran)} of {len(ran)}"}
     failures = [f"{case.name} ({case.build}): {case.why}" for case in ran if case.outcome == "failed"]
@@ -76,7 +76,7 @@ def run(build: str, pytests: Sequence[str], environment: dict[str, str]) -> list
     tree = TREE if build == "compiled" else ROOT
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        subprocess.run(
+        finished(
             [
                 sys.executable,
                 "-m",
@@ -89,7 +89,6 @@ def run(build: str, pytests: Sequence[str], environment: dict[str, str]) -> list
             ],
             cwd=tree,
             env=os.environ | environment | {"PYTHONPATH": str(tree)},
-            check=False,
         )
         if not report.exists():
             return [Case("", "pytest", build, "failed", "it left no report")]
@@ -132,7 +131,10 @@ def case_by_case(cases: Sequence[Case], builds: Sequence[str], columns: Sequence
         own = [each for each in columns if each in words.split("-")]
         for each in own:
             words = "-".join(word for word in words.split("-") if word != each)
-        title = f"{_title(case)}: {words.replace('-', ' ')}" if words else _title(case)
+        title = _title(case)
+        if words:
+            title += " " if title.endswith((" that", " that is")) else ": "
+            title += words.replace("-", " ")
         for each in own or columns:
             rows.setdefault(title, {}).setdefault((each, case.build), []).append(case.outcome)
     cells = [(each, build) for each in columns for build in builds]
@@ -150,8 +152,9 @@ def _outcome(outcomes: Sequence[str]) -> str:
 
 def _title(case: Case) -> str:
     function = re.sub(r"\[.*", "", case.name, flags=re.DOTALL)
-    return f"{case.module.rpartition('test_')[2]}: {function.removeprefix('test_').replace('_', ' ')}"
+    words = function.removeprefix("test_").replace("_s_", "'s ").replace("_", " ")
+    return f"{case.module.rpartition('test_')[2]}: {words}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

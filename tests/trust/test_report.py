@@ -7,7 +7,7 @@ import pytest
 
 from tests.trust.__main__ import main
 from tests.trust.parts import PARTS
-from tests.trust.report import document
+from tests.trust.report import DOCUMENT, document
 from tests.trust.result import ROOT, Picture, Result, Table, load
 
 WELL = Result(
@@ -86,3 +86,20 @@ def test_a_part_that_is_none_is_refused_with_the_names_of_those_that_are(capsys)
     with pytest.raises(SystemExit):
         main(["--only", "nonsense"])
     assert "simulation" in capsys.readouterr().err
+
+
+def test_who_has_run_only_some_parts_finds_their_report_beside_the_results(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TFS_PROXY_TRUST", str(tmp_path))
+    WELL.save()
+    before = DOCUMENT.read_text()
+    assert main(["--report"]) == 0
+    assert DOCUMENT.read_text() == before
+    assert (tmp_path / DOCUMENT.name).read_text() == reported(hints=WELL)
+    assert "never run here: simulation" in capsys.readouterr().out
+
+
+def test_a_part_that_could_not_be_run_is_not_told_as_one_in_which_nothing_is_wrong():
+    text = reported(hints=Result("hints", {}, 0.0, skipped=["it: not on this machine"]))
+    assert "| could not be run |" in text
+    assert "- it: not on this machine" in text
+    assert "nothing wrong" not in text
