@@ -108,6 +108,11 @@ class Call:
         """All that it says."""
         return b"".join(octets for _, octets in self.frames)
 
+    def up_to(self, name: str) -> bytes:
+        """What it says up to the end of this frame."""
+        names = [each for each, _ in self.frames]
+        return b"".join(octets for _, octets in self.frames[: names.index(name) + 1])
+
     def points(self) -> Iterator[Point]:
         """Before all of it, inside each frame and behind it."""
         names = [name for name, _ in self.frames]

@@ -31,7 +31,6 @@ class _Errors(logging.Handler):
 _LOOP = asyncio.new_event_loop()
 _ERRORS = _Errors()
 logging.getLogger("aiohttp").addHandler(_ERRORS)
-logging.getLogger("aiohttp").propagate = False
 
 
 async def _server(**how) -> AdminServer:
