@@ -36,9 +36,9 @@ TRANSPORT_FAULTS: Final[tuple[Row, ...]] = (
         "Have the server, or the front that adds it, send less metadata.",
         append=True,
     ),
-    # A server says the same of what a client sent (`grpc-timeout`, a binary value): only of a status it is the answer's.
+    # Without "Stream removed" a server says so of what a client sent: `grpc-timeout`, a binary value.
     row(
-        r"HTTP/2 [A-Z_]+: |Failed parsing HTTP/2|Error parsing 'grpc-status' metadata|Illegal header key|^Invalid metadata$",
+        r"HTTP/2 [A-Z_]+: |Failed parsing HTTP/2|Stream removed \(Error parsing '|Illegal header key|^Invalid metadata$",
         Reason.UPSTREAM_NOT_GRPC,
         "what came back breaks the rules of HTTP/2 or gRPC: another service answers there, or the server or a hop is broken",
         "F61",
