@@ -96,7 +96,7 @@ def planned(seed: int) -> Planned:
         messages=messages,
         metadata=_pairs(draw),
         compression=compression,
-        timeout=0.25 if slow else 60.0,
+        timeout=1.0 if slow else 60.0,
         answers=tuple(_octets(draw) for _ in range(draw.randrange(4) if answers_many else 1)),
         code=code if failing else grpc.StatusCode.OK,
         text=_text(draw) if failing else "",

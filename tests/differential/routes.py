@@ -51,6 +51,13 @@ class Routes:
         direct = heard.pop(DIRECT)
         refused = [name for name, each in heard.items() if not each.seen]
         ended = "slow" if call.slow else "refused" if refused else "admitted"
+        if call.slow:
+            # On a busy machine even a refusal may come too late for some.
+            heard = {
+                name: each
+                for name, each in heard.items()
+                if each.code is not grpc.StatusCode.DEADLINE_EXCEEDED
+            }
         wrong = _unlike({name: _facts(call, each) for name, each in heard.items()})
         if not refused:
             for name, each in heard.items():
@@ -78,7 +85,12 @@ class Routes:
             tuple(map(tuple, await under_way.initial_metadata() or ())),
             tuple(map(tuple, await under_way.trailing_metadata() or ())),
         )
-        heard.seen.extend(self._serving.seen.pop((seed, name), []))
+        # Whether a handler has begun before a call is refused is a matter of luck; a message it never got.
+        heard.seen.extend(
+            each
+            for each in self._serving.seen.pop((seed, name), [])
+            if each.messages or heard.code is grpc.StatusCode.OK
+        )
         return heard
 
 
@@ -103,6 +115,8 @@ def _facts(call: Planned, heard: Heard) -> dict[str, Any]:
 
 
 def _unlike(found: Mapping[str, dict[str, Any]]) -> list[str]:
+    if not found:
+        return []
     (first, one), *others = found.items()
     return [
         f"{fact}: {first} {_short(one.get(fact))}, {name} {_short(other.get(fact))}"
