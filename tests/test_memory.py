@@ -1,6 +1,6 @@
 """When a peak is over, and that what it needed is given back then and not while it lasts.
 
-That the process gives it back, whatever needed it, is `tests/load/test_memory.py`'s to show.
+That the process gives it back, whatever needed it, is `tests/load/test_peaks.py`'s to show.
 """
 
 from proxy.edge.interface import Usage

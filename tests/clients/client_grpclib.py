@@ -30,8 +30,8 @@ class Raw(CodecBase):
 class RawDetails(StatusDetailsCodecBase):
     """And so is what stands in `grpc-status-details-bin`."""
 
-    def encode(self, *_: Any) -> bytes:
-        raise NotImplementedError
+    def encode(self, _: Any, __: Any, details: bytes) -> bytes:
+        return details
 
     def decode(self, _: Any, __: Any, data: bytes) -> bytes:
         return data

@@ -5,8 +5,10 @@ in no log.
 """
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import grpc
 import hpack
 import pytest
 
@@ -63,7 +65,7 @@ async def test_a_path_that_is_no_text_at_a_unix_socket(tmp_path: Path):
     flags = ("--edge", "grpcio", "--listen", f"unix:{at}", "--model", "m")
     with CountingServer() as server, ProxyProcess("--upstream", server.target, *flags) as proxy:
         wait_until_ready(proxy)
-        for number in range(1, 7):
+        for number in range(1, 6):
             async with asyncio.timeout(PATIENCE):
                 call = Call(None)
                 reader, writer = await asyncio.open_unix_connection(at)
@@ -78,6 +80,45 @@ async def test_a_path_that_is_no_text_at_a_unix_socket(tmp_path: Path):
                 del reader
             async with channel_to(proxy.target) as channel:
                 assert (await tell(channel, marked(b"of this call"), timeout=PATIENCE)).code == "OK"
+
+
+async def test_servers_that_ended_and_still_have_calls_are_bounded():
+    """A client that breaks one after another, and holds a call at each, holds no more than a few of them."""
+    with (
+        CountingServer() as server,
+        ProxyProcess("--upstream", server.target, "--edge", "grpcio", "--model", "m") as proxy,
+    ):
+        wait_until_ready(proxy)
+        first: asyncio.Future[object] | None = None
+        async with AsyncExitStack() as stack:
+            for _ in range(12):
+                channel = await stack.enter_async_context(channel_to(proxy.target))
+                # Its message never comes.
+                held = channel.stream_stream(PREDICT)(timeout=60, wait_for_ready=True)
+                await held.wait_for_connection()
+                first = first or asyncio.ensure_future(held.code())
+                await broken(proxy)
+            async with asyncio.timeout(PATIENCE):
+                assert await first in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+            async with channel_to(proxy.target) as channel:
+                assert (
+                    await tell(channel, marked(b"of this call"), timeout=PATIENCE, wait_for_ready=True)
+                ).code == "OK"
+    lines = [line for line in proxy.log if line["event"] == "listening_again"]
+    assert len(lines) + sum(line.get("suppressed", 0) for line in lines) <= 12
+
+
+async def broken(proxy: ProxyProcess) -> None:
+    """Have the server at this port end, and wait until another stands there."""
+    before = listened_again(proxy)
+    call = Call(None)
+    fields = [(name.encode(), b"/\xff" if name == ":path" else value.encode()) for name, value in head()]
+    await call.connect(proxy.target)
+    await call.say(call.up_to("SETTINGS") + frame(HEADERS, END_HEADERS, 1, hpack.Encoder().encode(fields)))
+    await call.hear(0)
+    async with asyncio.timeout(PATIENCE):
+        while listened_again(proxy) == before:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def listened_again(proxy: ProxyProcess) -> int:

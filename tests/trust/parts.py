@@ -127,7 +127,7 @@ PARTS = (
         "Calls from seeds (methods, kinds of streams, metadata, encodings, sizes; requests that fit, and spoilt in up to "
         "two of 15 ways and written in six; answers and failures of the server) go to one server over every route at once. "
         "What is admitted must look to both ends as it does without a proxy, but for a warning or an explanation; what is "
-        "refused must be refused by all, octet by octet the same. Left out: what is said of a deadline, and initial "
+        "refused must be refused by all, octet by octet the same. Left out: what is said of a deadline, routes over which a call came too late, and initial "
         "metadata of a stream without messages, which grpc.aio does not always tell.",
         ("-m", "tests.differential", "--calls", "100000", "--seconds", "{seconds}", "--trust"),
         share=0.1,

@@ -10,6 +10,7 @@ are counted once the core has read them.
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -43,6 +44,7 @@ from proxy.edge.methods import allowed_of
 from proxy.edge.model_calls import adopted, model_calls_of
 from proxy.edge.rates import rates_of
 from proxy.gate import Judge
+from proxy.observe.log import RateLimit
 from proxy.observe.outcome import Observer, Tracer
 from proxy.upstream.channel import ChannelWay
 
@@ -51,6 +53,10 @@ _RETRY_SECONDS: Final = 0.02
 """Between two attempts to have the address again that a broken server lets go of."""
 _REMOVED_WITHIN: Final = 50
 """As many of these."""
+
+_MOST_BROKEN: Final = 8
+"""Servers that end in their time, beyond which the oldest ends now: a client may hold a call at each."""
+_LINES_A_SECOND: Final = 20
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger("tfs-proxy")
 
@@ -112,7 +118,9 @@ class GrpcioEdge:
         )
         self._server = self._make()
         self._grace = limits.age_grace
-        self._broken: set[grpc.aio.Server] = set()
+        # Oldest first.
+        self._broken: dict[grpc.aio.Server, None] = {}
+        self._lines = RateLimit(_LINES_A_SECOND, time.monotonic)
         self._ending: set[asyncio.Task[None]] = set()
         self._standing: asyncio.Task[None] | None = None
         path = path_of(address)
@@ -163,7 +171,10 @@ class GrpcioEdge:
                     break
                 await asyncio.sleep(_RETRY_SECONDS)
             ended = await _started(self._server)
-            _log.warning("listening_again", listen=self._address)
+            suppressed = self._lines.admit("listening_again", "")
+            if suppressed is not None:
+                more = {"suppressed": suppressed} if suppressed else {}
+                _log.warning("listening_again", listen=self._address, **more)
 
     def adopt(
         self, limits: Limits, access: Access | None, tls: Configuration | None, *, tells_all: bool
@@ -194,9 +205,16 @@ class GrpcioEdge:
 
     def _leave(self, broken: grpc.aio.Server) -> None:
         """Let calls under way end, in their time."""
-        self._broken.add(broken)
-        ending = asyncio.create_task(broken.stop(self._grace), name="leaving")
-        ending.add_done_callback(lambda _: self._broken.discard(broken))
+        self._broken[broken] = None
+        self._end(broken, self._grace)
+        if len(self._broken) > _MOST_BROKEN:
+            oldest = next(iter(self._broken))
+            del self._broken[oldest]
+            self._end(oldest, None)
+
+    def _end(self, broken: grpc.aio.Server, grace: float | None) -> None:
+        ending = asyncio.create_task(broken.stop(grace), name="leaving")
+        ending.add_done_callback(lambda _: self._broken.pop(broken, None))
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
 
